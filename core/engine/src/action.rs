@@ -1,0 +1,149 @@
+//! Effects a decision may ask for. Each is idempotent: asked for twice it does no harm.
+
+use crate::{Emission, Endpoint, Epoch, Face, Lsn, MemberFace, MemberName, Moment, Revision, SyncNames, SyncState, Timeline};
+use serde::{Deserialize, Serialize};
+
+/// One effect. The agent carries them out in the order of the decision's list without waiting for long ones; results come back as
+/// observations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Take the lease in one transaction that compares the record's revision and the leader key as seen, and rewrites `/sync` with
+    /// its present value (SAFETY §4.1).
+    Acquire {
+        /// The record's revision that was found vacant.
+        record: Revision,
+    },
+    /// Rewrite the lease record once; on success the guard's deadline is extended by the executor, if armed for the same epoch.
+    Renew,
+    /// Give the lease up, in one transaction. Only after a completed fence or a clean shutdown.
+    Release {
+        /// Put `tanist/handoff` in the same transaction.
+        handoff: Option<MemberName>,
+        /// Delete `/failover` in the same transaction, because it is being carried out.
+        clear_switchover: bool,
+    },
+    /// Allow a writable PostgreSQL under this epoch until then.
+    Arm {
+        /// The epoch of the held lease.
+        epoch: Epoch,
+        /// The end of the held lease.
+        until: Moment,
+    },
+    /// Take the permission back. Only while no PostgreSQL that may be writable runs.
+    Disarm,
+    /// Let the guard fence now.
+    Fence,
+    /// Begin a long job. At most one runs.
+    Run(Job),
+    /// Put `synchronous_standby_names` in force (write, reload, wait until every process has it).
+    SetSyncNames(SyncNames),
+    /// Write `/sync` as a leader write that compares the revision it replaces.
+    WriteSync(SyncState),
+    /// Put `/initialize`, once, for a cluster this node has just made.
+    WriteInitialize {
+        /// The database system identifier.
+        system_id: String,
+    },
+    /// Claim a timeline number in `tanist/timelines` as a leader write.
+    ClaimTimeline {
+        /// The number.
+        timeline: Timeline,
+        /// For this epoch.
+        epoch: Epoch,
+    },
+    /// Write the beginning of a timeline this node opened.
+    RecordTimeline {
+        /// The number.
+        timeline: Timeline,
+        /// The epoch that claimed it.
+        epoch: Epoch,
+        /// Where it begins.
+        begin: Lsn,
+    },
+    /// Run the write probe (SAFETY §6); success shows up as `WriteProof`.
+    Prove {
+        /// The epoch to prove.
+        epoch: Epoch,
+    },
+    /// Put `tanist/primary` as a leader write, and a line into `/history` where the timeline is new.
+    PublishPrimary(Face),
+    /// Put this node's member key.
+    PublishMember(MemberFace),
+    /// Put `/status` as a leader write.
+    PublishStatus {
+        /// The current WAL position.
+        optime: Lsn,
+    },
+    /// Delete `/failover`: it does not apply or cannot be carried out.
+    ClearSwitchover {
+        /// Its revision.
+        revision: Revision,
+    },
+    /// Deliver a callback to plugins and scripts.
+    Emit(Emission),
+    /// Ask the other members' agents for their positions.
+    AskPeers,
+    /// Everything is stopped and released: the agent may end.
+    Exit,
+}
+
+/// A long job. The guard runs every program that writes the data directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Job {
+    /// Make a new cluster (initdb), and prepare its configuration. Does not start it.
+    Bootstrap,
+    /// Throw the data directory away and copy the leader's (pg_basebackup). Does not start it.
+    Clone {
+        /// From whom.
+        from: Upstream,
+    },
+    /// Start PostgreSQL.
+    Start(StartAs),
+    /// Make the standby writable, by the guard, which must be armed for the epoch.
+    Promote {
+        /// The epoch of the held lease.
+        epoch: Epoch,
+        /// The claimed timeline it must open.
+        timeline: Timeline,
+    },
+    /// Stop PostgreSQL.
+    Stop(StopMode),
+    /// Point the running standby at this upstream, without a restart where PostgreSQL allows it.
+    Follow(Upstream),
+    /// CHECKPOINT, so that the shutdown that comes next is short.
+    Checkpoint,
+    /// Users, roles and databases of a new cluster, on its first start as primary.
+    PostBootstrap,
+}
+
+/// How PostgreSQL is started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StartAs {
+    /// With `standby.signal`; without an upstream it only replays what it has.
+    Standby(Option<Upstream>),
+    /// Without `standby.signal`, by the guard, which must be armed for the epoch.
+    Primary {
+        /// The epoch of the held lease.
+        epoch: Epoch,
+    },
+}
+
+/// A server to follow or to copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// Its member name.
+    pub name: MemberName,
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// The epoch of its lease; never a lower one than this node has promised.
+    pub epoch: Epoch,
+}
+
+/// PostgreSQL's shutdown modes (documentation, "Shutting Down the Server").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopMode {
+    /// Roll back open transactions, write the shutdown checkpoint, send it to the standbys.
+    Fast,
+    /// Stop at once; recovery at the next start.
+    Immediate,
+}

@@ -1,0 +1,46 @@
+//! The failover engine: what a node does next, as a pure function.
+//!
+//! [`decide()`] takes the operator's [`Policy`], what this node remembers ([`Memory`]), what it sees ([`Observation`]) and the
+//! present [`Moment`], and returns a [`Decision`]: effects to carry out, the typed [`Reason`] for them, what to remember, and
+//! when to be asked again at the latest. [`audit()`] is a second, independent opinion on a decision.
+//!
+//! Deliberately absent: clock, I/O, async, randomness, panics, and any wire format.
+
+#![forbid(unsafe_code)]
+
+mod action;
+mod audit;
+mod decide;
+mod decision;
+mod epoch;
+mod event;
+mod face;
+mod lease;
+mod lease_clock;
+mod memory;
+mod moment;
+mod observation;
+mod policy;
+mod position;
+mod postgres;
+mod reason;
+
+pub use action::{Action, Job, StartAs, StopMode, Upstream};
+pub use audit::{Violation, audit};
+pub use decide::decide;
+pub use decision::Decision;
+pub use epoch::{Epoch, Revision};
+pub use event::{Callback, Emission, Role};
+pub use face::{Face, MemberFace, MemberState};
+pub use lease::{Held, Lease, Theirs};
+pub use lease_clock::{Attempt, HolderClock, ObserverClock};
+pub use memory::Memory;
+pub use moment::Moment;
+pub use observation::{
+    Armed, Endpoint, FenceState, Guard, Handoff, JobOutcome, JobReport, Member, MemberName, Observation, Peer, PeerAnswer, RunningJob,
+    StoreView, Switchover, SyncState, TimelineClaim,
+};
+pub use policy::{Policy, SyncMode, Tags};
+pub use position::{Lsn, Position, Timeline};
+pub use postgres::{Postgres, Running, ServerRole, Stopped, StandbySeen, SyncNames, WriteProof};
+pub use reason::Reason;

@@ -1,0 +1,233 @@
+//! Everything a decision may depend on.
+
+use crate::{Epoch, Face, Job, Lease, Lsn, MemberState, Moment, Position, Postgres, Revision, Role, Tags, Timeline};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+/// A member's name: unique in its cluster, also its `application_name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MemberName(pub String);
+
+impl fmt::Display for MemberName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<&str> for MemberName {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+/// One look at the world from one node. Built by the agent (or the simulator) from the newest known facts; never waits for any.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// This node.
+    pub me: MemberName,
+    /// The leader lease.
+    pub lease: Lease,
+    /// The cluster's keys in the store.
+    pub store: StoreView,
+    /// The local PostgreSQL.
+    pub postgres: Postgres,
+    /// The local guard.
+    pub guard: Guard,
+    /// The one long job that is running here.
+    pub job: Option<RunningJob>,
+    /// How the last long job ended.
+    pub last_job: Option<JobReport>,
+    /// Answers of the other nodes' agents, the newest of each.
+    pub peers: Vec<Peer>,
+    /// The service is being stopped: give up the lease in order, stop PostgreSQL, then end.
+    pub stopping: bool,
+}
+
+/// The cluster's keys, as the watch last showed them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreView {
+    /// The last sign of life of the store (answer or watch message); `None`: never read, nothing below means anything.
+    pub as_of: Option<Moment>,
+    /// `/initialize`: the cluster's database system identifier; `None`: no cluster yet.
+    pub initialize: Option<String>,
+    /// `/sync`.
+    pub sync: Option<SyncState>,
+    /// `tanist/primary`.
+    pub primary: Option<Face>,
+    /// `/members/*`.
+    pub members: Vec<Member>,
+    /// `/failover`: a switchover that was asked for.
+    pub switchover: Option<Switchover>,
+    /// `tanist/handoff`.
+    pub handoff: Option<Handoff>,
+    /// `tanist/timelines`: who opened which timeline.
+    pub timelines: Vec<TimelineClaim>,
+    /// `/status`: the last known position of the leader.
+    pub optime: Option<Lsn>,
+}
+
+/// `/sync`: who may have acknowledged, and so who may lead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncState {
+    /// Revision of the key; zero: absent.
+    pub revision: Revision,
+    /// The leader it was written by.
+    pub leader: Option<MemberName>,
+    /// The synchronous standbys.
+    pub standbys: BTreeSet<MemberName>,
+}
+
+impl SyncState {
+    /// Whether `name` is named, as leader or as standby.
+    pub fn names(&self, name: &MemberName) -> bool {
+        self.leader.as_ref() == Some(name) || self.standbys.contains(name)
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Address or host name.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// One `/members/<name>` key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its name.
+    pub name: MemberName,
+    /// Where its PostgreSQL listens; `None`: not told yet.
+    pub postgres: Option<Endpoint>,
+    /// Base URL of its REST API.
+    pub api_url: Option<String>,
+    /// State of its PostgreSQL.
+    pub state: MemberState,
+    /// Its role.
+    pub role: Role,
+    /// Its timeline.
+    pub timeline: Option<Timeline>,
+    /// Its position as last written.
+    pub lsn: Option<Lsn>,
+    /// Its tags.
+    pub tags: Tags,
+    /// It is a tanist, not a Patroni.
+    pub tanist: bool,
+}
+
+/// `/failover` with a leader: a planned switchover.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switchover {
+    /// Revision of the key.
+    pub revision: Revision,
+    /// Who must lead for it to apply.
+    pub leader: Option<MemberName>,
+    /// Who shall lead; `None`: the best.
+    pub candidate: Option<MemberName>,
+}
+
+/// `tanist/handoff`: the leader released in favour of somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handoff {
+    /// Who gets the head start.
+    pub to: MemberName,
+    /// The epoch that was given up; a hand-over of an older epoch means nothing.
+    pub epoch: Epoch,
+}
+
+/// One line of `tanist/timelines`. A timeline number is claimed before it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineClaim {
+    /// The number.
+    pub timeline: Timeline,
+    /// The epoch that claimed it.
+    pub epoch: Epoch,
+    /// Where it begins, once known.
+    pub begin: Option<Lsn>,
+}
+
+/// The guard's page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    /// Armed for this epoch, until then.
+    pub armed: Option<Armed>,
+    /// How far the last fence is.
+    pub fence: FenceState,
+    /// What a fence may take here; the guard begins it that long before the end of the lease.
+    pub budget: Duration,
+}
+
+/// A writable PostgreSQL is allowed under this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Armed {
+    /// For this epoch.
+    pub epoch: Epoch,
+    /// Until then.
+    pub until: Moment,
+}
+
+/// How far the guard is with the newest fence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FenceState {
+    /// None since PostgreSQL was last started.
+    Open,
+    /// Signals are being sent.
+    Running,
+    /// No process that can acknowledge a write is left.
+    Complete,
+}
+
+/// A long job that runs now. At most one per node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningJob {
+    /// Which.
+    pub job: Job,
+    /// Since when.
+    pub since: Moment,
+}
+
+/// A long job that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobReport {
+    /// Which.
+    pub job: Job,
+    /// How.
+    pub outcome: JobOutcome,
+    /// When.
+    pub at: Moment,
+}
+
+/// How a long job ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobOutcome {
+    /// Done.
+    Done,
+    /// Not done; the text is for people.
+    Failed(String),
+}
+
+/// What another node's agent last said of itself over REST.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Who.
+    pub name: MemberName,
+    /// When the question was sent.
+    pub asked: Moment,
+    /// The answer; `None`: no answer (yet).
+    pub answer: Option<PeerAnswer>,
+}
+
+/// A peer's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerAnswer {
+    /// Its PostgreSQL's state.
+    pub state: MemberState,
+    /// Its role.
+    pub role: Role,
+    /// Its position, where it knows it.
+    pub position: Option<Position>,
+    /// Its tags.
+    pub tags: Tags,
+}

@@ -1,0 +1,132 @@
+//! The local PostgreSQL as the last probe found it.
+
+use crate::{Epoch, Lsn, MemberName, Moment, Position, Timeline, Upstream};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// State of the local data directory and its server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Postgres {
+    /// No probe has finished yet.
+    Unknown,
+    /// The data directory is absent or empty.
+    NoData,
+    /// An unfinished bootstrap or clone was found; its content is worthless and must not be started.
+    HalfMade,
+    /// A data directory without a running server.
+    Stopped(Stopped),
+    /// The server was started and does not accept connections yet.
+    Starting {
+        /// Since when.
+        since: Moment,
+        /// Started without `standby.signal`, that is: it will be writable.
+        as_primary: bool,
+    },
+    /// The server answers.
+    Running(Running),
+    /// The postmaster lives and does not answer new sessions.
+    Unresponsive {
+        /// The first probe that got no answer.
+        since: Moment,
+    },
+}
+
+/// A data directory without a server, read from its control file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Shut down in order ("shut down" or "shut down in recovery").
+    pub clean: bool,
+    /// It was a primary when it stopped ("shut down" or "in production").
+    pub was_primary: bool,
+    /// Timeline and end of the last checkpoint record; for a clean primary this is the end of its history.
+    pub position: Position,
+    /// The database system identifier of the control file.
+    pub system_id: String,
+}
+
+/// A server that answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Primary or standby.
+    pub role: ServerRole,
+    /// The database system identifier.
+    pub system_id: String,
+    /// Server version number, for example 150018.
+    pub version: u32,
+}
+
+/// What the server is, with what is only known of such a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServerRole {
+    /// Not in recovery: writable for whoever may write.
+    Primary {
+        /// Timeline and current WAL position.
+        position: Position,
+        /// The newest successful write probe: a new session that ran `pg_current_xact_id()` in a read-write transaction.
+        proof: Option<WriteProof>,
+        /// Walsenders, from pg_stat_replication.
+        standbys: Vec<StandbySeen>,
+        /// `synchronous_standby_names` as the checkpointer and every walsender have it, not as `SHOW` says; `None` while a
+        /// change is on its way.
+        names_in_force: Option<SyncNames>,
+    },
+    /// In recovery.
+    Standby {
+        /// Timeline and end of WAL on disk; `None` while unknown (SAFETY §4.3: neither streamed since the start nor all local WAL
+        /// replayed).
+        position: Option<Position>,
+        /// Replayed up to here.
+        replayed: Lsn,
+        /// Who it is told to follow.
+        upstream: Option<Upstream>,
+        /// A walreceiver is streaming.
+        streaming: bool,
+    },
+}
+
+/// A write probe that succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteProof {
+    /// The epoch it was asked for.
+    pub epoch: Epoch,
+    /// The timeline it ran on.
+    pub timeline: Timeline,
+    /// When it succeeded.
+    pub at: Moment,
+}
+
+/// One standby in pg_stat_replication.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandbySeen {
+    /// `application_name`, which is the member's name.
+    pub name: MemberName,
+    /// State is `streaming`.
+    pub streaming: bool,
+    /// Flushed up to here.
+    pub flushed: Lsn,
+    /// The server itself counts it as synchronous now.
+    pub sync: bool,
+}
+
+/// `synchronous_standby_names`, in the three forms the engine uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SyncNames {
+    /// Empty: commits wait for nobody.
+    Nobody,
+    /// A reserved name that matches no standby: commits wait for ever.
+    Reserved,
+    /// Commits wait for the first of these that is connected (one synchronous standby).
+    FirstOf(BTreeSet<MemberName>),
+}
+
+impl Postgres {
+    /// Runs outside of recovery, or was started to: may be writable.
+    pub fn may_be_writable(&self) -> bool {
+        match self {
+            Self::Starting { as_primary, .. } => *as_primary,
+            Self::Running(running) => matches!(running.role, ServerRole::Primary { .. }),
+            Self::Unresponsive { .. } => true,
+            Self::Unknown | Self::NoData | Self::HalfMade | Self::Stopped(_) => false,
+        }
+    }
+}
