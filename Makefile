@@ -1,0 +1,36 @@
+# The commands of this project. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint fmt bench-failover clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+build: ## build the programs into target/bin
+	scripts/need build
+	scripts/stage
+
+demo: ## three real PostgreSQL nodes, one name, failovers; ARGS=--keep leaves the cluster running
+	scripts/need build postgres named
+	scripts/stage
+	target/bin/tanist demo $(ARGS)
+
+test: ## every test: unit, golden, conformance, end to end with real PostgreSQL, etcd and BIND
+	scripts/need build postgres named dig etcd
+	scripts/stage
+	cargo clippy -p tanist-engine -- -D warnings
+	cargo test --workspace
+
+lint: ## formatting and lints of everything
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+fmt: ## format everything
+	cargo fmt --all
+
+bench-failover: ## failover times of this machine, as a table; RUNS=5
+	scripts/need build postgres named etcd
+	scripts/stage
+	cargo run -p tanist-tests --bin bench-failover -- $(RUNS)
+
+clean: ## remove everything that was built
+	cargo clean
