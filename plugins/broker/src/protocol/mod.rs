@@ -1,0 +1,28 @@
+//! What the agent's broker and the plugin host say to each other.
+//!
+//! Each side's first frame is its `Hello` with [`VERSION`]; whoever reads another version hangs up. A frame is a length (u32,
+//! little-endian, at most [`MAX_FRAME`]) and that many bytes of postcard. Ids of calls and requests are never reused within one
+//! agent process. Times on the wire are durations, never points in time, because the two processes share no clock worth trusting.
+//!
+//! These are wire types: nothing here decides anything, and engine types do not appear.
+
+mod event;
+mod frame;
+mod message;
+mod op;
+mod socket;
+
+pub use event::{Action, Attributes, Event, Member, Primary, Role, View};
+pub use frame::{FrameError, FrameReader, FrameWriter, decode, encode};
+pub use message::{
+    Call, CallId, Digest, Done, Export, Import, Level, Limits, Load, LoadFailure, Loaded, Outcome, PluginError, PluginId, RequestId,
+    Source, ToAgent, ToHost, TrapKind, Work,
+};
+pub use op::{Denial, DnsPointed, DnsRecord, LeadershipState, Op, RecordKind, Reply};
+pub use socket::{FD_ENV, SocketError, inherited_socket};
+
+/// The version of this protocol. Agent and host are shipped together; a difference means a half-done upgrade.
+pub const VERSION: u32 = 1;
+
+/// The largest body of a frame.
+pub const MAX_FRAME: usize = 1 << 20;
