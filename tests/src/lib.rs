@@ -1,1 +1,16 @@
-//! placeholder
+//! What the end-to-end tests and the benchmark share: starting a cluster of real processes, hurting it from outside, and counting what
+//! a client was promised.
+//!
+//! Nothing here looks inside tanist: it starts the programs in `target/bin` as a user would, reads REST, SQL and DNS, and sends signals.
+
+pub mod cluster;
+pub mod cut;
+pub mod dns;
+pub mod node;
+pub mod place;
+pub mod process;
+pub mod rest;
+pub mod sql;
+pub mod store;
+pub mod wait;
+pub mod writer;

@@ -1,0 +1,131 @@
+//! A place of its own for every cluster: addresses, ports, a directory, and programs the database user can execute.
+
+use std::{
+    net::{Ipv4Addr, TcpListener, UdpSocket},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+static NEXT: AtomicU8 = AtomicU8::new(0);
+static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+
+/// One cluster's corner of this machine. The directory goes when it is dropped.
+pub struct Place {
+    directory: tempfile::TempDir,
+    network: [u8; 3],
+    /// PostgreSQL's port, the same on every node.
+    pub postgres_port: u16,
+    /// The REST API's port, the same on every node.
+    pub rest_port: u16,
+    /// The DNS connection point's port, the same on every node.
+    pub dns_port: u16,
+}
+
+impl Place {
+    /// Addresses nobody else uses: the second byte comes from this process, the third from a counter.
+    pub fn new() -> Self {
+        let directory = tempfile::Builder::new().prefix("tanist-e2e-").tempdir_in("/tmp").expect("a temporary directory");
+        open_to_all(directory.path());
+        let process = u8::try_from(std::process::id() % 120).expect("below 120");
+        let network = [127, 80 + process, NEXT.fetch_add(1, Ordering::Relaxed)];
+        let mut place = Self { directory, network, postgres_port: 0, rest_port: 0, dns_port: 0 };
+        place.postgres_port = place.free_port();
+        place.rest_port = place.free_port();
+        place.dns_port = place.free_port();
+        place
+    }
+
+    /// The address of node `number` (1, 2, …), or of a helper beyond the nodes.
+    pub fn address(&self, number: u8) -> Ipv4Addr {
+        Ipv4Addr::new(self.network[0], self.network[1], self.network[2], number)
+    }
+
+    /// The cluster's directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A port that is free for TCP and UDP on the first addresses.
+    pub fn free_port(&self) -> u16 {
+        for _ in 0..100 {
+            let first = TcpListener::bind((self.address(1), 0)).expect("a free port");
+            let port = first.local_addr().expect("an address").port();
+            let others = (2..=5).all(|n| TcpListener::bind((self.address(n), port)).is_ok());
+            let udp = (1..=5).all(|n| UdpSocket::bind((self.address(n), port)).is_ok());
+            if others && udp {
+                return port;
+            }
+        }
+        panic!("no free port on {}", self.address(1));
+    }
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether this process is root: then databases run as `postgres`.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Lets everybody read and enter `path`.
+pub fn open_to_all(path: &Path) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+}
+
+/// Hands `path` to the database user, when we are root.
+pub fn give_to_database_user(path: &Path) {
+    if is_root() {
+        let done = Command::new("chown").arg("-R").arg("postgres:").arg(path).status().expect("chown runs");
+        assert!(done.success(), "chown {}", path.display());
+    }
+}
+
+/// A command that runs as the database user: as itself, or as `postgres` when we are root.
+pub fn as_database_user(program: &Path) -> Command {
+    if is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+/// The directory with `tanist`, `tanist-guard` and `tanist-plugin-host`: a copy of `target/bin` that the database user can execute
+/// even when the project lies in a home directory nobody else can read.
+pub fn programs() -> &'static Path {
+    PROGRAMS.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
+        let staged = std::env::var_os("TANIST_BIN").map_or_else(|| root.join("target/bin"), PathBuf::from);
+        let copy = PathBuf::from(format!("/tmp/tanist-e2e-bin-{}", std::process::id()));
+        std::fs::create_dir_all(&copy).expect("a directory for the programs");
+        open_to_all(&copy);
+        for program in ["tanist", "tanist-guard", "tanist-plugin-host"] {
+            let from = staged.join(program);
+            assert!(from.is_file(), "{} is missing: run scripts/stage first (make test does)", from.display());
+            std::fs::copy(&from, copy.join(program)).expect("copy a program");
+        }
+        copy
+    })
+}
+
+/// Debian's PostgreSQL programs, the newest version installed.
+pub fn postgres_bin() -> PathBuf {
+    let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .expect("PostgreSQL is installed (scripts/need postgres)")
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .filter(|bin| bin.join("initdb").is_file())
+        .collect();
+    found.sort();
+    found.pop().expect("PostgreSQL's server programs are installed (scripts/need postgres)")
+}
