@@ -1,5 +1,30 @@
-//! The agent's side of plugins: what is delivered to whom, what a plugin may do, and the protocol to the process that runs them.
+//! The agent's side of plugins: what is delivered to whom and when (`queue`), what survives a crash (`journal`), what a plugin
+//! may do ([`Grants`]), and the protocol to the process that runs them ([`protocol`]).
+//!
+//! `Broker::spawn` puts all of it on a thread of its own; [`BrokerHandle`] never waits for it. Deliberately absent: the sandbox
+//! (in the plugin host) and the effects themselves (traits such as [`DnsUpdater`], implemented by the composition root).
 
 #![forbid(unsafe_code)]
 
+mod cluster;
+mod config;
+mod effects;
+mod grants;
+mod handle;
+mod inbox;
+mod leadership;
+mod ledger;
+mod manifest;
+mod status;
+
 pub mod protocol;
+
+pub use cluster::{ClusterFace, EmissionContext};
+pub use config::{BrokerConfig, HostCommand, PluginConfig, Tuning};
+pub use effects::{DnsClaim, DnsFailure, DnsOutcome, DnsPresent, DnsTarget, DnsUpdater};
+pub use grants::{DnsGrant, Grants, Permit, Standing};
+pub use handle::{BrokerHandle, BrokerStatus};
+pub use leadership::Leadership;
+pub use ledger::{Certainty, Ledger, LedgerEntry};
+pub use manifest::{API, Manifest, ManifestError, OnFailure, Runs, is_id};
+pub use status::{HostStatus, LastEvent, LoadState, Notice, PluginStatus};

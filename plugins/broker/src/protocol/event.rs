@@ -9,7 +9,8 @@ use std::fmt;
 pub type Attributes = Vec<(String, String)>;
 
 /// Which callback.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each is the word it shows")]
 pub enum Action {
     OnStart,
@@ -40,6 +41,7 @@ impl fmt::Display for Action {
 
 /// Role of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each is the word it shows")]
 pub enum Role {
     Primary,
@@ -151,7 +153,7 @@ pub struct View {
     pub epoch: u64,
     /// Counts views and events together.
     pub sequence: u64,
-    /// The same for every delivery of the same view.
+    /// Names this call of `reconcile`.
     pub idempotency_key: String,
     /// This node's role.
     pub role: Role,

@@ -183,6 +183,7 @@ impl fmt::Display for Source {
 
 /// An interface the host can offer to a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "each is the interface's name")]
 pub enum Import {
     Log,

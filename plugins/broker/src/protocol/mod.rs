@@ -15,8 +15,8 @@ mod socket;
 pub use event::{Action, Attributes, Event, Member, Primary, Role, View};
 pub use frame::{FrameError, FrameReader, FrameWriter, decode, encode};
 pub use message::{
-    Call, CallId, Digest, Done, Export, Import, Level, Limits, Load, LoadFailure, Loaded, Outcome, PluginError, PluginId, RequestId,
-    Source, ToAgent, ToHost, TrapKind, Work,
+    Call, CallId, Digest, Done, Export, Import, Level, Limits, Load, LoadFailure, Loaded, Outcome, PluginError, PluginId,
+    RequestId, Source, ToAgent, ToHost, TrapKind, Work,
 };
 pub use op::{Denial, DnsPointed, DnsRecord, LeadershipState, Op, RecordKind, Reply};
 pub use socket::{FD_ENV, SocketError, inherited_socket};

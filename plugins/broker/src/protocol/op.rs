@@ -107,6 +107,12 @@ pub enum Denial {
     /// This node does not hold the lease.
     #[error("this node does not hold the lease")]
     NotLeader,
+    /// The primary was not yet proved writable at this epoch: nothing may point to it.
+    #[error("no endpoint has been proved writable at epoch {epoch}")]
+    NotProved {
+        /// The epoch of the claim.
+        epoch: u64,
+    },
     /// The lease ends before the call must.
     #[error("{left_ms} ms of lease are left, the call may take {needed_ms} ms")]
     LeaseTooShort {
