@@ -112,8 +112,31 @@ pub enum Job {
     Follow(Upstream),
     /// CHECKPOINT, so that the shutdown that comes next is short.
     Checkpoint,
-    /// Users, roles and databases of a new cluster, on its first start as primary.
+    /// Users, roles and databases of a new cluster, on its first start as primary. Creates only what is missing: it is asked for
+    /// until the cluster's face has been published once.
     PostBootstrap,
+}
+
+impl Job {
+    /// The job in words, for reasons and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Bootstrap => "bootstrap",
+            Self::Clone { .. } => "clone",
+            Self::Start(StartAs::Standby(_)) => "start as standby",
+            Self::Start(StartAs::Primary { .. }) => "start as primary",
+            Self::Promote { .. } => "promote",
+            Self::Stop(_) => "stop",
+            Self::Follow(_) => "follow",
+            Self::Checkpoint => "checkpoint",
+            Self::PostBootstrap => "post-bootstrap",
+        }
+    }
+
+    /// Ends with a PostgreSQL that may be writable.
+    pub fn makes_primary(&self) -> bool {
+        matches!(self, Self::Promote { .. } | Self::Start(StartAs::Primary { .. }))
+    }
 }
 
 /// How PostgreSQL is started.

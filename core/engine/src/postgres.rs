@@ -62,6 +62,8 @@ pub enum ServerRole {
     Primary {
         /// Timeline and current WAL position.
         position: Position,
+        /// Where this timeline begins, from its history file; `None`: the first timeline, or not known.
+        timeline_begin: Option<Lsn>,
         /// The newest successful write probe: a new session that ran `pg_current_xact_id()` in a read-write transaction.
         proof: Option<WriteProof>,
         /// Walsenders, from pg_stat_replication.
