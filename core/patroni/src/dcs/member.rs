@@ -1,0 +1,273 @@
+//! `members/<name>`: what a node says of itself.
+
+use super::{conn_url, endpoint_of};
+use crate::{
+    DecodeError, PATRONI_VERSION, TagMap, dcs_text, engine_tags, fields::Fields, published_tags, role_from_word, state_from_word,
+    state_word,
+};
+use serde::Serialize;
+use tanist_engine::{Endpoint, Lsn, Member, MemberFace, MemberName, MemberState, Role, Timeline};
+
+/// The key's value. Words stay as they were written: a later Patroni may know more of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberKey {
+    /// Where its PostgreSQL listens, as a URL.
+    pub conn_url: Option<String>,
+    /// Base URL of its REST API.
+    pub api_url: Option<String>,
+    /// State of its PostgreSQL.
+    pub state: String,
+    /// Its role.
+    pub role: String,
+    /// The Patroni release it speaks.
+    pub version: Option<String>,
+    /// Our mark: the tanist release; `None` for a Patroni.
+    pub tanist: Option<String>,
+    /// Its tags.
+    pub tags: TagMap,
+    /// Some setting waits for a restart.
+    pub pending_restart: bool,
+    /// Its position: of a primary the end of what it wrote, of a standby the later of received and replayed.
+    pub xlog_location: Option<Lsn>,
+    /// Of a standby: replayed up to here.
+    pub replay_lsn: Option<Lsn>,
+    /// Of a standby: received up to here.
+    pub receive_lsn: Option<Lsn>,
+    /// Of a standby: `streaming` or `in archive recovery`.
+    pub replication_state: Option<String>,
+    /// Its timeline.
+    pub timeline: Option<Timeline>,
+    /// It has taken notice of the maintenance mode.
+    pub pause: bool,
+}
+
+/// What a node's member key says besides its [`MemberFace`], and what does not change while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberIdentity {
+    /// Where its PostgreSQL listens.
+    pub postgres: Endpoint,
+    /// Base URL of its REST API, for example `http://10.0.0.1:8008/patroni`.
+    pub api_url: String,
+    /// The tanist release.
+    pub tanist: String,
+    /// Its tags as configured.
+    pub tags: TagMap,
+}
+
+/// In the order in which Patroni writes them, so that the bytes are comparable.
+#[derive(Serialize)]
+struct Json<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conn_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_url: Option<&'a str>,
+    state: &'a str,
+    role: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tanist: Option<&'a str>,
+    #[serde(skip_serializing_if = "TagMap::is_empty")]
+    tags: &'a TagMap,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pending_restart: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    xlog_location: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay_lsn: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receive_lsn: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replication_state: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeline: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pause: bool,
+}
+
+impl MemberKey {
+    const KEY: &'static str = "members";
+
+    /// Reads it.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut fields = Fields::parse(Self::KEY, bytes)?;
+        Ok(Self {
+            conn_url: fields.text("conn_url")?,
+            api_url: fields.text("api_url")?,
+            state: fields.text("state")?.unwrap_or_else(|| "unknown".to_owned()),
+            role: fields.text("role")?.unwrap_or_else(|| "uninitialized".to_owned()),
+            version: fields.text("version")?,
+            tanist: fields.text("tanist")?,
+            tags: fields.map("tags")?,
+            pending_restart: fields.flag("pending_restart")?.unwrap_or(false),
+            xlog_location: fields.lsn("xlog_location")?,
+            replay_lsn: fields.lsn("replay_lsn")?,
+            receive_lsn: fields.lsn("receive_lsn")?,
+            replication_state: fields.text("replication_state")?,
+            timeline: fields.timeline("timeline")?,
+            pause: fields.flag("pause")?.unwrap_or(false),
+        })
+    }
+
+    /// Writes it; what is not known is left out.
+    pub fn encode(&self) -> String {
+        let Self {
+            conn_url,
+            api_url,
+            state,
+            role,
+            version,
+            tanist,
+            tags,
+            pending_restart,
+            xlog_location,
+            replay_lsn,
+            receive_lsn,
+            replication_state,
+            timeline,
+            pause,
+        } = self;
+        dcs_text(&Json {
+            conn_url: conn_url.as_deref(),
+            api_url: api_url.as_deref(),
+            state,
+            role,
+            version: version.as_deref(),
+            tanist: tanist.as_deref(),
+            tags,
+            pending_restart: *pending_restart,
+            xlog_location: xlog_location.map(|lsn| lsn.0),
+            replay_lsn: replay_lsn.map(|lsn| lsn.0),
+            receive_lsn: receive_lsn.map(|lsn| lsn.0),
+            replication_state: replication_state.as_deref(),
+            timeline: timeline.map(|timeline| timeline.0),
+            pause: *pause,
+        })
+    }
+
+    /// From the engine's face of this node and what the agent knows of it.
+    pub fn from_engine(face: &MemberFace, identity: &MemberIdentity) -> Self {
+        let MemberFace { state, role, timeline, lsn, streaming } = face;
+        let MemberIdentity { postgres, api_url, tanist, tags } = identity;
+        let streams = *role == Role::Replica && (*streaming || *state == MemberState::Streaming);
+        Self {
+            conn_url: Some(conn_url(postgres)),
+            api_url: Some(api_url.clone()),
+            state: state_word(*state).to_owned(),
+            role: role.to_string(),
+            version: Some(PATRONI_VERSION.to_owned()),
+            tanist: Some(tanist.clone()),
+            tags: published_tags(tags),
+            pending_restart: false,
+            xlog_location: *lsn,
+            replay_lsn: None,
+            receive_lsn: None,
+            replication_state: streams.then(|| "streaming".to_owned()),
+            timeline: *timeline,
+            pause: false,
+        }
+    }
+
+    /// For the engine. A role it does not know is an error: whether that node is a primary must not be guessed.
+    pub fn into_engine(self, name: MemberName) -> Result<Member, DecodeError> {
+        let Self {
+            conn_url,
+            api_url,
+            state,
+            role,
+            version: _,
+            pending_restart: _,
+            replay_lsn: _,
+            receive_lsn: _,
+            pause: _,
+            tanist,
+            tags,
+            xlog_location,
+            replication_state,
+            timeline,
+        } = self;
+        let role = role_from_word(&role).ok_or(DecodeError::Wrong {
+            key: Self::KEY,
+            field: "role".to_owned(),
+            expected: "one of primary, replica, standby_leader, promoted, demoted, uninitialized",
+        })?;
+        let state = match state_from_word(&state) {
+            MemberState::Running if replication_state.as_deref() == Some("streaming") => MemberState::Streaming,
+            state => state,
+        };
+        Ok(Member {
+            name,
+            postgres: conn_url.as_deref().and_then(endpoint_of),
+            api_url,
+            state,
+            role,
+            timeline,
+            lsn: xlog_location,
+            tags: engine_tags(Self::KEY, &tags)?,
+            tanist: tanist.is_some(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn identity() -> MemberIdentity {
+        let mut tags = TagMap::new();
+        tags.insert("nosync".to_owned(), json!(true));
+        let postgres = Endpoint { host: "10.0.0.1".to_owned(), port: 5432 };
+        MemberIdentity { postgres, api_url: "http://10.0.0.1:8008/patroni".to_owned(), tanist: "0.1.0".to_owned(), tags }
+    }
+
+    #[test]
+    fn what_the_engine_says_arrives_at_the_other_engine() {
+        let face = MemberFace {
+            state: MemberState::Running,
+            role: Role::Replica,
+            timeline: Some(Timeline(3)),
+            lsn: Some(Lsn(0x0300_0060)),
+            streaming: true,
+        };
+        let text = MemberKey::from_engine(&face, &identity()).encode();
+        let member = MemberKey::decode(text.as_bytes()).unwrap().into_engine("a".into()).unwrap();
+        let wanted = Member {
+            name: "a".into(),
+            postgres: Some(identity().postgres),
+            api_url: Some(identity().api_url),
+            state: MemberState::Streaming,
+            role: Role::Replica,
+            timeline: face.timeline,
+            lsn: face.lsn,
+            tags: tanist_engine::Tags { nosync: true, ..Default::default() },
+            tanist: true,
+        };
+        assert_eq!(member, wanted);
+    }
+
+    #[test]
+    fn a_patroni_is_not_a_tanist() {
+        let key = MemberKey::decode(br#"{"state":"running","role":"master","conn_url":"nonsense","later":{"a":1}}"#).unwrap();
+        let member = key.into_engine("b".into()).unwrap();
+        assert_eq!((member.tanist, member.role, member.postgres), (false, Role::Primary, None));
+    }
+
+    #[test]
+    fn an_unknown_role_is_no_replica() {
+        let key = MemberKey::decode(br#"{"state":"running","role":"chief"}"#).unwrap();
+        let error = key.into_engine("b".into()).unwrap_err();
+        assert_eq!(error.field(), "role");
+    }
+
+    #[test]
+    fn limits_hold() {
+        let long = format!(r#"{{"state":"{}"}}"#, "x".repeat(5000));
+        assert_eq!(MemberKey::decode(long.as_bytes()).unwrap_err().field(), "state");
+        let huge = vec![b' '; crate::MAX_VALUE + 1];
+        assert!(matches!(MemberKey::decode(&huge), Err(DecodeError::TooLong { .. })));
+        let deep = "[".repeat(100_000);
+        assert!(matches!(MemberKey::decode(deep.as_bytes()), Err(DecodeError::Syntax { .. })));
+        assert_eq!(MemberKey::decode(br#"{"timeline":4294967296}"#).unwrap_err().field(), "timeline");
+    }
+}

@@ -1,0 +1,19 @@
+//! Bodies and rules of Patroni's REST API.
+//!
+//! The agent gathers what it knows, these types say how it is shown and which status code a load balancer gets. One rule is ours:
+//! `/primary` and its other names answer 200 only for a server that was proved writable under a lease with margin left
+//! (see [`status()`]).
+
+mod cluster;
+mod facts;
+mod node;
+mod query;
+mod status;
+mod switchover;
+
+pub use cluster::{ClusterBody, ClusterMember, ClusterRole};
+pub use facts::{Facts, Standing};
+pub use node::{Identity, NodeBody, NodeState, ReplicationRow, Xlog};
+pub use query::Query;
+pub use status::{HEALTH_PATHS, is_health_path, status};
+pub use switchover::{Candidate, Outcome, Refusal, SwitchoverRequest, SwitchoverView};

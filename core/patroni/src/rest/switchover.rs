@@ -1,0 +1,189 @@
+//! `POST /switchover`: what may be asked for, what is refused and how the outcome is told. Words and codes are Patroni's, because
+//! patronictl shows the one and branches on the other.
+
+use crate::{DecodeError, fields::Fields};
+use tanist_engine::MemberName;
+
+/// The body of the request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SwitchoverRequest {
+    /// Who leads now.
+    pub leader: Option<MemberName>,
+    /// Who shall; `None`: the best.
+    pub candidate: Option<MemberName>,
+    /// When; `None`: now.
+    pub scheduled_at: Option<String>,
+}
+
+/// What a request is checked against.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SwitchoverView {
+    /// Who holds the lock.
+    pub leader: Option<MemberName>,
+    /// The other members.
+    pub candidates: Vec<Candidate>,
+    /// Only synchronous standbys may take over.
+    pub synchronous: bool,
+    /// Maintenance mode.
+    pub paused: bool,
+}
+
+/// A member that might take over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its name.
+    pub name: MemberName,
+    /// Named in `/sync`.
+    pub sync: bool,
+    /// Answers, runs, follows, and its tags let it lead.
+    pub able: bool,
+}
+
+/// Not done, and nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The words of the answer.
+    pub text: String,
+}
+
+impl SwitchoverRequest {
+    const KEY: &'static str = "/switchover";
+
+    /// Reads the body. `member` is an old name of `candidate`.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut fields = Fields::parse(Self::KEY, bytes)?;
+        let scheduled_at = fields.text("scheduled_at")?.filter(|text| !text.is_empty());
+        let candidate = fields.name("candidate")?;
+        let member = fields.name("member")?;
+        Ok(Self { leader: fields.name("leader")?, candidate: candidate.or(member), scheduled_at })
+    }
+
+    /// Whether it may be written to `/failover`, in Patroni's order of checks.
+    pub fn check(&self, view: &SwitchoverView) -> Result<(), Refusal> {
+        let Self { leader, candidate, scheduled_at } = self;
+        let SwitchoverView { leader: present, candidates, synchronous, paused } = view;
+        let bad = |text: &str| Err(Refusal { status: 400, text: text.to_owned() });
+        let unfit = |text: &str| Err(Refusal { status: 412, text: text.to_owned() });
+        if leader.is_none() {
+            return bad("Switchover could be performed only from a specific leader");
+        }
+        if scheduled_at.is_some() {
+            return bad("scheduled switchover is not supported by this version of tanist");
+        }
+        if *paused && candidate.is_none() {
+            return bad("Switchover is possible only to a specific candidate in a paused state");
+        }
+        if leader == candidate {
+            return bad("Switchover target and source are the same");
+        }
+        if leader != present {
+            return unfit("leader name does not match");
+        }
+        let named: Vec<&Candidate> = match candidate {
+            Some(wanted) => candidates.iter().filter(|member| member.name == *wanted).collect(),
+            None => candidates.iter().filter(|member| !synchronous || member.sync).collect(),
+        };
+        match (named.is_empty(), candidate) {
+            (true, Some(_)) => unfit("candidate does not exists"),
+            (true, None) if *synchronous => unfit("switchover is not possible: can not find sync_standby"),
+            (true, None) => unfit("switchover is not possible: cluster does not have members except leader"),
+            (false, Some(_)) if *synchronous && !named.iter().any(|member| member.sync) => {
+                unfit("candidate name does not match with sync_standby")
+            }
+            (false, _) if !named.iter().any(|member| member.able) => {
+                unfit("switchover is not possible: no good candidates have been found")
+            }
+            (false, _) => Ok(()),
+        }
+    }
+}
+
+/// How a switchover that was asked for ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Somebody else leads.
+    Done {
+        /// Who.
+        leader: MemberName,
+        /// Who was asked for.
+        candidate: Option<MemberName>,
+    },
+    /// The request is gone, and the leader is still the same.
+    Failed,
+    /// Nothing is known within the time an answer may take.
+    StatusUnknown,
+    /// The request did not reach the store.
+    NotWritten,
+}
+
+impl Outcome {
+    /// Status and words of the answer.
+    pub fn answer(&self) -> (u16, String) {
+        match self {
+            Self::Done { leader, candidate: Some(wanted) } if wanted != leader => {
+                (200, format!("Switched over to \"{leader}\" instead of \"{wanted}\""))
+            }
+            Self::Done { leader, candidate: _ } => (200, format!("Successfully switched over to \"{leader}\"")),
+            Self::Failed => (503, "Switchover failed".to_owned()),
+            Self::StatusUnknown => (503, "Switchover status unknown".to_owned()),
+            Self::NotWritten => (503, "failed to write failover key into DCS".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view() -> SwitchoverView {
+        let candidate = |name: &str, sync, able| Candidate { name: name.into(), sync, able };
+        let candidates = vec![candidate("b", true, true), candidate("c", false, true), candidate("d", false, false)];
+        SwitchoverView { leader: Some("a".into()), candidates, synchronous: false, paused: false }
+    }
+
+    fn ask(body: &str, view: &SwitchoverView) -> (u16, String) {
+        match SwitchoverRequest::decode(body.as_bytes()).unwrap().check(view) {
+            Ok(()) => (0, "accepted".to_owned()),
+            Err(Refusal { status, text }) => (status, text),
+        }
+    }
+
+    #[test]
+    fn requests_and_their_answers() {
+        let sync = SwitchoverView { synchronous: true, ..view() };
+        let alone = SwitchoverView { candidates: Vec::new(), ..view() };
+        let paused = SwitchoverView { paused: true, ..view() };
+        let alone_sync = SwitchoverView { synchronous: true, ..alone.clone() };
+        for (body, view, status, text) in [
+            (r#"{"leader":"a"}"#, &view(), 0, "accepted"),
+            (r#"{"leader":"a","candidate":"c"}"#, &view(), 0, "accepted"),
+            (r#"{"leader":"a","member":"b"}"#, &sync, 0, "accepted"),
+            (r#"{"leader":"a","candidate":"b"}"#, &paused, 0, "accepted"),
+            (r#"{}"#, &view(), 400, "Switchover could be performed only from a specific leader"),
+            (r#"{"leader":"a","candidate":"a"}"#, &view(), 400, "Switchover target and source are the same"),
+            (r#"{"leader":"a"}"#, &paused, 400, "Switchover is possible only to a specific candidate in a paused state"),
+            (r#"{"leader":"x"}"#, &view(), 412, "leader name does not match"),
+            (r#"{"leader":"a","candidate":"x"}"#, &view(), 412, "candidate does not exists"),
+            (r#"{"leader":"a","candidate":"c"}"#, &sync, 412, "candidate name does not match with sync_standby"),
+            (r#"{"leader":"a","candidate":"d"}"#, &view(), 412, "switchover is not possible: no good candidates have been found"),
+            (r#"{"leader":"a"}"#, &alone, 412, "switchover is not possible: cluster does not have members except leader"),
+            (r#"{"leader":"a"}"#, &alone_sync, 412, "switchover is not possible: can not find sync_standby"),
+        ] {
+            assert_eq!(ask(body, view), (status, text.to_owned()), "{body}");
+        }
+        let later = ask(r#"{"leader":"a","scheduled_at":"2030-01-01T00:00:00+00:00"}"#, &view());
+        assert_eq!(later.0, 400);
+    }
+
+    #[test]
+    fn outcomes() {
+        let done = |candidate: Option<&str>| Outcome::Done { leader: "b".into(), candidate: candidate.map(Into::into) };
+        assert_eq!(done(None).answer(), (200, r#"Successfully switched over to "b""#.to_owned()));
+        assert_eq!(done(Some("b")).answer(), (200, r#"Successfully switched over to "b""#.to_owned()));
+        assert_eq!(done(Some("c")).answer(), (200, r#"Switched over to "b" instead of "c""#.to_owned()));
+        assert_eq!(Outcome::Failed.answer().0, 503);
+    }
+}
