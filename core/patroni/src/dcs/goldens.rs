@@ -79,7 +79,7 @@ fn failsafe_members() {
 fn plain_texts() {
     assert_eq!(LeaderKey::decode(b"node-1").unwrap().encode(), "node-1");
     assert!(LeaderKey::decode(b"").is_err() && LeaderKey::decode(b"a/b").is_err() && LeaderKey::decode(&[0xff]).is_err());
-    let done = InitializeKey::Done { system_id: "7575000000000000001".to_owned() };
+    let done = InitializeKey::SystemId("7575000000000000001".to_owned());
     assert_eq!(InitializeKey::decode(b"7575000000000000001"), Ok(done.clone()));
     assert_eq!(done.encode(), "7575000000000000001");
     assert_eq!(InitializeKey::decode(b""), Ok(InitializeKey::Bootstrapping));

@@ -7,11 +7,8 @@ use crate::{DecodeError, fields};
 pub enum InitializeKey {
     /// A node has taken the bootstrap upon itself and has not finished.
     Bootstrapping,
-    /// The cluster exists.
-    Done {
-        /// Its database system identifier.
-        system_id: String,
-    },
+    /// The cluster exists; this is its database system identifier.
+    SystemId(String),
 }
 
 impl InitializeKey {
@@ -30,14 +27,14 @@ impl InitializeKey {
                 expected: "a database system identifier (digits)",
             });
         }
-        Ok(Self::Done { system_id: text.to_owned() })
+        Ok(Self::SystemId(text.to_owned()))
     }
 
     /// Writes it.
     pub fn encode(&self) -> String {
         match self {
             Self::Bootstrapping => String::new(),
-            Self::Done { system_id } => system_id.clone(),
+            Self::SystemId(system_id) => system_id.clone(),
         }
     }
 }
