@@ -1,4 +1,4 @@
-//! The agent's side of plugins: what is delivered to whom and when (`queue`), what survives a crash (`journal`), what a plugin
+//! The agent's side of plugins: what is delivered to whom and when ([`queue`]), what survives a crash ([`journal`]), what a plugin
 //! may do ([`Grants`]), and the protocol to the process that runs them ([`protocol`]).
 //!
 //! `Broker::spawn` puts all of it on a thread of its own; [`BrokerHandle`] never waits for it. Deliberately absent: the sandbox
@@ -16,8 +16,12 @@ mod leadership;
 mod ledger;
 mod manifest;
 mod status;
+#[cfg(test)]
+mod testing;
 
+pub mod journal;
 pub mod protocol;
+pub mod queue;
 
 pub use cluster::{ClusterFace, EmissionContext};
 pub use config::{BrokerConfig, HostCommand, PluginConfig, Tuning};

@@ -26,3 +26,6 @@ pub const VERSION: u32 = 1;
 
 /// The largest body of a frame.
 pub const MAX_FRAME: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,332 @@
+//! The order in which one plugin is called. Pure: time is an argument, nothing is read or written.
+//!
+//! - A newer role change takes the place of a waiting older one; latest role wins.
+//! - A running call is never stopped by a newer event, only by its own deadline.
+//! - Events are called in the order in which they happened, except that a reload waits for everything else: a lesser event never
+//!   displaces or delays a role change. Of each callback at most one waits, the newest, so the queue is bounded by construction.
+//! - A failed event is called again with back-off until it succeeds or something newer makes it pointless. What was never tried is
+//!   dropped for a newer event of the same callback only: an `on_stop` is called before the `on_role_change` that follows it.
+//! - `reconcile` is due at attach, after every change of the face, after failures, and at an interval; events go first.
+//! - Too many failures in a row open the breaker: attempts at long intervals, except that a new event is tried at once.
+//!
+//! Not here: what an event says, who may act on it, and the journal (a snapshot of [`Queue::waiting`]).
+
+mod backoff;
+
+pub use backoff::Backoff;
+
+use crate::{
+    OnFailure, Tuning,
+    protocol::{Action, Event, Outcome, PluginError},
+};
+use std::time::Duration;
+use tanist_engine::Moment;
+
+/// What to call a plugin for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// A callback.
+    Event(Box<Event>),
+    /// `reconcile`, and why.
+    Reconcile(Cause),
+}
+
+/// Why `reconcile` is due. Of several the first in this order is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The plugin was loaded, or this node became the leader.
+    Attach,
+    /// The cluster looks different.
+    Face,
+    /// A call has failed.
+    Failure,
+    /// Time has passed.
+    Interval,
+}
+
+impl Cause {
+    /// The word in the view.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attach => "attach",
+            Self::Face => "face",
+            Self::Failure => "failure",
+            Self::Interval => "interval",
+        }
+    }
+}
+
+/// How one plugin is called.
+#[derive(Clone, Copy, Debug)]
+pub struct QueuePolicy {
+    /// Back-off and breaker.
+    pub backoff: Backoff,
+    /// Longest time between two reconciles.
+    pub interval: Duration,
+    /// After a failed event.
+    pub on_failure: OnFailure,
+}
+
+impl QueuePolicy {
+    /// The policy of a plugin under these times.
+    pub fn new(tuning: &Tuning, interval: Duration, on_failure: OnFailure) -> Self {
+        let Tuning { retry_first, retry_cap, breaker_after, breaker_delay, .. } = *tuning;
+        Self { backoff: Backoff { first: retry_first, cap: retry_cap, breaker_after, breaker_delay }, interval, on_failure }
+    }
+}
+
+/// What became of a call, for the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Done, or there is nothing to do.
+    Done,
+    /// Worth another attempt after back-off.
+    Failed,
+    /// Not worth another attempt before a long time has passed.
+    Hopeless,
+    /// A newer epoch is known: the event is over, and so is the claim it wanted.
+    Overtaken,
+    /// The host died, or was not there: the call may have done anything.
+    Lost,
+}
+
+impl Verdict {
+    /// What an outcome means.
+    pub fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Ok | Outcome::NotExported => Self::Done,
+            Outcome::Plugin(PluginError::Permanent(_)) => Self::Hopeless,
+            Outcome::Plugin(PluginError::Fenced(_)) => Self::Overtaken,
+            Outcome::NotLoaded => Self::Lost,
+            Outcome::Plugin(PluginError::Transient(_) | PluginError::Other(_))
+            | Outcome::Trap { .. }
+            | Outcome::CpuExceeded
+            | Outcome::WallExceeded
+            | Outcome::MemoryExceeded
+            | Outcome::BudgetExceeded(_)
+            | Outcome::Exited { .. }
+            | Outcome::Cancelled
+            | Outcome::Host(_) => Self::Failed,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    event: Box<Event>,
+    attempts: u32,
+    not_before: Moment,
+}
+
+#[derive(Clone, Debug)]
+enum Running {
+    Event(Waiting),
+    Reconcile(Cause),
+}
+
+/// One plugin's queue.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    policy: QueuePolicy,
+    /// It can be called: loaded, and for a leader's plugin, this node is the leader and published.
+    open: bool,
+    reconciles: bool,
+    /// In the order in which they happened, a reload last.
+    waiting: Vec<Waiting>,
+    running: Option<Running>,
+    reconcile: Option<(Cause, Moment)>,
+    /// Failures in a row, of whatever call.
+    failures: u32,
+}
+
+impl Queue {
+    /// An empty queue of a plugin that cannot be called yet.
+    pub fn new(policy: QueuePolicy) -> Self {
+        Self { policy, open: false, reconciles: false, waiting: Vec::new(), running: None, reconcile: None, failures: 0 }
+    }
+
+    /// The plugin can be called from now on. `reconciles`: it exports `reconcile`. What waits in
+    /// back-off is tried at once, unless the breaker is open.
+    pub fn open(&mut self, reconciles: bool, now: Moment) {
+        if self.open && self.reconciles == reconciles {
+            return;
+        }
+        self.open = true;
+        self.reconciles = reconciles;
+        self.reconcile = None;
+        if self.breaker_open() {
+            // Perhaps this very plugin brought the host down.
+            return self.want_reconcile(Cause::Attach, now + self.policy.backoff.breaker_delay);
+        }
+        self.waiting.iter_mut().for_each(|waiting| waiting.not_before = now);
+        self.want_reconcile(Cause::Attach, now);
+    }
+
+    /// The plugin cannot be called for now; what waits goes on waiting.
+    pub fn close(&mut self) {
+        self.open = false;
+        self.reconcile = None;
+    }
+
+    /// Something happened. Later events must have higher sequence numbers.
+    pub fn push(&mut self, event: Event, now: Moment) {
+        let newest = event.action;
+        self.waiting.retain(|older| !pointless(older, newest));
+        let waiting = Waiting { event: Box::new(event), attempts: 0, not_before: now };
+        let reloads_last = if lesser(newest) { None } else { self.waiting.iter().position(|other| lesser(other.event.action)) };
+        self.waiting.insert(reloads_last.unwrap_or(self.waiting.len()), waiting);
+    }
+
+    /// The cluster looks different.
+    pub fn face_changed(&mut self, now: Moment) {
+        self.want_reconcile(Cause::Face, now);
+    }
+
+    /// Events that wait and that `keep` does not want any more are dropped (another node leads now). The running call goes on.
+    pub fn retain(&mut self, keep: impl Fn(&Event) -> bool) {
+        self.waiting.retain(|waiting| keep(&waiting.event));
+    }
+
+    /// What to call for now, if anything. The caller must call [`Queue::finished`] for it.
+    pub fn next(&mut self, now: Moment) -> Option<Delivery> {
+        if !self.open || self.running.is_some() {
+            return None;
+        }
+        if self.waiting.first().is_some_and(|first| first.not_before <= now) {
+            let first = self.waiting.remove(0);
+            let delivery = Delivery::Event(first.event.clone());
+            self.running = Some(Running::Event(first));
+            return Some(delivery);
+        }
+        let (cause, _) = self.reconcile.filter(|(_, due)| *due <= now)?;
+        self.reconcile = None;
+        self.running = Some(Running::Reconcile(cause));
+        Some(Delivery::Reconcile(cause))
+    }
+
+    /// The running call has ended. Returns the event that needs no further call, if it was one.
+    pub fn finished(&mut self, verdict: Verdict, now: Moment) -> Option<Box<Event>> {
+        let running = self.running.take()?;
+        let had_failed = self.failures > 0;
+        match verdict {
+            Verdict::Done | Verdict::Overtaken => self.failures = 0,
+            Verdict::Failed | Verdict::Hopeless | Verdict::Lost => self.failures = self.failures.saturating_add(1),
+        }
+        match running {
+            Running::Event(event) => self.event_finished(event, verdict, had_failed, now),
+            Running::Reconcile(cause) => {
+                match verdict {
+                    Verdict::Done | Verdict::Overtaken => self.want_reconcile(Cause::Interval, now + self.policy.interval),
+                    Verdict::Failed | Verdict::Hopeless => {
+                        self.want_reconcile(Cause::Failure, now + self.delay(verdict, self.failures))
+                    }
+                    // Not its fault: for the same reason again, as soon as it can be called.
+                    Verdict::Lost => self.want_reconcile(cause, now + self.delay(verdict, self.failures)),
+                }
+                None
+            }
+        }
+    }
+
+    fn event_finished(&mut self, mut event: Waiting, verdict: Verdict, had_failed: bool, now: Moment) -> Option<Box<Event>> {
+        event.attempts = event.attempts.saturating_add(1);
+        match verdict {
+            Verdict::Done | Verdict::Overtaken => {
+                let due = if had_failed { (Cause::Failure, now) } else { (Cause::Interval, now + self.policy.interval) };
+                self.want_reconcile(due.0, due.1);
+                return Some(event.event);
+            }
+            Verdict::Failed | Verdict::Hopeless if self.policy.on_failure == OnFailure::Reconcile => {
+                self.want_reconcile(Cause::Failure, now + self.delay(verdict, self.failures));
+                return Some(event.event);
+            }
+            Verdict::Failed | Verdict::Hopeless | Verdict::Lost => {}
+        }
+        event.not_before = now + self.delay(verdict, event.attempts.max(self.failures));
+        self.want_reconcile(Cause::Failure, event.not_before);
+        // While it ran, something newer may have come that makes another attempt pointless.
+        if self.waiting.iter().any(|newer| pointless(&event, newer.event.action)) {
+            return Some(event.event);
+        }
+        let place = if lesser(event.event.action) { self.waiting.len() } else { 0 };
+        self.waiting.insert(place, event);
+        None
+    }
+
+    /// When to ask [`Queue::next`] again, if nothing else happens.
+    pub fn wake_at(&self) -> Option<Moment> {
+        if !self.open || self.running.is_some() {
+            return None;
+        }
+        let event = self.waiting.first().map(|first| first.not_before);
+        let reconcile = self.reconcile.map(|(_, due)| due);
+        event.into_iter().chain(reconcile).min()
+    }
+
+    /// What must be called for yet, the running event first: what a journal has to keep.
+    pub fn waiting(&self) -> impl Iterator<Item = &Event> {
+        let running = match &self.running {
+            Some(Running::Event(waiting)) => Some(&*waiting.event),
+            Some(Running::Reconcile(_)) | None => None,
+        };
+        running.into_iter().chain(self.waiting.iter().map(|waiting| &*waiting.event))
+    }
+
+    /// A call is under way.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Nothing is under way and no event waits.
+    pub fn is_idle(&self) -> bool {
+        self.running.is_none() && self.waiting.is_empty()
+    }
+
+    /// Failed calls since the last success.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Too many of them in a row.
+    pub fn breaker_open(&self) -> bool {
+        self.policy.backoff.is_open(self.failures)
+    }
+
+    fn delay(&self, verdict: Verdict, failures: u32) -> Duration {
+        match verdict {
+            Verdict::Hopeless => self.policy.backoff.breaker_delay,
+            Verdict::Lost if !self.policy.backoff.is_open(failures) => Duration::ZERO,
+            _ => self.policy.backoff.after(failures),
+        }
+    }
+
+    /// `reconcile` at `due` at the latest, unless it does not have one.
+    fn want_reconcile(&mut self, cause: Cause, due: Moment) {
+        if !self.reconciles || !self.open {
+            return;
+        }
+        self.reconcile = Some(match self.reconcile {
+            // An open breaker slows down everything that is not a new event.
+            Some((other, at)) if self.breaker_open() => (cause.min(other), at.max(due)),
+            Some((other, at)) if at <= due => (other, at),
+            _ => (cause, due),
+        });
+    }
+}
+
+/// A reload changes nothing that a client could be drawn to or sent away from.
+fn lesser(action: Action) -> bool {
+    action == Action::OnReload
+}
+
+/// Whether a newer event makes another call for this one pointless. A role change gives way to a newer role change, and once it was
+/// tried also to a stop, so that a claim that cannot succeed never delays a release.
+fn pointless(older: &Waiting, newer: Action) -> bool {
+    let action = older.event.action;
+    let tried = older.attempts > 0 && !lesser(action) && !lesser(newer);
+    let ends_it = matches!(newer, Action::OnRoleChange | Action::OnStop) || action != Action::OnRoleChange;
+    action == newer || (tried && ends_it)
+}
+
+#[cfg(test)]
+mod tests;
