@@ -1,1 +1,46 @@
-//! placeholder
+//! Drives one local PostgreSQL, versions 13 to 18: what is in its data directory, what its configuration says, which commands
+//! start, make and copy it, and what a running server answers.
+//!
+//! This crate never starts, stops or promotes a server and never runs a program that writes the data directory: it hands out
+//! [`Command`]s, which the guard runs. There is no SQL promotion anywhere; only the guard promotes, while armed.
+//!
+//! - [`layout`]: a data directory without a server, and the marks of unfinished work;
+//! - [`configure`]: the generated configuration files;
+//! - [`plan`]: command lines; [`progress`]: how far a copy is;
+//! - [`Prober`]: the state of the running server as the engine's [`tanist_engine::Postgres`];
+//! - [`mod@prove`], [`bootstrap`], [`sql`]: what is done over a session.
+
+#![forbid(unsafe_code)]
+
+pub mod bootstrap;
+mod checkpointer;
+pub mod configure;
+pub mod conninfo;
+pub mod control;
+mod files;
+mod history;
+mod identify;
+mod in_force;
+pub mod layout;
+pub mod names;
+pub mod new_session;
+pub mod plan;
+mod probe;
+mod probe_row;
+pub mod progress;
+pub mod prove;
+mod quote;
+mod session;
+mod settings;
+pub mod sql;
+
+pub use configure::{ConfigureError, ServerConfig};
+pub use control::{ControlData, ControlError};
+pub use in_force::InForce;
+pub use layout::{LayoutError, OnDisk};
+pub use new_session::NewSession;
+pub use plan::{Command, PlanError};
+pub use probe::{Facts, Prober, Started};
+pub use progress::CloneProgress;
+pub use session::SessionError;
+pub use settings::{Credentials, Settings, SettingsError};

@@ -1,0 +1,195 @@
+//! A data directory without a server: nothing, a half-made copy, or a cluster. Reads only, except for the mark of unfinished work.
+//!
+//! Whether a server runs is not asked here: the guard knows.
+
+use crate::{ControlData, ControlError, Settings, files};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tanist_engine::Postgres;
+
+/// What is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnDisk {
+    /// The directory is absent or empty.
+    NoData,
+    /// A bootstrap or clone did not finish; the content is worthless.
+    HalfMade,
+    /// A cluster.
+    Cluster {
+        /// Its control file.
+        control: ControlData,
+        /// The major version of `PG_VERSION`.
+        major: u32,
+    },
+}
+
+impl OnDisk {
+    /// The engine's view, for when no server runs.
+    pub fn postgres(&self) -> Postgres {
+        match self {
+            Self::NoData => Postgres::NoData,
+            Self::HalfMade => Postgres::HalfMade,
+            Self::Cluster { control, .. } => Postgres::Stopped(control.stopped()),
+        }
+    }
+}
+
+/// Why nothing can be said about a directory.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    /// It cannot be read.
+    #[error("{}: {error}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It has content that is no cluster; nobody may delete it.
+    #[error("{}: not empty, and not a PostgreSQL data directory; name another postgresql.data_dir or empty it", .0.display())]
+    Foreign(PathBuf),
+    /// The version is not supported.
+    #[error("{}: PostgreSQL version `{version}`; supported are 13 to 18", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its content.
+        version: String,
+    },
+    /// The control file cannot be read.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+/// Looks at the data directory.
+pub async fn inspect(settings: &Settings, limit: Duration) -> Result<OnDisk, LayoutError> {
+    let dir = &settings.data_dir;
+    let read = |path: &Path| {
+        let path = path.to_owned();
+        move |error| LayoutError::Read { path, error }
+    };
+    // The mark counts even where the directory is empty: nothing else says whether what appears in it next is complete.
+    let empty = match fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => return Err(read(dir)(error)),
+    };
+    if empty {
+        return Ok(OnDisk::NoData);
+    }
+    for mark in marks(settings) {
+        if mark.try_exists().map_err(read(&mark))? {
+            return Ok(OnDisk::HalfMade);
+        }
+    }
+    let path = dir.join("PG_VERSION");
+    let version = match fs::read_to_string(&path) {
+        Ok(version) => version,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(LayoutError::Foreign(dir.clone())),
+        Err(error) => return Err(read(&path)(error)),
+    };
+    let major = version.trim().parse().ok().filter(|major| (13..=18).contains(major));
+    let Some(major) = major else {
+        return Err(LayoutError::Version { path, version: version.trim().chars().take(20).collect() });
+    };
+    Ok(OnDisk::Cluster { control: ControlData::read(settings, limit).await?, major })
+}
+
+/// Marks the data directory as unfinished, durably. To be called before initdb or pg_basebackup begins.
+///
+/// The mark is in the state directory and, where its parent can be written, beside the data directory: a lost state directory does
+/// not make a torn copy look whole.
+pub fn begin_work(settings: &Settings, what: &str) -> Result<(), LayoutError> {
+    let [own, beside] = marks(settings);
+    files::write(&own, what.as_bytes(), 0o600).map_err(|error| LayoutError::Read { path: own, error })?;
+    match files::write(&beside, what.as_bytes(), 0o600) {
+        Err(error) if !is_closed(&error) => Err(LayoutError::Read { path: beside, error }),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the marks away. To be called after the program ended well; makes its result durable first.
+pub fn end_work(settings: &Settings) -> Result<(), LayoutError> {
+    let dir = &settings.data_dir;
+    // initdb and pg_basebackup fsync their files themselves; the directory's own entry is ours to make durable.
+    files::sync_parent(&dir.join("PG_VERSION"))
+        .and_then(|()| files::sync_parent(dir))
+        .map_err(|error| LayoutError::Read { path: dir.clone(), error })?;
+    for mark in marks(settings) {
+        let gone = files::remove(&mark).and_then(|()| files::sync_parent(&mark));
+        match gone {
+            Err(error) if !is_closed(&error) => return Err(LayoutError::Read { path: mark, error }),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The parent of the data directory belongs to somebody else (a mount point below `/`).
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+fn marks(settings: &Settings) -> [PathBuf; 2] {
+    let mut beside = settings.data_dir.as_os_str().to_owned();
+    beside.push(".tanist-unfinished");
+    [settings.state_dir.join("unfinished"), beside.into()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(root: &Path) -> Settings {
+        let settings =
+            Settings { data_dir: root.join("data"), state_dir: root.join("state"), ..crate::settings::tests::sample() };
+        fs::create_dir(&settings.state_dir).unwrap();
+        settings
+    }
+
+    async fn look(settings: &Settings) -> Result<OnDisk, LayoutError> {
+        inspect(settings, Duration::from_secs(10)).await
+    }
+
+    #[tokio::test]
+    async fn absent_empty_foreign_and_half_made() {
+        let root = tempfile::tempdir().unwrap();
+        let settings = settings(root.path());
+        assert_eq!(look(&settings).await.unwrap(), OnDisk::NoData);
+        fs::create_dir(&settings.data_dir).unwrap();
+        assert_eq!(look(&settings).await.unwrap(), OnDisk::NoData);
+        fs::write(settings.data_dir.join("precious"), "x").unwrap();
+        assert!(matches!(look(&settings).await, Err(LayoutError::Foreign(_))));
+
+        begin_work(&settings, "clone").unwrap();
+        assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade);
+        fs::remove_file(settings.state_dir.join("unfinished")).unwrap();
+        assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade, "the mark beside is enough");
+        end_work(&settings).unwrap();
+        assert!(matches!(look(&settings).await, Err(LayoutError::Foreign(_))));
+    }
+
+    #[tokio::test]
+    async fn other_versions_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let settings = settings(root.path());
+        fs::create_dir(&settings.data_dir).unwrap();
+        for version in ["12\n", "19\n", "9.6\n", ""] {
+            fs::write(settings.data_dir.join("PG_VERSION"), version).unwrap();
+            assert!(matches!(look(&settings).await, Err(LayoutError::Version { .. })), "{version:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn missing_programs_name_bin_dir() {
+        let root = tempfile::tempdir().unwrap();
+        let settings = Settings { bin_dir: root.path().join("nowhere"), ..settings(root.path()) };
+        fs::create_dir(&settings.data_dir).unwrap();
+        fs::write(settings.data_dir.join("PG_VERSION"), "15\n").unwrap();
+        let error = look(&settings).await.unwrap_err().to_string();
+        assert!(error.contains("nowhere/pg_controldata") && error.contains("postgresql.bin_dir"), "{error}");
+    }
+}

@@ -1,0 +1,115 @@
+//! `synchronous_standby_names`: the three forms the engine uses, as text and back.
+//!
+//! Every form that names somebody is `FIRST 1 (…)`. This is what makes [`crate::Prober`]'s check of "in force" complete: of its
+//! configuration a walsender that releases waiting commits uses only the method and the number, which are the same in all our
+//! forms, and the priorities of all walsenders, which are visible in `pg_stat_replication`.
+
+use std::collections::BTreeSet;
+use tanist_engine::{MemberName, SyncNames};
+
+/// Matches no standby: no member may have this name.
+pub const RESERVED: &str = "__tanist_nobody__";
+
+/// The longest `application_name` that PostgreSQL does not cut.
+const LONGEST: usize = 63;
+
+/// Whether PostgreSQL keeps this as an `application_name` and it can be told from the reserved name and the wildcard.
+pub fn is_valid_member(name: &MemberName) -> bool {
+    let text = &name.0;
+    (1..=LONGEST).contains(&text.len())
+        && text.bytes().all(|b| (0x20..0x7f).contains(&b))
+        && text != "*"
+        && !text.eq_ignore_ascii_case(RESERVED)
+}
+
+/// The value of the parameter.
+pub fn render(names: &SyncNames) -> String {
+    match names {
+        SyncNames::Nobody => String::new(),
+        SyncNames::Reserved => first_of([RESERVED].into_iter()),
+        // An empty list would mean "commits wait for nobody", which only `Nobody` may say.
+        SyncNames::FirstOf(members) if members.is_empty() => first_of([RESERVED].into_iter()),
+        SyncNames::FirstOf(members) => first_of(members.iter().map(|name| name.0.as_str())),
+    }
+}
+
+fn first_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = names.map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+    format!("FIRST 1 ({})", quoted.join(", "))
+}
+
+/// The names that a value of ours stands for; `None` for any other value.
+pub fn parse(value: &str) -> Option<SyncNames> {
+    if value.is_empty() {
+        return Some(SyncNames::Nobody);
+    }
+    let mut rest = value.strip_prefix("FIRST 1 (")?.strip_suffix(')')?;
+    let mut members = BTreeSet::new();
+    loop {
+        rest = rest.strip_prefix('"')?;
+        let mut name = String::new();
+        loop {
+            let at = rest.find('"')?;
+            name.push_str(&rest[..at]);
+            rest = &rest[at + 1..];
+            match rest.strip_prefix('"') {
+                Some(after) => {
+                    name.push('"');
+                    rest = after;
+                }
+                None => break,
+            }
+        }
+        members.insert(MemberName(name));
+        if rest.is_empty() {
+            break;
+        }
+        rest = rest.strip_prefix(", ")?;
+    }
+    let reserved = members.len() == 1 && members.iter().all(|name| name.0 == RESERVED);
+    Some(if reserved { SyncNames::Reserved } else { SyncNames::FirstOf(members) })
+}
+
+/// The `sync_priority` that a walsender for this `application_name` has once these names reached it. PostgreSQL compares without
+/// regard to case and counts from one.
+pub(crate) fn priority(names: &SyncNames, application_name: &str) -> i32 {
+    let SyncNames::FirstOf(members) = names else { return 0 };
+    let at = members.iter().position(|name| name.0.eq_ignore_ascii_case(application_name));
+    at.and_then(|at| i32::try_from(at + 1).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_back() {
+        for names in [
+            SyncNames::Nobody,
+            SyncNames::Reserved,
+            SyncNames::FirstOf(["b".into()].into()),
+            SyncNames::FirstOf(["a, b".into(), "q\"uo\"\"te".into(), "with ) brace".into()].into()),
+        ] {
+            assert_eq!(parse(&render(&names)), Some(names));
+        }
+        assert_eq!(render(&SyncNames::FirstOf(["a\"b".into()].into())), "FIRST 1 (\"a\"\"b\")");
+        for other in
+            ["*", "a", "ANY 1 (\"a\")", "FIRST 2 (\"a\")", "FIRST 1 (a)", "FIRST 1 (\"a\"", "FIRST 1 ()", "FIRST 1 (\"a\" \"b\")"]
+        {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_empty_list_never_loosens() {
+        assert_eq!(parse(&render(&SyncNames::FirstOf(BTreeSet::new()))), Some(SyncNames::Reserved));
+    }
+
+    #[test]
+    fn priorities_count_from_one() {
+        let names = SyncNames::FirstOf(["a".into(), "b".into()].into());
+        assert_eq!((priority(&names, "A"), priority(&names, "b"), priority(&names, "c")), (1, 2, 0));
+        assert_eq!(priority(&SyncNames::Reserved, "a"), 0);
+        assert_eq!(priority(&SyncNames::Nobody, "a"), 0);
+    }
+}

@@ -1,0 +1,281 @@
+//! The state of the running server, as the engine sees it, from one statement over a kept session.
+//!
+//! Whether it serves newcomers is asked beside this by [`crate::new_session::probe`]; [`Prober::note`] folds its answer in.
+//! Not decided here: whether a server process exists (the guard knows), and whether silence means death (the engine does).
+
+use crate::{
+    InForce, NewSession, SessionError, Settings, conninfo, history, identify,
+    in_force::Loaded,
+    probe_row::{ProbeRow, RoleRow, SQL, StandbyRow},
+    session::Session,
+};
+use std::{sync::Arc, time::Duration};
+use tanist_engine::{Epoch, Lsn, Moment, Position, Postgres, Running, ServerRole, Timeline};
+use tokio::time::timeout;
+use tokio_postgres::Statement;
+
+/// How the server that runs now was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// When.
+    pub since: Moment,
+    /// Without `standby.signal`.
+    pub as_primary: bool,
+}
+
+/// What the newest probe knows beside the engine's [`Running`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Start of the server, microseconds since 1970 by its own clock.
+    pub postmaster_started: i64,
+    /// A changed parameter waits for a restart.
+    pub pending_restart: bool,
+    /// Sessions of clients, ours included.
+    pub sessions: u32,
+    /// The timeline of the last checkpoint: on a new primary, its own timeline means that the checkpoint after promotion is done and
+    /// others may rewind from it.
+    pub checkpoint_timeline: Timeline,
+    /// Replay is paused.
+    pub replay_paused: bool,
+    /// The walreceiver's process id.
+    pub receiver_pid: Option<i32>,
+    /// `synchronous_standby_names` as this session shows it; what is in force is in [`ServerRole::Primary`].
+    pub names_shown: String,
+}
+
+/// Keeps a session and what follows from earlier answers of the same server.
+#[derive(Debug)]
+pub struct Prober {
+    settings: Arc<Settings>,
+    limit: Duration,
+    kept: Option<Kept>,
+    in_force: InForce,
+    /// The server that started then has been seen to have replayed all local WAL.
+    exhausted: Option<i64>,
+    /// The newest answer of `IDENTIFY_SYSTEM`, and what it was an answer for.
+    identified: Option<(Asked, (Timeline, Lsn))>,
+    /// The first new session, or look, that got no answer.
+    silent_since: Option<Moment>,
+    last: Option<(i64, Running)>,
+    facts: Option<Facts>,
+    error: Option<SessionError>,
+}
+
+struct Kept {
+    session: Session,
+    statement: Statement,
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept").field("version", &self.session.version).finish_non_exhaustive()
+    }
+}
+
+/// While these stand, so does the answer about the timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
+    started: i64,
+    received: Option<Lsn>,
+    replayed: Lsn,
+}
+
+/// Waits of the startup process that it enters only when archive and `pg_wal` have nothing more: for a walreceiver's data, and
+/// between two rounds in which no source had any.
+const EXHAUSTED: [&str; 2] = ["RecoveryWalStream", "RecoveryRetrieveRetryInterval"];
+
+impl Prober {
+    /// Connects at the first look. `limit` bounds each step of a look.
+    pub fn new(settings: Arc<Settings>, limit: Duration) -> Self {
+        Self {
+            settings,
+            limit,
+            kept: None,
+            in_force: InForce::default(),
+            exhausted: None,
+            identified: None,
+            silent_since: None,
+            last: None,
+            facts: None,
+            error: None,
+        }
+    }
+
+    /// To be given to [`crate::sql::set_sync_names`].
+    pub fn in_force(&self) -> InForce {
+        self.in_force.clone()
+    }
+
+    /// Beside the newest answer; `None` while the server does not answer.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
+    }
+
+    /// Why the newest look got no answer.
+    pub fn error(&self) -> Option<&SessionError> {
+        self.error.as_ref()
+    }
+
+    /// The server was stopped or killed: forget everything that is true of one server only.
+    pub fn gone(&mut self) {
+        let in_force = std::mem::take(&mut self.in_force);
+        in_force.changing();
+        *self = Self { in_force, ..Self::new(Arc::clone(&self.settings), self.limit) };
+    }
+
+    /// New settings from the dynamic configuration; kept knowledge stays.
+    pub fn configure(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
+    }
+
+    /// Folds in what became of a new session that was tried at `now`.
+    pub fn note(&mut self, now: Moment, new: &NewSession) {
+        match new {
+            NewSession::Served | NewSession::Full | NewSession::Refused(_) => self.silent_since = None,
+            NewSession::NoAnswer => {
+                self.silent_since.get_or_insert(now);
+            }
+            NewSession::NotReady | NewSession::NoListener => {}
+        }
+    }
+
+    /// Looks, while the guard says that a postmaster lives. `proof` and every `opened_by` are left to the caller: it knows the write
+    /// probe's result and, from the store's timeline claims, which epoch opened a timeline.
+    pub async fn look(&mut self, now: Moment, started: Started) -> Postgres {
+        let starting = Postgres::Starting { since: started.since, as_primary: started.as_primary };
+        let answer = self.ask().await;
+        let seen = match answer {
+            Ok((at, running)) => {
+                self.error = None;
+                self.last = Some((at, running.clone()));
+                Postgres::Running(running)
+            }
+            Err(error) => {
+                self.kept = None;
+                self.facts = None;
+                tracing::debug!(%error, "probe");
+                let seen = match &error {
+                    SessionError::NoListener(_) | SessionError::NotReady(_) => starting,
+                    // It lives, but for want of a session nothing new is known of it: the last answer is the best there is.
+                    SessionError::Full(_) => self.last.clone().map_or(starting, |(_, running)| Postgres::Running(running)),
+                    SessionError::Timeout(_) | SessionError::Lost(_) | SessionError::Server { .. } => {
+                        Postgres::Unresponsive { since: *self.silent_since.get_or_insert(now) }
+                    }
+                };
+                self.error = Some(error);
+                return seen;
+            }
+        };
+        match self.silent_since {
+            Some(since) => Postgres::Unresponsive { since },
+            None => seen,
+        }
+    }
+
+    async fn ask(&mut self) -> Result<(i64, Running), SessionError> {
+        let (mut row, version) = self.row().await?;
+        let mut names_in_force = None;
+        if let RoleRow::Primary { senders, .. } = &row.role {
+            names_in_force = self.in_force.cached(row.at, &row.names, senders);
+            if names_in_force.is_none() && self.refresh(row.at).await?.is_some() {
+                // Position and standbys are to be later than the names they are judged by.
+                row = self.row().await?.0;
+                if let RoleRow::Primary { senders, .. } = &row.role {
+                    names_in_force = self.in_force.cached(row.at, &row.names, senders);
+                }
+            }
+        }
+        let mut facts = Facts {
+            postmaster_started: row.at.started,
+            pending_restart: row.pending_restart,
+            sessions: u32::try_from(row.sessions).unwrap_or(u32::MAX),
+            checkpoint_timeline: row.checkpoint_timeline,
+            replay_paused: false,
+            receiver_pid: None,
+            names_shown: row.names,
+        };
+        let role = match row.role {
+            RoleRow::Primary { timeline, flushed, standbys, .. } => {
+                let position = Position { opened_by: Epoch::NONE, timeline, lsn: flushed };
+                let timeline_begin = history::begin(&self.settings.data_dir, timeline);
+                ServerRole::Primary { position, timeline_begin, proof: None, standbys, names_in_force }
+            }
+            RoleRow::Standby(standby) => {
+                facts.replay_paused = standby.paused;
+                facts.receiver_pid = standby.receiver_pid;
+                if !self.in_force.knows_flag(row.at.started) {
+                    // So that after a promotion nothing is left to be found out.
+                    self.refresh(row.at).await?;
+                }
+                ServerRole::Standby {
+                    position: self.position(row.at.started, &standby).await?,
+                    replayed: standby.replayed,
+                    upstream: conninfo::upstream(&standby.conninfo),
+                    streaming: standby.streaming,
+                }
+            }
+        };
+        self.facts = Some(facts);
+        Ok((row.at.started, Running { role, system_id: row.system_id, version }))
+    }
+
+    /// The row, over the kept session, which is opened if there is none or it was lost since.
+    async fn row(&mut self) -> Result<(ProbeRow, u32), SessionError> {
+        if self.kept.as_ref().is_none_or(|kept| kept.session.client.is_closed()) {
+            self.kept = None;
+            let session = Session::open(&self.settings, self.limit).await?;
+            let statement =
+                timeout(self.limit, session.client.prepare(SQL)).await.map_err(|_| SessionError::Timeout(self.limit))??;
+            self.kept = Some(Kept { session, statement });
+        }
+        let Some(kept) = &self.kept else { return Err(SessionError::Lost("no session".to_owned())) };
+        let query = kept.session.client.query_one(&kept.statement, &[]);
+        let row = timeout(self.limit, query).await.map_err(|_| SessionError::Timeout(self.limit))??;
+        Ok((ProbeRow::read(&row)?, kept.session.version))
+    }
+
+    /// The check needs a new session. Where none is to be had the names in force are unknown, which is no reason to call the
+    /// server dead.
+    async fn refresh(&mut self, at: Loaded) -> Result<Option<tanist_engine::SyncNames>, SessionError> {
+        Ok(self.in_force.refresh(&self.settings, at, self.limit).await.unwrap_or(None))
+    }
+
+    /// End of the WAL that this standby has, where that is known (SAFETY: it has streamed since its start, or has replayed
+    /// everything it had and waits for more; before, what it acknowledged earlier may still lie unreplayed on its disk).
+    async fn position(&mut self, started: i64, standby: &StandbyRow) -> Result<Option<Position>, SessionError> {
+        let waits = standby.startup_wait.as_deref().is_some_and(|wait| EXHAUSTED.contains(&wait));
+        // The walreceiver has a position as soon as it was asked for one, which happens when local WAL is exhausted.
+        if waits || standby.received.is_some() {
+            self.exhausted = Some(started);
+        }
+        if self.exhausted != Some(started) {
+            return Ok(None);
+        }
+        let position = |timeline, lsn| Some(Position { opened_by: Epoch::NONE, timeline, lsn });
+        if let (true, Some(timeline), Some(received)) = (standby.streaming, standby.receiver_timeline, standby.received)
+            && received >= standby.replayed
+        {
+            return Ok(position(timeline, received));
+        }
+        let asked = Asked { started, received: standby.received, replayed: standby.replayed };
+        let (timeline, lsn) = match self.identified {
+            Some((before, answer)) if before == asked => answer,
+            _ => match identify::identify(&self.settings, self.limit).await {
+                Ok(answer) => {
+                    self.identified = Some((asked, answer));
+                    answer
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "timeline of the standby unknown");
+                    return Ok(None);
+                }
+            },
+        };
+        // More was received than the answer covers: replay is still on an older timeline than the received WAL, whose number
+        // nobody tells. It is known as soon as replay gets there.
+        if standby.received.is_some_and(|received| received > lsn) {
+            return Ok(None);
+        }
+        Ok(position(timeline, lsn))
+    }
+}

@@ -1,0 +1,107 @@
+//! What is done to a running server over a session. Promotion is not among it: that is the guard's.
+
+use crate::{ConfigureError, InForce, ServerConfig, SessionError, Settings, configure, conninfo, session, session::Session};
+use std::time::Duration;
+use tanist_engine::{SyncNames, Upstream};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Why a change did not come to pass.
+#[derive(Debug, thiserror::Error)]
+pub enum SqlError {
+    /// A file.
+    #[error(transparent)]
+    Configure(#[from] ConfigureError),
+    /// The server.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The server has not taken the change over in time. It is written and may come into force at any moment.
+    #[error("{what}: written, not in force after {limit:?}")]
+    NotInForce {
+        /// Which setting.
+        what: &'static str,
+        /// How long was waited.
+        limit: Duration,
+    },
+}
+
+/// CHECKPOINT: on a primary to make the shutdown that follows short, on a standby a restart point.
+pub async fn checkpoint(settings: &Settings, limit: Duration) -> Result<(), SessionError> {
+    session::run(settings, "CHECKPOINT", limit).await
+}
+
+/// Lets the server read its configuration again. Returns when the signal has been sent, not when it has been followed.
+pub async fn reload(settings: &Settings, limit: Duration) -> Result<(), SessionError> {
+    session::run(settings, "SELECT pg_reload_conf()", limit).await
+}
+
+/// Ends one session by its process id.
+pub async fn terminate(settings: &Settings, pid: i32, limit: Duration) -> Result<(), SessionError> {
+    session::run(settings, &format!("SELECT pg_terminate_backend({pid})"), limit).await
+}
+
+/// How many client sessions there are.
+pub async fn session_count(settings: &Settings, limit: Duration) -> Result<u32, SessionError> {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    let session = Session::open(settings, limit).await?;
+    let row = timeout(limit, session.client.query_one(sql, &[])).await.map_err(|_| SessionError::Timeout(limit))??;
+    let count: i64 = row.try_get(0)?;
+    session.close().await;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// Sets whom commits wait for: writes the primary's configuration, reloads, and returns when the names are in force everywhere.
+/// Asked for again it only waits. Cancelled or failed, the names may be in force or not: ask [`InForce`], or set them again.
+pub async fn set_sync_names(settings: &Settings, in_force: &InForce, names: &SyncNames, limit: Duration) -> Result<(), SqlError> {
+    let deadline = Instant::now() + limit;
+    in_force.changing();
+    in_force.forget_flag_unless(*names != SyncNames::Nobody);
+    configure::write_for(settings, ServerConfig::Primary, names)?;
+    // Also when the file has the names already: an earlier attempt may have died before this.
+    reload(settings, limit).await?;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(SqlError::NotInForce { what: "synchronous_standby_names", limit });
+        }
+        if in_force.check(settings, left).await?.as_ref() == Some(names) {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Points the running standby at another upstream (or at none), without a restart: since PostgreSQL 13 the walreceiver is
+/// restarted by a reload. Returns when the postmaster has read the setting and passed it on; whether the standby then streams, the
+/// probe shows. `names` are what this standby must keep: the reserved name in synchronous mode.
+///
+/// A walreceiver that is already connected to the old upstream may live on for a while; who must be sure that none acknowledges any
+/// more ends it by its process id ([`crate::Facts::receiver_pid`]).
+pub async fn follow(
+    settings: &Settings,
+    upstream: Option<&Upstream>,
+    names: &SyncNames,
+    limit: Duration,
+) -> Result<(), SqlError> {
+    let deadline = Instant::now() + limit;
+    configure::write_for(settings, ServerConfig::Standby { upstream }, names)?;
+    reload(settings, limit).await?;
+    let wanted = upstream.map(|upstream| conninfo::primary_conninfo(settings, upstream)).unwrap_or_default();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(SqlError::NotInForce { what: "primary_conninfo", limit });
+        }
+        let session = Session::open(settings, left).await?;
+        let sql = "SELECT current_setting('primary_conninfo')";
+        let row = timeout(left, session.client.query_one(sql, &[]))
+            .await
+            .map_err(|_| SessionError::Timeout(left))?
+            .map_err(SessionError::from)?;
+        let shown: String = row.try_get(0).map_err(SessionError::from)?;
+        session.close().await;
+        if shown == wanted {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(2)).await;
+    }
+}
