@@ -33,7 +33,7 @@ pub use epoch::{Epoch, Revision};
 pub use event::{Callback, Emission, Role};
 pub use face::{Face, MemberFace, MemberState};
 pub use lease::{Held, Lease, Theirs};
-pub use lease_clock::{Attempt, HolderClock, ObserverClock};
+pub use lease_clock::{Attempt, HolderClock, ObserverClock, Reading, holder_term, observer_patience};
 pub use memory::Memory;
 pub use moment::Moment;
 pub use observation::{

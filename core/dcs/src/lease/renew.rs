@@ -1,0 +1,117 @@
+//! Keeping the lease: one comparing write, and the leader key put back when the store lost it.
+
+use super::{Keeper, Record, RenewOutcome, state::Mine, view::View};
+use crate::{Compare, ExpiryId, KeyValue, Op, StoreError, Txn};
+use std::time::Duration;
+use tanist_engine::{Attempt, Revision};
+
+/// Attempts of one call, as long as time is left. Each has a number of its own.
+const TRIES: u32 = 5;
+/// Pause after an attempt that failed at once; grows with each.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What one attempt needs.
+struct Plan {
+    txn: Txn,
+    record: Record,
+    /// The leader key is put back, on this expiry.
+    puts_back: Option<ExpiryId>,
+}
+
+impl Keeper {
+    /// Renews the lease. Takes at most ttl/5.
+    pub async fn renew(&self) -> RenewOutcome {
+        let begun = self.clock.now();
+        let budget = self.attempt_timeout();
+        let _turn = self.turn.lock().await;
+        let _flight = self.fly();
+        let mut failure = StoreError::Unavailable("no time was left for an attempt".to_owned());
+        for turn in 1..=TRIES {
+            let left = budget.saturating_sub(self.clock.now().most_since(begun));
+            if left.is_zero() {
+                break;
+            }
+            let plan = match self.renewal().await {
+                Ok(Some(plan)) => plan,
+                Ok(None) => return RenewOutcome::Lost,
+                Err(error) => return RenewOutcome::Failed(error),
+            };
+            let attempt = Attempt(plan.record.attempt);
+            match self.store.txn(plan.txn, left).await {
+                Ok(answer) if answer.succeeded => {
+                    let now = self.clock.now();
+                    let mut state = self.state();
+                    let leader = plan.puts_back.map(|expiry| KeyValue {
+                        key: self.keys.leader(),
+                        value: plan.record.holder.0.clone().into_bytes(),
+                        create_revision: answer.revision,
+                        mod_revision: answer.revision,
+                        expiry: Some(expiry),
+                    });
+                    return match state.wrote(answer.revision, plan.record, leader, now) {
+                        Some(held) => RenewOutcome::Renewed(held),
+                        None => RenewOutcome::Lost,
+                    };
+                }
+                Ok(answer) => {
+                    // The other branch is the linearizable read: an earlier attempt of ours landed, the leader key is gone, or the
+                    // lease is lost. Folded, the next turn knows which.
+                    let now = self.clock.now();
+                    let mut state = self.state();
+                    state.clock.dropped(attempt);
+                    state.fold(View::of(answer), now);
+                }
+                Err(error) => {
+                    if !error.may_have_landed() {
+                        self.state().clock.dropped(attempt);
+                    }
+                    match (&error, plan.puts_back) {
+                        (StoreError::Refused(_), _) => return RenewOutcome::Failed(error),
+                        (StoreError::ExpiryGone, Some(expiry)) => self.expiry.gone(expiry),
+                        _ => tokio::time::sleep((PAUSE * turn).min(left)).await,
+                    }
+                    failure = error;
+                }
+            }
+        }
+        match self.state().mine {
+            Some(_) => RenewOutcome::Failed(failure),
+            None => RenewOutcome::Lost,
+        }
+    }
+
+    /// The next attempt; `None`: there is nothing to renew.
+    async fn renewal(&self) -> Result<Option<Plan>, StoreError> {
+        let whole = {
+            let state = self.state();
+            let Some(mine) = &state.mine else { return Ok(None) };
+            state.leader.as_ref().is_some_and(|leader| leader.mod_revision == mine.acquisition)
+        };
+        let puts_back = if whole { None } else { Some(self.expiry_id().await?) };
+        let now = self.clock.now();
+        let mut state = self.state();
+        let Some(Mine { revision, record, epoch, acquisition }) = state.mine.clone() else { return Ok(None) };
+        let ttl = state.ttl;
+        let record = Record { seq: record.seq.saturating_add(1), ttl, attempt: state.clock.begin(now, ttl).0, ..record };
+        let mut txn = Txn { otherwise: View::reads(&self.keys), ..Txn::default() };
+        txn.compares.push(Compare::ModRevision(self.keys.lease(), revision));
+        let record = match puts_back {
+            None => {
+                txn.compares.push(Compare::ModRevision(self.keys.leader(), acquisition));
+                Record { epoch: Some(epoch), ..record }
+            }
+            Some(expiry) => {
+                // The key is absent, or carries our name under another number: an acquisition by the same holder.
+                let seen = state.leader.as_ref().map_or(Revision(0), |leader| leader.mod_revision);
+                txn.compares.push(Compare::ModRevision(self.keys.leader(), seen));
+                txn.compares.push(Compare::ModRevision(self.keys.epoch(), state.base.revision));
+                let base = state.base.value.clone().map_err(|error| StoreError::Refused(error.to_string()))?;
+                let value = record.holder.0.clone().into_bytes();
+                txn.then.push(Op::Put { key: self.keys.leader(), value, expiry: Some(expiry) });
+                Record { epoch: None, base, ..record }
+            }
+        };
+        txn.then.push(Op::put(self.keys.lease(), record.encode()));
+        Ok(Some(Plan { txn, record, puts_back }))
+    }
+}
