@@ -1,0 +1,123 @@
+//! The guard's children: agent, postmaster, jobs. Reaping notes how they ended; what follows from it is decided elsewhere.
+
+use crate::{
+    protocol::{Exit, JobKind, JobStatus, MAX_JOBS, StopMode},
+    sys::process,
+};
+
+/// The postmaster.
+#[derive(Clone, Copy)]
+pub(super) struct Postmaster {
+    /// The job that started it.
+    pub(super) job: u64,
+    pub(super) pid: i32,
+    /// It was started as primary, or told to promote.
+    pub(super) may_be_writable: bool,
+    /// The newest stop command.
+    pub(super) stop: Option<u64>,
+    /// It is dead and reaped.
+    pub(super) end: Option<Exit>,
+}
+
+/// A job.
+#[derive(Clone, Copy)]
+pub(super) struct Job {
+    pub(super) status: JobStatus,
+    /// It prepares a promotion for this epoch.
+    pub(super) promotes: Option<u64>,
+    /// It is dead and reaped.
+    pub(super) end: Option<Exit>,
+}
+
+/// All of them.
+pub(super) struct Children {
+    pub(super) agent: Option<i32>,
+    pub(super) agent_end: Option<Exit>,
+    pub(super) postmaster: Option<Postmaster>,
+    pub(super) jobs: [Option<Job>; MAX_JOBS],
+}
+
+impl Children {
+    pub(super) fn new() -> Self {
+        Self { agent: None, agent_end: None, postmaster: None, jobs: [None; MAX_JOBS] }
+    }
+
+    /// Reap whatever is dead, our own and inherited orphans.
+    pub(super) fn reap(&mut self) {
+        while let Some((pid, end)) = process::reap() {
+            let end = end.map_or_else(Exit::Signal, Exit::Code);
+            if self.agent == Some(pid) {
+                self.agent = None;
+                self.agent_end = Some(end);
+            } else if let Some(postmaster) = self.postmaster.as_mut().filter(|p| p.pid == pid && p.end.is_none()) {
+                postmaster.end = Some(end);
+            } else if let Some(job) = self.jobs.iter_mut().flatten().find(|job| job.status.pid == pid && job.end.is_none()) {
+                job.end = Some(end);
+            }
+        }
+    }
+
+    /// The postmaster, while it is not reaped.
+    pub(super) fn living_postmaster(&self) -> Option<Postmaster> {
+        self.postmaster.filter(|postmaster| postmaster.end.is_none())
+    }
+
+    /// Jobs that are not reaped.
+    pub(super) fn living_jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().flatten().filter(|job| job.end.is_none())
+    }
+
+    /// Something that writes the data directory is not reaped, or its end is not settled yet.
+    pub(super) fn writer_runs(&self) -> bool {
+        self.postmaster.is_some() || self.jobs.iter().flatten().any(|job| job.status.kind == JobKind::Writer)
+    }
+
+    /// Something the fence killed is not reaped yet.
+    pub(super) fn fenced_unreaped(&self) -> bool {
+        self.living_postmaster().is_some() || self.living_jobs().any(Job::is_fenced)
+    }
+
+    /// The number belongs to a job or to the postmaster's start.
+    pub(super) fn knows(&self, number: u64) -> bool {
+        self.postmaster.is_some_and(|postmaster| postmaster.job == number) || self.jobs.iter().flatten().any(|job| job.status.job == number)
+    }
+
+    /// A place for one more job.
+    pub(super) fn free_slot(&mut self) -> Option<&mut Option<Job>> {
+        self.jobs.iter_mut().find(|slot| slot.is_none())
+    }
+
+    /// Kill jobs with their process groups: all, or only those a fence ends.
+    pub(super) fn kill_jobs(&self, all: bool) {
+        self.living_jobs().filter(|job| all || job.is_fenced()).for_each(Job::kill);
+    }
+
+    /// Kill one job; false: no such job lives.
+    pub(super) fn kill_job(&self, number: u64) -> bool {
+        self.living_jobs().find(|job| job.status.job == number).map(Job::kill).is_some()
+    }
+
+    /// Tell the postmaster to stop.
+    pub(super) fn stop_postmaster(&mut self, job: u64, mode: StopMode) -> bool {
+        let Some(postmaster) = self.postmaster.as_mut().filter(|postmaster| postmaster.end.is_none()) else { return false };
+        postmaster.stop = Some(job);
+        let signal = match mode {
+            StopMode::Fast => libc::SIGINT,
+            StopMode::Immediate => libc::SIGQUIT,
+        };
+        process::signal(postmaster.pid, signal)
+    }
+}
+
+impl Job {
+    fn kill(&self) {
+        process::signal_group(self.status.pid, libc::SIGKILL);
+        // A job that has not come to setsid yet has no group.
+        process::signal(self.status.pid, libc::SIGKILL);
+    }
+
+    /// A fence ends it: it writes the data directory, or is about to make a standby writable.
+    fn is_fenced(&self) -> bool {
+        self.status.kind == JobKind::Writer || self.promotes.is_some()
+    }
+}
