@@ -7,6 +7,16 @@
 //! Deliberately absent: clock, I/O, async, randomness, panics, and any wire format.
 
 #![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    clippy::disallowed_types
+)]
 
 mod action;
 mod audit;
@@ -24,6 +34,7 @@ mod policy;
 mod position;
 mod postgres;
 mod reason;
+mod step;
 
 pub use action::{Action, Job, StartAs, StopMode, Upstream};
 pub use audit::{Violation, audit};
@@ -34,7 +45,7 @@ pub use event::{Callback, Emission, Role};
 pub use face::{Face, MemberFace, MemberState};
 pub use lease::{Held, Lease, Theirs};
 pub use lease_clock::{Attempt, HolderClock, ObserverClock, Reading, holder_term, observer_patience};
-pub use memory::Memory;
+pub use memory::{Memory, SwitchoverProgress, SyncTarget};
 pub use moment::Moment;
 pub use observation::{
     Armed, Endpoint, FenceState, Guard, Handoff, JobOutcome, JobReport, Member, MemberName, Observation, Peer, PeerAnswer, RunningJob,
@@ -44,3 +55,4 @@ pub use policy::{Policy, SyncMode, Tags};
 pub use position::{Lsn, Position, Timeline};
 pub use postgres::{Postgres, Running, ServerRole, Stopped, StandbySeen, SyncNames, WriteProof};
 pub use reason::Reason;
+pub use step::{CloneWhy, FenceCause, PromoteStep, Refusal, StopStep, SyncStep};

@@ -1,13 +1,73 @@
 //! What one decision leaves for the next.
+//!
+//! Only pacing, grace periods and what has been announced: nothing that safety rests on. The engine is asked again with an empty
+//! memory after every crash of the agent, and the tests do the same after every step.
 
-use crate::{MemberFace, Role};
+use crate::{Epoch, Lsn, MemberFace, MemberName, Moment, Revision, Role, SyncNames};
 use serde::{Deserialize, Serialize};
 
 /// The engine's memory on one node. Lost when the agent ends; every field has a safe meaning when it is `Default`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Memory {
     /// The role the last callback announced.
     pub announced: Option<Role>,
+    /// The epoch it was announced for.
+    pub announced_epoch: Epoch,
+    /// `on_stop` has been announced.
+    pub stop_announced: bool,
     /// The member key as last written.
     pub member: Option<MemberFace>,
+    /// When it was last written.
+    pub member_at: Option<Moment>,
+    /// When `/status` was last written.
+    pub status_at: Option<Moment>,
+    /// When the other members were last asked for their positions.
+    pub asked_at: Option<Moment>,
+    /// This node does not race before then: it gave the lease up after a failure.
+    pub no_lead_until: Option<Moment>,
+    /// The epoch whose lease is being given up.
+    pub giving_up: Option<Epoch>,
+    /// The failed job that has already been answered by giving up.
+    pub failure_at: Option<Moment>,
+    /// When PostgreSQL was first seen down under the held lease, and the lease's epoch.
+    pub down_since: Option<(Epoch, Moment)>,
+    /// The running server was a standby when it last answered.
+    pub was_standby: bool,
+    /// The standby follows the right leader of that epoch without streaming, since then.
+    pub not_streaming: Option<(Epoch, Moment)>,
+    /// The data directory has to be copied anew from the leader of this epoch.
+    pub must_clone: Option<Epoch>,
+    /// The last epoch for which a copy was ordered because nothing streamed.
+    pub cloned_for: Option<Epoch>,
+    /// The synchronous standby was first missed then.
+    pub sync_missed: Option<(MemberName, Moment)>,
+    /// The position to which a standby must have flushed before `/sync` may name it.
+    pub sync_target: Option<SyncTarget>,
+    /// The switchover that is being carried out.
+    pub switchover: Option<SwitchoverProgress>,
+    /// The checkpoint before an orderly stop of the node was asked for then.
+    pub stop_checkpoint: Option<Moment>,
+}
+
+/// Everything that was ever acknowledged lies before `lsn`: it was read while `names` were already in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncTarget {
+    /// The names that were in force.
+    pub names: SyncNames,
+    /// The epoch it was read under.
+    pub epoch: Epoch,
+    /// The primary's position then.
+    pub lsn: Lsn,
+}
+
+/// A switchover under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchoverProgress {
+    /// The revision of `/failover`.
+    pub revision: Revision,
+    /// Who shall lead.
+    pub candidate: MemberName,
+    /// When its checkpoint was asked for.
+    pub checkpoint_at: Moment,
 }

@@ -69,7 +69,7 @@ pub enum ServerRole {
         /// Walsenders, from pg_stat_replication.
         standbys: Vec<StandbySeen>,
         /// `synchronous_standby_names` as the checkpointer and every walsender have it, not as `SHOW` says; `None` while a
-        /// change is on its way.
+        /// change is on its way. `position` above is read after this was established, and `standbys` after `position`.
         names_in_force: Option<SyncNames>,
     },
     /// In recovery.

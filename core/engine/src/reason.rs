@@ -1,11 +1,242 @@
 //! Why a decision was taken: the same words in log, REST, CLI and tests.
+//!
+//! Every branch of `decide` ends in exactly one of these. The words are for somebody who is woken at night and has not read the
+//! source; `kind` is the stable name for metrics, coverage and alerts.
 
+use crate::{CloneWhy, Epoch, FenceCause, Lsn, MemberName, Moment, PromoteStep, Refusal, StopStep, SyncStep};
 use serde::{Deserialize, Serialize};
 
 /// Why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant is explained by the words it shows, each field by its name")]
 pub enum Reason {
-    /// Nothing to do.
-    #[error("nothing to do")]
-    Idle,
+    // Nothing can be decided yet.
+    #[error("the store has not been read yet")]
+    StoreNeverRead,
+    #[error("PostgreSQL has not been probed yet")]
+    ProbePending,
+    #[error("{job} has ended, waiting until a probe of PostgreSQL shows it")]
+    WaitForProbe { job: String },
+    #[error("{job} is running")]
+    JobRunning { job: String },
+    #[error("{job} failed ({error}), trying again at {retry_at}")]
+    JobFailed { job: String, error: String, retry_at: Moment },
+    #[error("PostgreSQL is starting")]
+    PostgresStarting,
+    #[error("PostgreSQL does not answer new sessions since {since}, giving it until {until}")]
+    Unresponsive { since: Moment, until: Moment },
+
+    // The fence.
+    #[error("fencing PostgreSQL: {cause}")]
+    Fencing { cause: FenceCause },
+    #[error("the guard is fencing PostgreSQL")]
+    FenceRunning,
+    #[error("data directory belongs to system {ours}, the cluster is {cluster}: not touching it; remove it or correct the scope")]
+    ForeignDataDirectory { ours: String, cluster: String },
+
+    // The lease is not known.
+    #[error("the store does not answer: who leads is unknown, nothing changes")]
+    LeaseUnknown,
+    #[error("the store does not answer: staying primary until the lease ends at {until}")]
+    PrimaryOnUnknownLease { until: Moment },
+
+    // The lease is vacant.
+    #[error("no leader, {best} is the best candidate: acquiring the lease")]
+    LeaderVacant { best: MemberName },
+    #[error("the leader of epoch {epoch} handed over to this node: acquiring the lease")]
+    HandedToMe { epoch: Epoch },
+    #[error("no cluster yet: acquiring the lease to create one")]
+    NewCluster,
+    #[error("no cluster in the store, but data here: acquiring the lease to lead with it")]
+    TakeOver,
+    #[error("no leader, {best} is the better candidate and goes first until {until}")]
+    WaitHeadStart { best: MemberName, until: Moment },
+    #[error("no leader, the last one handed over to {to}, who goes first until {until}")]
+    WaitHandoff { to: MemberName, until: Moment },
+    #[error("no leader, asking the other members for their positions until {until}")]
+    AskingPeers { until: Moment },
+    #[error("no leader in the store, but {peer} says it is a running primary: not racing")]
+    PeerStillPrimary { peer: MemberName },
+    #[error("not named in /sync: only {leader} or its synchronous standby may lead without losing writes")]
+    NotInSync { leader: MemberName },
+    #[error("this node's tags forbid it to lead")]
+    MayNotLead,
+    #[error("{lag} bytes behind the last known position of the leader, more than maximum_lag_on_failover ({limit})")]
+    TooFarBehind { lag: u64, limit: u64 },
+    #[error("own WAL position is not known yet, not racing")]
+    PositionUnknown,
+    #[error("own history left the cluster's at or before {own}, not racing")]
+    NotOfThisHistory { own: Lsn },
+    #[error("no leader; this node gave up the lease and lets others win until {until}")]
+    BackingOff { until: Moment },
+    #[error("no data here and no leader to copy from")]
+    NothingToLeadWith,
+    #[error("the store knows no cluster, but {member} has data: not creating another one")]
+    MemberHasData { member: MemberName },
+    #[error("another node runs under this node's name (epoch {epoch}): rename one of the two")]
+    Twin { epoch: Epoch },
+
+    // The lease is mine.
+    #[error("creating the cluster")]
+    Bootstrapping,
+    #[error("permitting the guard to run a writable PostgreSQL under epoch {epoch}")]
+    Arming { epoch: Epoch },
+    #[error("starting PostgreSQL as primary under epoch {epoch}")]
+    StartingPrimary { epoch: Epoch },
+    #[error("PostgreSQL crashed under this lease, fence complete: restarting it in place")]
+    RestartInPlace,
+    #[error("PostgreSQL crashed under this lease, fence complete: releasing it for {candidate}")]
+    FailOverAfterCrash { candidate: MemberName },
+    #[error("PostgreSQL did not come up within primary_start_timeout: failing over to {candidate}")]
+    StartTooLong { candidate: MemberName },
+    #[error("holding the lease without a data directory that could lead: releasing it")]
+    NoDataToLead,
+    #[error("own epoch {mine} is not above epoch {known}, which the cluster has already shown: run `tanist repair epoch`")]
+    EpochNotNewer { mine: Epoch, known: Epoch },
+    #[error("promoting: {step}")]
+    Promoting { step: PromoteStep },
+    #[error("writing the new cluster's identifier to /initialize")]
+    WritingInitialize,
+    #[error("creating users and databases of the new cluster")]
+    PostBootstrap,
+    #[error("proving that PostgreSQL accepts writes under epoch {epoch}")]
+    Proving { epoch: Epoch },
+    #[error("publishing this node as primary of epoch {epoch}")]
+    Publishing { epoch: Epoch },
+    #[error("publishing has to wait: this node's own address is not in the store yet")]
+    OwnAddressUnknown,
+    #[error("leading with epoch {epoch}")]
+    Leading { epoch: Epoch },
+    #[error("leading with epoch {epoch}; synchronous replication: {step}")]
+    Synchronising { epoch: Epoch, step: SyncStep },
+    #[error("the lease ended or the guard fenced: releasing what is left of it")]
+    LeaseLost,
+    #[error("giving up the lease of epoch {epoch} after a failure here")]
+    GivingUp { epoch: Epoch },
+
+    // The lease is theirs.
+    #[error("following {leader}")]
+    Following { leader: MemberName },
+    #[error("following {leader}, not streaming yet")]
+    WaitStreaming { leader: MemberName },
+    #[error("{leader} leads with epoch {epoch} but has not been proved writable yet")]
+    LeaderNotProved { leader: MemberName, epoch: Epoch },
+    #[error("copying the data directory of {from}: {why}")]
+    Cloning { from: MemberName, why: CloneWhy },
+    #[error("stopping PostgreSQL to copy {from} anew: {why}")]
+    StoppingToClone { from: MemberName, why: CloneWhy },
+    #[error("{from} has to be copied anew, but /sync still names this node: keeping its data until the leader has taken it out")]
+    KeepingData { from: MemberName },
+    #[error("starting PostgreSQL as a standby")]
+    StartingStandby,
+    #[error("pointing PostgreSQL at {leader} of epoch {epoch}")]
+    Repointing { leader: MemberName, epoch: Epoch },
+
+    // Planned changes.
+    #[error("switchover refused: {why}")]
+    SwitchoverRefused { why: Refusal },
+    #[error("switchover to {to}: checkpoint")]
+    SwitchoverCheckpoint { to: MemberName },
+    #[error("switchover to {to}: stopping PostgreSQL")]
+    SwitchoverStop { to: MemberName },
+    #[error("switchover to {to}: stopped in order, handing over the lease")]
+    SwitchoverRelease { to: MemberName },
+    #[error("stopping: {step}")]
+    Stopping { step: StopStep },
+}
+
+impl Reason {
+    /// A stable word for metrics, alerts and coverage.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::StoreNeverRead => "store-never-read",
+            Self::ProbePending => "probe-pending",
+            Self::WaitForProbe { .. } => "wait-for-probe",
+            Self::JobRunning { .. } => "job-running",
+            Self::JobFailed { .. } => "job-failed",
+            Self::PostgresStarting => "postgres-starting",
+            Self::Unresponsive { .. } => "unresponsive",
+            Self::Fencing { .. } => "fencing",
+            Self::FenceRunning => "fence-running",
+            Self::ForeignDataDirectory { .. } => "foreign-data-directory",
+            Self::LeaseUnknown => "lease-unknown",
+            Self::PrimaryOnUnknownLease { .. } => "primary-on-unknown-lease",
+            Self::LeaderVacant { .. } => "leader-vacant",
+            Self::HandedToMe { .. } => "handed-to-me",
+            Self::NewCluster => "new-cluster",
+            Self::TakeOver => "take-over",
+            Self::WaitHeadStart { .. } => "wait-head-start",
+            Self::WaitHandoff { .. } => "wait-handoff",
+            Self::AskingPeers { .. } => "asking-peers",
+            Self::PeerStillPrimary { .. } => "peer-still-primary",
+            Self::NotInSync { .. } => "not-in-sync",
+            Self::MayNotLead => "may-not-lead",
+            Self::TooFarBehind { .. } => "too-far-behind",
+            Self::PositionUnknown => "position-unknown",
+            Self::NotOfThisHistory { .. } => "not-of-this-history",
+            Self::BackingOff { .. } => "backing-off",
+            Self::NothingToLeadWith => "nothing-to-lead-with",
+            Self::MemberHasData { .. } => "member-has-data",
+            Self::Twin { .. } => "twin",
+            Self::Bootstrapping => "bootstrapping",
+            Self::Arming { .. } => "arming",
+            Self::StartingPrimary { .. } => "starting-primary",
+            Self::RestartInPlace => "restart-in-place",
+            Self::FailOverAfterCrash { .. } => "fail-over-after-crash",
+            Self::StartTooLong { .. } => "start-too-long",
+            Self::NoDataToLead => "no-data-to-lead",
+            Self::EpochNotNewer { .. } => "epoch-not-newer",
+            Self::Promoting { .. } => "promoting",
+            Self::WritingInitialize => "writing-initialize",
+            Self::PostBootstrap => "post-bootstrap",
+            Self::Proving { .. } => "proving",
+            Self::Publishing { .. } => "publishing",
+            Self::OwnAddressUnknown => "own-address-unknown",
+            Self::Leading { .. } => "leading",
+            Self::Synchronising { .. } => "synchronising",
+            Self::LeaseLost => "lease-lost",
+            Self::GivingUp { .. } => "giving-up",
+            Self::Following { .. } => "following",
+            Self::WaitStreaming { .. } => "wait-streaming",
+            Self::LeaderNotProved { .. } => "leader-not-proved",
+            Self::Cloning { .. } => "cloning",
+            Self::StoppingToClone { .. } => "stopping-to-clone",
+            Self::KeepingData { .. } => "keeping-data",
+            Self::StartingStandby => "starting-standby",
+            Self::Repointing { .. } => "repointing",
+            Self::SwitchoverRefused { .. } => "switchover-refused",
+            Self::SwitchoverCheckpoint { .. } => "switchover-checkpoint",
+            Self::SwitchoverStop { .. } => "switchover-stop",
+            Self::SwitchoverRelease { .. } => "switchover-release",
+            Self::Stopping { .. } => "stopping",
+        }
+    }
+
+    /// Every word `kind` can return, in the order of the variants.
+    #[rustfmt::skip]
+    pub const ALL_KINDS: &'static [&'static str] = &[
+        "store-never-read", "probe-pending", "wait-for-probe", "job-running", "job-failed", "postgres-starting", "unresponsive",
+        "fencing", "fence-running", "foreign-data-directory", "lease-unknown", "primary-on-unknown-lease", "leader-vacant",
+        "handed-to-me", "new-cluster", "take-over", "wait-head-start", "wait-handoff", "asking-peers", "peer-still-primary",
+        "not-in-sync", "may-not-lead", "too-far-behind", "position-unknown", "not-of-this-history", "backing-off",
+        "nothing-to-lead-with", "member-has-data", "twin", "bootstrapping", "arming", "starting-primary", "restart-in-place",
+        "fail-over-after-crash", "start-too-long", "no-data-to-lead", "epoch-not-newer", "promoting", "writing-initialize",
+        "post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "synchronising", "lease-lost", "giving-up",
+        "following", "wait-streaming", "leader-not-proved", "cloning", "stopping-to-clone", "keeping-data", "starting-standby",
+        "repointing", "switchover-refused", "switchover-checkpoint", "switchover-stop", "switchover-release", "stopping",
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reason;
+
+    #[test]
+    fn all_kinds_lists_exactly_the_words_of_kind_in_order() {
+        let words: Vec<&str> = include_str!("reason.rs")
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> \"")?.1.strip_suffix("\","))
+            .collect();
+        assert_eq!(words, Reason::ALL_KINDS);
+    }
 }

@@ -1,0 +1,52 @@
+//! The lease is held and PostgreSQL does not run (SAFETY §7).
+//!
+//! A failover of an asynchronous cluster loses writes that a restart keeps; a restart of a synchronous one makes commits visible that
+//! were never replicated, which a later failover loses. So, unless `primary_start_timeout` says something else: asynchronous: restart
+//! in place; synchronous with a confirmed candidate: fail over; synchronous without: restart in place, where commits wait until a
+//! standby has the end of WAL (`sync`). Each of it only after a completed fence or a clean shutdown.
+
+use super::{fence::fence, leading::release, members, switchover, turn::Turn};
+use crate::{Action, FenceCause, Held, Job, Reason, StartAs, Stopped};
+use std::time::Duration;
+
+/// What becomes of the lease.
+pub(super) fn recover(turn: &mut Turn<'_>, held: &Held, stopped: &Stopped) -> Reason {
+    if !stopped.clean && !turn.fence_complete() {
+        return fence(turn, FenceCause::Leftovers);
+    }
+    if let Some(reason) = switchover::hand_over(turn, stopped) {
+        return reason;
+    }
+    if !stopped.was_primary {
+        // The standby that won the race is gone; started again as a standby it may win the next one.
+        return release(turn, None, Reason::NoDataToLead);
+    }
+    if let Some(candidate) = members::candidate(turn).filter(|_| fails_over(turn)) {
+        turn.stay_out();
+        return release(turn, Some(candidate.clone()), Reason::FailOverAfterCrash { candidate });
+    }
+    start_primary(turn, held, Reason::RestartInPlace)
+}
+
+/// Whether a candidate is preferred to a restart.
+fn fails_over(turn: &mut Turn<'_>) -> bool {
+    match turn.policy.primary_start_timeout {
+        Some(Duration::ZERO) => true,
+        Some(limit) => {
+            let since = turn.memory.down_since.map_or(turn.now, |(_, since)| since);
+            turn.reached(since + limit)
+        }
+        // Before the cluster has a face there is nothing to lose by starting what was just made.
+        None => turn.policy.synchronous.is_on() && turn.seen.store.primary.is_some(),
+    }
+}
+
+/// Arms the guard, then starts PostgreSQL without `standby.signal`.
+fn start_primary(turn: &mut Turn<'_>, held: &Held, reason: Reason) -> Reason {
+    if !turn.armed_for(held) {
+        return turn.step(Action::Arm { epoch: held.epoch, until: held.until }, Reason::Arming { epoch: held.epoch });
+    }
+    let first = turn.seen.store.primary.is_none();
+    let reason = if first { Reason::StartingPrimary { epoch: held.epoch } } else { reason };
+    turn.run(Job::Start(StartAs::Primary { epoch: held.epoch }), reason)
+}

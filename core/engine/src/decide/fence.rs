@@ -1,0 +1,67 @@
+//! The first question of every decision: may PostgreSQL here be writable without permission?
+//!
+//! The guard fences by itself at the end of what it was armed for; this is the second line, for everything that is known earlier: the
+//! lease is seen with somebody else, or a writable server is found for which nobody armed the guard.
+
+use super::turn::Turn;
+use crate::{Action, Epoch, FenceCause, FenceState, Lease, Moment, Postgres, Reason};
+use std::time::Duration;
+
+/// Fences a writable PostgreSQL that has no permission.
+pub(super) fn guarded(turn: &mut Turn<'_>) -> Option<Reason> {
+    match turn.seen.guard.fence {
+        FenceState::Running => {
+            turn.wake(turn.now + Duration::from_millis(50));
+            return Some(Reason::FenceRunning);
+        }
+        FenceState::Complete => return None,
+        FenceState::Open => {}
+    }
+    if !turn.may_write() {
+        return None;
+    }
+    forbidden(turn).map(|cause| fence(turn, cause))
+}
+
+/// Why the writable PostgreSQL here must not be.
+fn forbidden(turn: &Turn<'_>) -> Option<FenceCause> {
+    // The guard starts nothing writable unarmed: a server that was a standby and has gone silent is a hung standby.
+    let hung_standby = matches!(turn.seen.postgres, Postgres::Unresponsive { .. }) && turn.memory.was_standby;
+    if hung_standby && turn.armed().is_none() && turn.seen.job.is_none() {
+        return None;
+    }
+    match &turn.seen.lease {
+        Lease::Mine(held) => (turn.now >= held.until).then_some(FenceCause::LeaseOver),
+        Lease::Theirs(theirs) => Some(FenceCause::LeaseTheirs { holder: theirs.holder.clone() }),
+        Lease::Unknown => turn.armed().is_none().then_some(FenceCause::NotArmed),
+        // Where there was never a cluster nobody can be leading: a server that runs already is taken over as it is.
+        Lease::Vacant { last_epoch: Epoch::NONE, .. } if turn.seen.store.initialize.is_none() => None,
+        Lease::Vacant { .. } => Some(FenceCause::LeaseVacant),
+    }
+}
+
+/// Asks for a fence.
+pub(super) fn fence(turn: &mut Turn<'_>, cause: FenceCause) -> Reason {
+    turn.step(Action::Fence, Reason::Fencing { cause })
+}
+
+/// After a fence a probe that still shows a writable server is behind.
+pub(super) fn settled(turn: &mut Turn<'_>) -> Option<Reason> {
+    if !(turn.fence_complete() && turn.may_write()) {
+        return None;
+    }
+    turn.wake(turn.now + Duration::from_millis(100));
+    Some(Reason::WaitForProbe { job: "fence".to_owned() })
+}
+
+/// The postmaster lives and serves nobody. Half a ttl decides; then whoever is better off shall have the lease.
+pub(super) fn unresponsive(turn: &mut Turn<'_>, since: Moment) -> Reason {
+    let until = since + turn.policy.ttl / 2;
+    if !turn.reached(until) {
+        return Reason::Unresponsive { since, until };
+    }
+    if let Some(held) = turn.held() {
+        turn.give_up(held);
+    }
+    fence(turn, FenceCause::Unresponsive)
+}

@@ -1,0 +1,98 @@
+//! Another node holds the lease: follow it.
+//!
+//! A standby is pointed at a leader only when the cluster's face proves it writable under the epoch of the present lease, and copied
+//! anew only when its own history is shown not to be part of the leader's, or has kept it from streaming for long.
+
+use super::{
+    ask,
+    history::{Ancestry, ancestry},
+    returning,
+    turn::Turn,
+};
+use crate::{CloneWhy, Face, Job, Position, Postgres, Reason, ServerRole, StopMode, Theirs, Upstream};
+
+/// What a node does under somebody else's lease.
+pub(super) fn follow(turn: &mut Turn<'_>, theirs: &Theirs) -> Reason {
+    if theirs.twin {
+        return Reason::Twin { epoch: theirs.epoch };
+    }
+    turn.wake(theirs.vacant_at);
+    let seen = turn.seen;
+    match &seen.postgres {
+        Postgres::NoData => returning::clone(turn, theirs, CloneWhy::NoData),
+        Postgres::HalfMade => returning::clone(turn, theirs, CloneWhy::HalfMade),
+        Postgres::Stopped(stopped) => returning::come_back(turn, theirs, stopped),
+        Postgres::Starting { .. } => Reason::PostgresStarting,
+        Postgres::Running(running) => match &running.role {
+            ServerRole::Standby { position, replayed: _, upstream, streaming } => {
+                ask_ahead(turn, theirs);
+                standby(turn, theirs, Standby { position: *position, upstream: upstream.as_ref(), streaming: *streaming })
+            }
+            // `fence::guarded` and `fence::settled` have dealt with it.
+            ServerRole::Primary { .. } => Reason::FenceRunning,
+        },
+        Postgres::Unknown | Postgres::Unresponsive { .. } => Reason::ProbePending,
+    }
+}
+
+/// What following needs of `ServerRole::Standby`.
+struct Standby<'a> {
+    position: Option<Position>,
+    upstream: Option<&'a Upstream>,
+    streaming: bool,
+}
+
+/// The leader's lease is running out: ask the others now, so that a race starts with answers in hand.
+fn ask_ahead(turn: &mut Turn<'_>, theirs: &Theirs) {
+    let early = theirs.vacant_at.minus(turn.policy.ttl / 4);
+    if turn.policy.tags.may_lead() && turn.reached(early) {
+        ask::ask(turn, early);
+    }
+}
+
+/// The leader of the present lease, if it is proved.
+pub(super) fn proved<'a>(turn: &Turn<'a>, theirs: &Theirs) -> Option<(&'a Face, Upstream)> {
+    let face = turn.seen.store.primary.as_ref()?;
+    let proved = face.epoch == theirs.epoch && face.name == theirs.holder;
+    proved.then(|| (face, Upstream { name: face.name.clone(), endpoint: face.endpoint.clone(), epoch: face.epoch }))
+}
+
+/// A running standby: the right upstream, and streaming from it.
+fn standby(turn: &mut Turn<'_>, theirs: &Theirs, here: Standby<'_>) -> Reason {
+    let Some((face, leader)) = proved(turn, theirs) else {
+        return Reason::LeaderNotProved { leader: theirs.holder.clone(), epoch: theirs.epoch };
+    };
+    let history = here.position.map_or(Ancestry::Uncertain, |own| ancestry(own, face.timeline, &turn.seen.store.timelines));
+    if history == Ancestry::Diverged {
+        return clone_running(turn, theirs, CloneWhy::Diverged);
+    }
+    if here.upstream != Some(&leader) {
+        let reason = Reason::Repointing { leader: leader.name.clone(), epoch: leader.epoch };
+        return turn.run(Job::Follow(leader), reason);
+    }
+    if here.streaming {
+        turn.memory.not_streaming = None;
+        return Reason::Following { leader: leader.name };
+    }
+    let since = match turn.memory.not_streaming {
+        Some((epoch, since)) if epoch == theirs.epoch => since,
+        _ => turn.now,
+    };
+    turn.memory.not_streaming = Some((theirs.epoch, since));
+    let long = turn.reached(since + turn.policy.ttl * 2);
+    // Once per leader: when the fresh copy does not stream either, the cause is elsewhere.
+    if long && history == Ancestry::Uncertain && turn.memory.cloned_for != Some(theirs.epoch) {
+        return clone_running(turn, theirs, CloneWhy::NeverStreams);
+    }
+    Reason::WaitStreaming { leader: leader.name }
+}
+
+/// Stops the standby so that it can be copied anew.
+fn clone_running(turn: &mut Turn<'_>, theirs: &Theirs, why: CloneWhy) -> Reason {
+    if let Some(reason) = returning::keep_data(turn, theirs) {
+        return reason;
+    }
+    turn.memory.must_clone = Some(theirs.epoch);
+    let reason = Reason::StoppingToClone { from: theirs.holder.clone(), why };
+    turn.run(Job::Stop(StopMode::Fast), reason)
+}

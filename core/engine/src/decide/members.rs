@@ -1,0 +1,43 @@
+//! Who else could lead: members as the store shows them, judged from the leader's side.
+
+use super::turn::Turn;
+use crate::{Member, MemberName, MemberState, ServerRole, StandbySeen};
+
+/// The member of that name.
+pub(super) fn find<'a>(turn: &Turn<'a>, name: &MemberName) -> Option<&'a Member> {
+    turn.seen.store.members.iter().find(|member| member.name == *name)
+}
+
+/// The other members.
+pub(super) fn others<'a>(turn: &Turn<'a>) -> impl Iterator<Item = &'a Member> + use<'a> {
+    let seen = turn.seen;
+    seen.store.members.iter().filter(move |member| member.name != seen.me)
+}
+
+/// Its agent says that it runs, and its tags let it lead.
+fn could_lead(member: &Member) -> bool {
+    member.tags.may_lead() && matches!(member.state, MemberState::Running | MemberState::Streaming)
+}
+
+/// Who could take over at once without a loss the mode forbids: the confirmed synchronous standby, or in asynchronous mode the
+/// member furthest ahead.
+pub(super) fn candidate(turn: &Turn<'_>) -> Option<MemberName> {
+    let best = others(turn)
+        .filter(|member| could_lead(member) && (!turn.policy.synchronous.is_on() || is_sync_standby(turn, &member.name)))
+        .max_by_key(|member| (member.lsn, member.tags.failover_priority.unwrap_or(1), std::cmp::Reverse(&member.name)))?;
+    Some(best.name.clone())
+}
+
+/// `/sync` was written by this node and names `name` as standby.
+pub(super) fn is_sync_standby(turn: &Turn<'_>, name: &MemberName) -> bool {
+    let Some(sync) = &turn.seen.store.sync else { return false };
+    sync.leader.as_ref() == Some(&turn.seen.me) && sync.standbys.contains(name)
+}
+
+/// A standby in the local pg_stat_replication that streams.
+pub(super) fn streaming<'a>(role: &'a ServerRole, name: &MemberName) -> Option<&'a StandbySeen> {
+    match role {
+        ServerRole::Primary { standbys, .. } => standbys.iter().find(|standby| standby.name == *name && standby.streaming),
+        ServerRole::Standby { .. } => None,
+    }
+}

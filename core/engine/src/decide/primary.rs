@@ -1,0 +1,107 @@
+//! The lease is held and PostgreSQL is a primary: prove that it accepts writes, show it, and keep the synchronous standby right.
+//!
+//! The order of the first minutes: arm (a new epoch of the same holder is armed anew, nothing restarts) → `/initialize` of a new
+//! cluster → its users → write probe → the cluster's face. Nobody is told of a primary that has not been seen to accept a write.
+
+use super::{members, promote, switchover, sync, turn::Turn};
+use crate::{Action, Face, Held, Job, JobOutcome, Lsn, Position, Reason, Running, ServerRole, SyncNames, WriteProof};
+
+/// What leading needs of `ServerRole::Primary`.
+pub(super) struct Primary<'a> {
+    pub role: &'a ServerRole,
+    pub position: Position,
+    pub names: Option<&'a SyncNames>,
+    pub system_id: &'a str,
+    proof: Option<WriteProof>,
+    begin: Option<Lsn>,
+}
+
+/// The running server as a primary.
+fn view(running: &Running) -> Option<Primary<'_>> {
+    let role = &running.role;
+    match role {
+        ServerRole::Primary { position, timeline_begin, proof, standbys: _, names_in_force } => Some(Primary {
+            role,
+            position: *position,
+            names: names_in_force.as_ref(),
+            system_id: &running.system_id,
+            proof: *proof,
+            begin: *timeline_begin,
+        }),
+        ServerRole::Standby { .. } => None,
+    }
+}
+
+/// The next step of leading.
+pub(super) fn lead(turn: &mut Turn<'_>, held: &Held, running: &Running) -> Reason {
+    let Some(primary) = view(running) else { return Reason::ProbePending };
+    if !turn.armed_for(held) {
+        return turn.step(Action::Arm { epoch: held.epoch, until: held.until }, Reason::Arming { epoch: held.epoch });
+    }
+    if let Some(reason) = switchover::carry_out(turn, &primary) {
+        return reason;
+    }
+    let synchronising = sync::step(turn, held, &primary);
+    status(turn, primary.position.lsn);
+    if let Some(reason) = show(turn, held, &primary) {
+        return reason;
+    }
+    record(turn, &primary);
+    match synchronising {
+        Some(step) => Reason::Synchronising { epoch: held.epoch, step },
+        None => Reason::Leading { epoch: held.epoch },
+    }
+}
+
+/// Makes the cluster know this primary; nothing when it does.
+fn show(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>) -> Option<Reason> {
+    let (epoch, timeline) = (held.epoch, primary.position.timeline);
+    let known = promote::shown_epoch(turn);
+    let shown = turn.seen.store.primary.as_ref();
+    let mine = shown.filter(|face| face.epoch == epoch && face.name == turn.seen.me && face.timeline == timeline);
+    if let Some(known) = known.filter(|known| *known > epoch || (*known == epoch && mine.is_none())) {
+        return Some(Reason::EpochNotNewer { mine: epoch, known });
+    }
+    if turn.seen.store.initialize.is_none() {
+        let system_id = primary.system_id.to_owned();
+        return Some(turn.step(Action::WriteInitialize { system_id }, Reason::WritingInitialize));
+    }
+    if known.is_none() && !prepared(turn) {
+        return Some(turn.run(Job::PostBootstrap, Reason::PostBootstrap));
+    }
+    if !primary.proof.is_some_and(|proof| proof.epoch == epoch && proof.timeline == timeline) {
+        return Some(turn.step(Action::Prove { epoch }, Reason::Proving { epoch }));
+    }
+    let Some(endpoint) = members::find(turn, &turn.seen.me).and_then(|member| member.postgres.clone()) else {
+        return mine.is_none().then_some(Reason::OwnAddressUnknown);
+    };
+    if mine.is_some_and(|face| face.endpoint == endpoint) {
+        return None;
+    }
+    let face = Face { epoch, name: turn.seen.me.clone(), endpoint, timeline };
+    Some(turn.step(Action::PublishPrimary(face), Reason::Publishing { epoch }))
+}
+
+/// The users of a new cluster are there. Only the report of this very process counts; without it they are made again, which creates
+/// only what is missing.
+fn prepared(turn: &Turn<'_>) -> bool {
+    turn.seen.last_job.as_ref().is_some_and(|report| report.job == Job::PostBootstrap && report.outcome == JobOutcome::Done)
+}
+
+/// Records where a timeline this node opened begins, so that others can tell whether they are ahead of the fork.
+fn record(turn: &mut Turn<'_>, primary: &Primary<'_>) {
+    let timeline = primary.position.timeline;
+    let claim = turn.seen.store.timelines.iter().find(|claim| claim.timeline == timeline && claim.begin.is_none());
+    if let (Some(claim), Some(begin)) = (claim, primary.begin) {
+        turn.act(Action::RecordTimeline { timeline, epoch: claim.epoch, begin });
+    }
+}
+
+/// `/status`: only when the position moved, at most once per loop_wait. It bounds what an asynchronous failover may lose.
+fn status(turn: &mut Turn<'_>, optime: Lsn) {
+    let due = turn.memory.status_at.is_none_or(|at| turn.now >= at + turn.policy.loop_wait);
+    if due && turn.seen.store.optime != Some(optime) {
+        turn.memory.status_at = Some(turn.now);
+        turn.act(Action::PublishStatus { optime });
+    }
+}

@@ -1,0 +1,155 @@
+//! The race of the standbys for a vacant lease.
+//!
+//! Synchronous mode: only who is named in the `/sync` of the last leader has everything that was acknowledged; he goes at once, and if
+//! none of them is alive nobody is promoted. Asynchronous mode: the furthest ahead, among equals the higher priority, then the first
+//! name. The best goes at once; the others come after a head start each, that is: only when the better one did not. Losing a race costs
+//! nothing, the acquiring transaction decides it.
+
+use super::{
+    ask, history,
+    promote::outside,
+    turn::Turn,
+    vacant::{Vacancy, acquire, other_primary, out_of_race},
+};
+use crate::{Epoch, Lsn, MemberName, MemberState, Moment, PeerAnswer, Position, Reason};
+use std::{cmp::Reverse, time::Duration};
+
+/// Between two candidates of one position: more than `ask::PATIENCE`, so that the best is off before the second starts.
+const HEAD_START: Duration = Duration::from_millis(500);
+
+/// The order of the race; field order is the order of comparison, the largest goes first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank<'a> {
+    position: Option<Position>,
+    priority: i32,
+    name: Reverse<&'a MemberName>,
+}
+
+/// Whether, and when, this standby takes the lease.
+pub(super) fn race(turn: &mut Turn<'_>, vacancy: Vacancy, position: Option<Position>) -> Reason {
+    if let Some(reason) = out_of_race(turn) {
+        return reason;
+    }
+    let restricted = turn.policy.synchronous.is_on() && turn.seen.store.sync.as_ref().is_some_and(|sync| sync.leader.is_some());
+    if restricted && let Some(leader) = turn.seen.store.sync.as_ref().and_then(|sync| outside(sync, turn)) {
+        return Reason::NotInSync { leader };
+    }
+    if let Some(member) = other_primary(turn).filter(|_| turn.seen.store.initialize.is_none()) {
+        return Reason::MemberHasData { member };
+    }
+    if let Some(reason) = head_start_of_heir(turn, vacancy) {
+        return reason;
+    }
+    let handed = handoff(turn, vacancy).is_some_and(|to| *to == turn.seen.me);
+    if restricted {
+        return by_right(turn, vacancy, handed);
+    }
+    by_position(turn, vacancy, position, handed)
+}
+
+/// Somebody else was handed the lease and has not taken it yet.
+pub(super) fn head_start_of_heir(turn: &mut Turn<'_>, vacancy: Vacancy) -> Option<Reason> {
+    let to = handoff(turn, vacancy).filter(|to| **to != turn.seen.me)?.clone();
+    let until = vacancy.since + turn.policy.ttl / 2;
+    (!turn.reached(until)).then_some(Reason::WaitHandoff { to, until })
+}
+
+/// To whom the leader of the last epoch handed over.
+fn handoff<'a>(turn: &Turn<'a>, vacancy: Vacancy) -> Option<&'a MemberName> {
+    let handoff = turn.seen.store.handoff.as_ref()?;
+    (handoff.epoch == vacancy.last_epoch && vacancy.last_epoch != Epoch::NONE).then_some(&handoff.to)
+}
+
+/// Synchronous mode: named in `/sync`, so everything acknowledged is here.
+fn by_right(turn: &mut Turn<'_>, vacancy: Vacancy, handed: bool) -> Reason {
+    if let Some(reason) = abort(turn, vacancy.since) {
+        return reason;
+    }
+    acquire(turn, vacancy, won(turn, vacancy, handed))
+}
+
+/// Asynchronous mode: by what the others answer.
+fn by_position(turn: &mut Turn<'_>, vacancy: Vacancy, position: Option<Position>, handed: bool) -> Reason {
+    let Some(position) = position else { return Reason::PositionUnknown };
+    if let Some(reason) = behind(turn, position) {
+        return reason;
+    }
+    if handed {
+        return acquire(turn, vacancy, won(turn, vacancy, true));
+    }
+    let since = answers_from(turn, vacancy);
+    if let Some(until) = ask::ask(turn, since) {
+        return Reason::AskingPeers { until };
+    }
+    if let Some(reason) = abort(turn, vacancy.since) {
+        return reason;
+    }
+    let (ahead, equal, best) = better(turn, since, position);
+    // Someone further ahead is waited for as long as a lease takes to be won twice over; among equals a short head start each is enough.
+    let wait = if ahead { turn.policy.ttl } else { HEAD_START * equal };
+    let until = vacancy.since + wait;
+    match best.filter(|_| !turn.reached(until)) {
+        Some(best) => Reason::WaitHeadStart { best, until },
+        None => acquire(turn, vacancy, won(turn, vacancy, false)),
+    }
+}
+
+fn won(turn: &Turn<'_>, vacancy: Vacancy, handed: bool) -> Reason {
+    match handed {
+        true => Reason::HandedToMe { epoch: vacancy.last_epoch },
+        false => Reason::LeaderVacant { best: turn.seen.me.clone() },
+    }
+}
+
+/// Too far behind the last leader, or not of its history.
+fn behind(turn: &Turn<'_>, position: Position) -> Option<Reason> {
+    let store = &turn.seen.store;
+    let diverged = |leader| history::ancestry(position, leader, &store.timelines) == history::Ancestry::Diverged;
+    if store.primary.as_ref().is_some_and(|face| position.timeline < face.timeline && diverged(face.timeline)) {
+        return Some(Reason::NotOfThisHistory { own: position.lsn });
+    }
+    let lag = store.optime.map_or(0, |Lsn(optime)| optime.saturating_sub(position.lsn.0));
+    let limit = turn.policy.maximum_lag_on_failover;
+    (lag > limit).then_some(Reason::TooFarBehind { lag, limit })
+}
+
+/// From when on answers count: asked while the lease of a silent leader was running out, since nobody wrote any more. A leader that
+/// released wrote until then.
+fn answers_from(turn: &Turn<'_>, vacancy: Vacancy) -> Moment {
+    let early = vacancy.since.minus(turn.policy.ttl / 4);
+    let still_primary = ask::fresh(turn, early).any(|(peer, answer)| peer.asked < vacancy.since && ask::is_primary(answer));
+    if vacancy.released || still_primary { vacancy.since } else { early }
+}
+
+/// A peer that still calls itself a running primary: no race, whatever the store says. Asked again in a second.
+fn abort(turn: &mut Turn<'_>, since: Moment) -> Option<Reason> {
+    let (peer, _) = ask::fresh(turn, since).find(|(_, answer)| ask::is_primary(answer))?;
+    let again = peer.asked + Duration::from_secs(1);
+    if turn.reached(again) {
+        ask::ask(turn, again);
+    }
+    Some(Reason::PeerStillPrimary { peer: peer.name.clone() })
+}
+
+/// Whether a peer is strictly ahead, how many are better placed, and the best of them.
+fn better(turn: &Turn<'_>, since: Moment, position: Position) -> (bool, u32, Option<MemberName>) {
+    let me = Rank {
+        position: Some(position),
+        priority: turn.policy.tags.failover_priority.unwrap_or(1),
+        name: Reverse(&turn.seen.me),
+    };
+    let fit = |answer: &PeerAnswer| {
+        answer.tags.may_lead()
+            && matches!(answer.state, MemberState::Running | MemberState::Streaming)
+            && !ask::is_primary(answer)
+    };
+    let ranks = ask::fresh(turn, since).filter(|(_, answer)| fit(answer)).map(|(peer, answer)| Rank {
+        position: answer.position,
+        priority: answer.tags.failover_priority.unwrap_or(1),
+        name: Reverse(&peer.name),
+    });
+    let mut better: Vec<Rank<'_>> = ranks.filter(|rank| *rank > me).collect();
+    better.sort_unstable();
+    let ahead = better.iter().any(|rank| rank.position > me.position);
+    (ahead, u32::try_from(better.len()).unwrap_or(u32::MAX), better.last().map(|rank| rank.name.0.clone()))
+}

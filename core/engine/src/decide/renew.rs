@@ -1,0 +1,19 @@
+//! Renewal of the held lease: every ttl/5, one attempt at a time, beside whatever else happens (SAFETY §3).
+
+use super::turn::Turn;
+use crate::{Action, FenceState};
+
+/// Asks for a renewal when one is due, and wakes for the next.
+pub(super) fn renew(turn: &mut Turn<'_>) {
+    let Some(held) = turn.held() else { return };
+    turn.wake(held.until);
+    let due = turn.reached(held.attempted + turn.policy.renew_every());
+    // A lease that is over is never revived: the page of the guard counted it down in the same way. While a fence runs nothing may
+    // extend what is being ended. Whoever releases or leaves does not renew.
+    let over =
+        turn.now >= held.until || turn.seen.guard.fence == FenceState::Running || turn.memory.giving_up == Some(held.epoch);
+    let leaving = turn.asked(|action| matches!(action, Action::Release { .. } | Action::Exit | Action::Fence));
+    if due && !held.in_flight && !over && !leaving {
+        turn.act(Action::Renew);
+    }
+}

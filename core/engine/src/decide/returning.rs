@@ -1,0 +1,63 @@
+//! A node without a running server comes (back) under somebody else's lease: start as a standby, or copy the leader.
+
+use super::{
+    fence::fence,
+    following::proved,
+    history::{Ancestry, ancestry},
+    turn::Turn,
+};
+use crate::{CloneWhy, FenceCause, Job, Reason, StartAs, Stopped, Theirs, Upstream};
+
+/// Data without a server, while `theirs` leads.
+pub(super) fn come_back(turn: &mut Turn<'_>, theirs: &Theirs, stopped: &Stopped) -> Reason {
+    if !stopped.clean && !turn.fence_complete() {
+        return fence(turn, FenceCause::Leftovers);
+    }
+    if turn.memory.must_clone == Some(theirs.epoch) {
+        return clone(turn, theirs, CloneWhy::NeverStreams);
+    }
+    let leader = proved(turn, theirs);
+    let Some((face, upstream)) = leader else {
+        if stopped.was_primary {
+            return Reason::LeaderNotProved { leader: theirs.holder.clone(), epoch: theirs.epoch };
+        }
+        return start_standby(turn, stopped, None);
+    };
+    // The end of an unclean primary's WAL is not in its control file, so nothing shows that it is part of the leader's history.
+    if stopped.was_primary && !stopped.clean {
+        return clone(turn, theirs, CloneWhy::UncleanPrimary);
+    }
+    if ancestry(stopped.position, face.timeline, &turn.seen.store.timelines) == Ancestry::Diverged {
+        return clone(turn, theirs, CloneWhy::Diverged);
+    }
+    start_standby(turn, stopped, Some(upstream))
+}
+
+/// Starts PostgreSQL in recovery, after nothing of an earlier server can be left.
+pub(super) fn start_standby(turn: &mut Turn<'_>, stopped: &Stopped, upstream: Option<Upstream>) -> Reason {
+    if !stopped.clean && !turn.fence_complete() {
+        return fence(turn, FenceCause::Leftovers);
+    }
+    turn.run(Job::Start(StartAs::Standby(upstream)), Reason::StartingStandby)
+}
+
+/// Copies the leader, when it is proved.
+pub(super) fn clone(turn: &mut Turn<'_>, theirs: &Theirs, why: CloneWhy) -> Reason {
+    let Some((_, from)) = proved(turn, theirs) else {
+        return Reason::LeaderNotProved { leader: theirs.holder.clone(), epoch: theirs.epoch };
+    };
+    let worthless = matches!(why, CloneWhy::NoData | CloneWhy::HalfMade);
+    if let Some(reason) = keep_data(turn, theirs).filter(|_| !worthless) {
+        return reason;
+    }
+    turn.memory.cloned_for = Some(theirs.epoch);
+    turn.memory.must_clone = None;
+    let reason = Reason::Cloning { from: from.name.clone(), why };
+    turn.run(Job::Clone { from }, reason)
+}
+
+/// While `/sync` names this node its data may be all that is left of what it acknowledged (SAFETY §4.8).
+pub(super) fn keep_data(turn: &Turn<'_>, theirs: &Theirs) -> Option<Reason> {
+    let named = turn.seen.store.sync.as_ref().is_some_and(|sync| sync.names(&turn.seen.me));
+    (named && turn.policy.synchronous.is_on()).then(|| Reason::KeepingData { from: theirs.holder.clone() })
+}

@@ -1,0 +1,102 @@
+//! A planned switchover: `/failover` asks this leader to hand over.
+//!
+//! checkpoint (so that the next one is short) → fast stop, whose shutdown checkpoint reaches the streaming candidate → release with a
+//! hand-over to it. Renewals go on until the release. Whatever makes it impossible before the stop clears the request; a stop that is
+//! not clean is a crash, and `crashed` decides.
+
+use super::{leading::release, members, primary::Primary, turn::Turn};
+use crate::{Action, Job, MemberName, Reason, Refusal, ServerRole, StopMode, Stopped, Switchover, SwitchoverProgress};
+
+/// While PostgreSQL runs: check, checkpoint, stop.
+pub(super) fn carry_out(turn: &mut Turn<'_>, primary: &Primary<'_>) -> Option<Reason> {
+    let Some(asked) = &turn.seen.store.switchover else {
+        turn.memory.switchover = None;
+        return None;
+    };
+    let candidate = match choose(turn, asked, primary.role, primary.position.lsn.0) {
+        Ok(candidate) => candidate,
+        Err(why) => return Some(refuse(turn, asked, why)),
+    };
+    let progress = turn.memory.switchover.clone().filter(|progress| progress.revision == asked.revision);
+    let Some(progress) = progress else {
+        let progress = SwitchoverProgress { revision: asked.revision, candidate: candidate.clone(), checkpoint_at: turn.now };
+        turn.memory.switchover = Some(progress);
+        return Some(turn.run(Job::Checkpoint, Reason::SwitchoverCheckpoint { to: candidate }));
+    };
+    // A checkpoint that failed only makes the stop longer.
+    let checkpointed = |report: &crate::JobReport| report.job == Job::Checkpoint && report.at >= progress.checkpoint_at;
+    if turn.seen.last_job.as_ref().is_some_and(|report| checkpointed(report) || matches!(report.job, Job::Stop(_))) {
+        return Some(turn.run(Job::Stop(StopMode::Fast), Reason::SwitchoverStop { to: candidate }));
+    }
+    Some(turn.run(Job::Checkpoint, Reason::SwitchoverCheckpoint { to: candidate }))
+}
+
+/// After the stop: hand over, if it was clean and somebody is there.
+pub(super) fn hand_over(turn: &mut Turn<'_>, stopped: &Stopped) -> Option<Reason> {
+    let asked = turn.seen.store.switchover.as_ref()?;
+    if asked.leader.as_ref().is_some_and(|leader| *leader != turn.seen.me) {
+        return None;
+    }
+    if !(stopped.clean && stopped.was_primary) {
+        return Some(refuse(turn, asked, Refusal::StopFailed));
+    }
+    let remembered = turn.memory.switchover.as_ref().map(|progress| progress.candidate.clone());
+    let wanted = asked.candidate.clone().or(remembered);
+    let to = match wanted {
+        Some(name) => Some(name).filter(|name| able(turn, name) && safe(turn, name)),
+        None => members::candidate(turn),
+    };
+    Some(match to {
+        Some(to) => release(turn, Some(to.clone()), Reason::SwitchoverRelease { to }),
+        None => refuse(turn, asked, Refusal::NoCandidate),
+    })
+}
+
+/// Clears a request that cannot be carried out. The next decision goes on without it.
+fn refuse(turn: &mut Turn<'_>, asked: &Switchover, why: Refusal) -> Reason {
+    turn.memory.switchover = None;
+    turn.step(Action::ClearSwitchover { revision: asked.revision }, Reason::SwitchoverRefused { why })
+}
+
+/// Who takes over.
+fn choose(turn: &Turn<'_>, asked: &Switchover, role: &ServerRole, position: u64) -> Result<MemberName, Refusal> {
+    if let Some(leader) = asked.leader.as_ref().filter(|leader| **leader != turn.seen.me) {
+        return Err(Refusal::OtherLeader { leader: leader.clone() });
+    }
+    let near = |name: &MemberName| {
+        members::streaming(role, name)
+            .is_some_and(|standby| position.saturating_sub(standby.flushed.0) <= turn.policy.maximum_lag_on_failover)
+    };
+    let Some(candidate) = asked.candidate.clone() else {
+        let able =
+            members::others(turn).filter(|member| able(turn, &member.name) && safe(turn, &member.name) && near(&member.name));
+        let best = able.max_by_key(|member| {
+            let flushed = members::streaming(role, &member.name).map(|standby| standby.flushed);
+            (flushed, member.tags.failover_priority.unwrap_or(1), std::cmp::Reverse(&member.name))
+        });
+        return best.map(|member| member.name.clone()).ok_or(Refusal::NoCandidate);
+    };
+    if candidate == turn.seen.me {
+        return Err(Refusal::AlreadyLeads);
+    }
+    if !able(turn, &candidate) {
+        return Err(Refusal::NoSuchCandidate { candidate });
+    }
+    if !safe(turn, &candidate) {
+        return Err(Refusal::NotSynchronous { candidate });
+    }
+    if !near(&candidate) {
+        return Err(Refusal::TooFarBehind { candidate });
+    }
+    Ok(candidate)
+}
+
+/// A member whose tags let it lead.
+fn able(turn: &Turn<'_>, name: &MemberName) -> bool {
+    members::find(turn, name).is_some_and(|member| member.tags.may_lead())
+}
+
+/// In synchronous mode only the standby named in `/sync` may take over.
+fn safe(turn: &Turn<'_>, name: &MemberName) -> bool {
+    !turn.policy.synchronous.is_on() || members::is_sync_standby(turn, name)
+}

@@ -1,0 +1,155 @@
+//! One decision in the making: the facts it may use, and what it has asked for so far.
+
+use crate::{
+    Action, Armed, Decision, FenceState, Held, Job, JobOutcome, Lease, Memory, Moment, Observation, Policy, Postgres, Reason,
+    ServerRole,
+};
+use std::time::Duration;
+
+/// A job that has ended shows in the probe within this; until then the same job is not asked for again.
+const SETTLE: Duration = Duration::from_secs(1);
+/// `wake_at` is at least this far away, so that a deadline in the past cannot make the agent spin.
+const SHORTEST_NAP: Duration = Duration::from_millis(10);
+
+/// One decision in the making.
+pub(super) struct Turn<'a> {
+    /// The rules.
+    pub policy: &'a Policy,
+    /// The facts.
+    pub seen: &'a Observation,
+    /// The present.
+    pub now: Moment,
+    /// What the next decision will remember.
+    pub memory: Memory,
+    actions: Vec<Action>,
+    wake_at: Moment,
+}
+
+impl<'a> Turn<'a> {
+    pub fn new(policy: &'a Policy, memory: &Memory, seen: &'a Observation, now: Moment) -> Self {
+        Self { policy, seen, now, memory: memory.clone(), actions: Vec::new(), wake_at: now + policy.loop_wait }
+    }
+
+    pub fn finish(self, reason: Reason) -> Decision {
+        let wake_at = self.wake_at.max(self.now + SHORTEST_NAP);
+        Decision { memory: self.memory, actions: self.actions, reason, wake_at }
+    }
+
+    /// Asks for an effect.
+    pub fn act(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    /// Asks for an effect that is the whole answer to the situation.
+    pub fn step(&mut self, action: Action, reason: Reason) -> Reason {
+        self.act(action);
+        reason
+    }
+
+    /// Whether an effect has been asked for in this decision.
+    pub fn asked(&self, which: impl Fn(&Action) -> bool) -> bool {
+        self.actions.iter().any(which)
+    }
+
+    /// Decide again then at the latest.
+    pub fn wake(&mut self, at: Moment) {
+        if at > self.now {
+            self.wake_at = self.wake_at.min(at);
+        }
+    }
+
+    /// Whether `at` has come; if not, wakes then.
+    pub fn reached(&mut self, at: Moment) -> bool {
+        self.wake(at);
+        self.now >= at
+    }
+
+    /// Begins a long job, unless one is running, or this very one has just ended.
+    pub fn run(&mut self, job: Job, reason: Reason) -> Reason {
+        if let Some(running) = &self.seen.job {
+            return Reason::JobRunning { job: running.job.name().to_owned() };
+        }
+        if let Some(last) = self.seen.last_job.as_ref().filter(|last| last.job == job) {
+            let name = job.name().to_owned();
+            match &last.outcome {
+                JobOutcome::Done if !self.reached(last.at + SETTLE) => return Reason::WaitForProbe { job: name },
+                JobOutcome::Failed(error) => {
+                    let retry_at = last.at + self.policy.loop_wait.clamp(Duration::from_secs(1), Duration::from_secs(5));
+                    if !self.reached(retry_at) {
+                        return Reason::JobFailed { job: name, error: error.clone(), retry_at };
+                    }
+                }
+                JobOutcome::Done => {}
+            }
+        }
+        self.step(Action::Run(job), reason)
+    }
+
+    /// The lease, if this node holds it.
+    pub fn held(&self) -> Option<&'a Held> {
+        match &self.seen.lease {
+            Lease::Mine(held) => Some(held),
+            Lease::Unknown | Lease::Vacant { .. } | Lease::Theirs(_) => None,
+        }
+    }
+
+    /// The guard's permission, if it has not run out.
+    pub fn armed(&self) -> Option<Armed> {
+        self.seen.guard.armed.filter(|armed| armed.until > self.now)
+    }
+
+    /// The guard permits a writable PostgreSQL under the held lease.
+    pub fn armed_for(&self, held: &Held) -> bool {
+        self.armed().is_some_and(|armed| armed.epoch == held.epoch)
+    }
+
+    /// PostgreSQL may be writable now, or may become so by the job that runs.
+    pub fn may_write(&self) -> bool {
+        self.seen.postgres.may_be_writable() || self.seen.job.as_ref().is_some_and(|running| running.job.makes_primary())
+    }
+
+    pub fn fence_complete(&self) -> bool {
+        self.seen.guard.fence == FenceState::Complete
+    }
+
+    /// Keeps the parts of the memory that only follow the facts.
+    pub fn notice(&mut self) {
+        let (seen, now) = (self.seen, self.now);
+        if let Postgres::Running(running) = &seen.postgres {
+            self.memory.was_standby = matches!(running.role, ServerRole::Standby { .. });
+        }
+        let down = matches!(seen.postgres, Postgres::Stopped(_) | Postgres::Starting { .. });
+        self.memory.down_since = match (self.held(), down, self.memory.down_since) {
+            (Some(held), true, Some((epoch, since))) if epoch == held.epoch => Some((epoch, since)),
+            (Some(held), true, _) => Some((held.epoch, now)),
+            _ => None,
+        };
+        self.notice_failure();
+    }
+
+    /// A node whose promotion, start or bootstrap failed gives up its lease and lets others win for a while.
+    fn notice_failure(&mut self) {
+        let (Some(held), Some(report)) = (self.held(), &self.seen.last_job) else { return };
+        let of_this_lease = match &report.job {
+            Job::Promote { epoch, .. } | Job::Start(crate::StartAs::Primary { epoch }) => *epoch == held.epoch,
+            Job::Bootstrap | Job::PostBootstrap => true,
+            Job::Clone { .. } | Job::Start(_) | Job::Stop(_) | Job::Follow(_) | Job::Checkpoint => false,
+        };
+        let new = self.memory.failure_at != Some(report.at);
+        if of_this_lease && new && matches!(report.outcome, JobOutcome::Failed(_)) {
+            self.memory.failure_at = Some(report.at);
+            self.give_up(held);
+        }
+    }
+
+    /// The lease of this epoch is given up, however long that takes, and this node stays out of the next races.
+    pub fn give_up(&mut self, held: &Held) {
+        self.memory.giving_up = Some(held.epoch);
+        self.stay_out();
+    }
+
+    /// This node stays out of the next races.
+    pub fn stay_out(&mut self) {
+        self.memory.no_lead_until = Some(self.now + self.policy.ttl * 2);
+    }
+}

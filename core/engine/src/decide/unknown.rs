@@ -1,0 +1,21 @@
+//! The store does not answer. Unknown is never "vacant" (invariant I3): nothing is acquired, started writable, or given up.
+
+use super::turn::Turn;
+use crate::{Job, Postgres, Reason, StartAs};
+
+/// A primary goes on until the guard ends it; a standby serves reads.
+pub(super) fn wait(turn: &mut Turn<'_>) -> Reason {
+    if turn.may_write() {
+        // `fence::guarded` has made sure that the permission still runs.
+        let until = turn.armed().map_or(turn.now, |armed| armed.until);
+        turn.wake(until);
+        return Reason::PrimaryOnUnknownLease { until };
+    }
+    match &turn.seen.postgres {
+        // Without an upstream it only replays what it has, which is all an isolated standby can do.
+        Postgres::Stopped(stopped) if !stopped.was_primary && (stopped.clean || turn.fence_complete()) => {
+            turn.run(Job::Start(StartAs::Standby(None)), Reason::StartingStandby)
+        }
+        _ => Reason::LeaseUnknown,
+    }
+}
