@@ -56,9 +56,13 @@ impl Ledger {
         self.entries.get(&(capability, key.to_owned()))
     }
 
-    /// An effect turned out not to have happened, or is not ours any more.
-    pub fn forget(&mut self, capability: &'static str, key: &str) {
-        self.entries.remove(&(capability, key.to_owned()));
+    /// The newest effect on a key turned out not to be there: back to what was known before, if anything.
+    pub fn restore(&mut self, capability: &'static str, key: &str, before: Option<LedgerEntry>) {
+        let key = (capability, key.to_owned());
+        match before {
+            Some(before) => drop(self.entries.insert(key, before)),
+            None => drop(self.entries.remove(&key)),
+        }
     }
 
     /// All of them.
@@ -84,7 +88,9 @@ mod tests {
         assert_eq!(ledger.get("dns", "a").map(|entry| (entry.epoch, entry.certainty)), Some((7, Certainty::Unknown)));
         ledger.record(entry("a", 7, Certainty::Applied));
         assert_eq!(ledger.get("dns", "a").map(|entry| entry.certainty), Some(Certainty::Applied));
-        ledger.forget("dns", "a");
+        ledger.restore("dns", "a", Some(entry("a", 6, Certainty::Applied)));
+        assert_eq!(ledger.get("dns", "a").map(|entry| entry.epoch), Some(6));
+        ledger.restore("dns", "a", None);
         assert_eq!(ledger.get("dns", "a"), None);
     }
 

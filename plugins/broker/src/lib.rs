@@ -6,15 +6,20 @@
 
 #![forbid(unsafe_code)]
 
+mod broker;
+mod claim;
 mod cluster;
+mod compose;
 mod config;
 mod effects;
 mod grants;
 mod handle;
+mod host;
 mod inbox;
 mod leadership;
 mod ledger;
 mod manifest;
+mod plugin;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -23,6 +28,7 @@ pub mod journal;
 pub mod protocol;
 pub mod queue;
 
+pub use broker::{Broker, BrokerError};
 pub use cluster::{ClusterFace, EmissionContext};
 pub use config::{BrokerConfig, HostCommand, PluginConfig, Tuning};
 pub use effects::{DnsClaim, DnsFailure, DnsOutcome, DnsPresent, DnsTarget, DnsUpdater};

@@ -1,0 +1,169 @@
+//! Carries out one permitted claim of a DNS name within the time of its call, and keeps the ledger true.
+//!
+//! Claims of one name go one after the other, also when the call of the first is long over. A name whose last claim ended unknown is
+//! read back before it is claimed again; and as all this takes time, leadership is looked at once more before the claim is sent.
+
+use crate::{
+    Certainty, DnsClaim, DnsFailure, DnsOutcome, DnsTarget, DnsUpdater, Leadership, Ledger, LedgerEntry,
+    leadership::now,
+    protocol::{Denial, DnsPointed, PluginId, RecordKind, Reply},
+};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tanist_engine::{Epoch, Moment};
+use tokio::{sync::watch, time::timeout};
+
+/// The ledger's name for claims of DNS names.
+const DNS: &str = "dns";
+
+/// The ledger, as the broker and the claims under way share it. Locked only to look or to write one entry.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedLedger(Arc<Mutex<Ledger>>);
+
+impl SharedLedger {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Ledger> {
+        // Every change is one insertion or removal, so a panic elsewhere leaves it whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A claim and what it is carried out with.
+pub(crate) struct Claiming {
+    pub(crate) plugin: PluginId,
+    pub(crate) updater: Arc<dyn DnsUpdater>,
+    pub(crate) leadership: watch::Receiver<Leadership>,
+    pub(crate) ledger: SharedLedger,
+    /// Held while a claim of this name is under way.
+    pub(crate) name_lock: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) claim: DnsClaim,
+    /// The call must end then.
+    pub(crate) deadline: Moment,
+}
+
+impl Claiming {
+    pub(crate) async fn run(self) -> Result<Reply, Denial> {
+        let name_lock = Arc::clone(&self.name_lock);
+        let Ok(_turn) = timeout(self.left(), name_lock.lock()).await else {
+            return Err(Denial::Unreachable("an earlier claim of the name is still under way".to_owned()));
+        };
+        let before = self.ledger.lock().get(DNS, &self.key()).cloned();
+        let unknown = before.as_ref().is_some_and(|entry| entry.certainty == Certainty::Unknown);
+        let settled = if unknown { self.settle().await? } else { None };
+        let outcome = match settled {
+            Some(known) => known,
+            None => {
+                self.still_leads()?;
+                self.point().await
+            }
+        };
+        self.write_down(&outcome, before);
+        answer(outcome)
+    }
+
+    /// Reads the name. `None`: it is not as claimed and nobody newer has it, so the claim is due.
+    async fn settle(&self) -> Result<Option<DnsOutcome>, Denial> {
+        let DnsClaim { target, name, addresses, epoch, ttl: _ } = &self.claim;
+        let left = self.left();
+        let why = match timeout(left, self.updater.present(target.clone(), name.clone(), left)).await {
+            Ok(Ok(present)) => {
+                return Ok(match present.epoch {
+                    Some(newer_epoch) if newer_epoch > *epoch => Some(DnsOutcome::Fenced { newer_epoch }),
+                    Some(same) if same == *epoch && present.addresses == *addresses => Some(DnsOutcome::AlreadyThere),
+                    Some(_) | None => None,
+                });
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        Err(Denial::Unreachable(format!("what became of the last claim of {name} could not be read back: {why}")))
+    }
+
+    fn still_leads(&self) -> Result<(), Denial> {
+        let Leadership { epoch: Epoch(current), lease_until } = *self.leadership.borrow();
+        let asked = self.claim.epoch;
+        if current != asked {
+            return Err(Denial::StaleEpoch { asked, current });
+        }
+        if lease_until.is_none_or(|until| until < self.deadline) {
+            return Err(Denial::NotLeader);
+        }
+        if now() >= self.deadline { Err(Denial::Expired) } else { Ok(()) }
+    }
+
+    async fn point(&self) -> DnsOutcome {
+        // From here on nothing is certain until the answer is read, also if nobody is left to read it.
+        self.ledger.lock().record(self.entry(Certainty::Unknown));
+        let left = self.left();
+        let sent = timeout(left, self.updater.point(self.claim.clone(), left)).await;
+        sent.unwrap_or_else(|_| DnsOutcome::Unknown("no answer in time".to_owned()))
+    }
+
+    fn write_down(&self, outcome: &DnsOutcome, before: Option<LedgerEntry>) {
+        let mut ledger = self.ledger.lock();
+        match outcome {
+            DnsOutcome::Applied | DnsOutcome::AlreadyThere => ledger.record(self.entry(Certainty::Applied)),
+            DnsOutcome::Unknown(_) => ledger.record(self.entry(Certainty::Unknown)),
+            DnsOutcome::Fenced { .. } => ledger.restore(DNS, &self.key(), None),
+            // Certainly not there: what was known before is still so, and an earlier unknown stays unknown.
+            DnsOutcome::Refused(_) | DnsOutcome::Unreachable(_) => ledger.restore(DNS, &self.key(), before),
+        }
+    }
+
+    fn entry(&self, certainty: Certainty) -> LedgerEntry {
+        let addresses: Vec<String> = self.claim.addresses.iter().map(ToString::to_string).collect();
+        LedgerEntry {
+            plugin: self.plugin.clone(),
+            capability: DNS,
+            key: self.key(),
+            value: addresses.join(", "),
+            epoch: self.claim.epoch,
+            certainty,
+        }
+    }
+
+    fn key(&self) -> String {
+        key(&self.claim)
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.since(now())
+    }
+}
+
+/// What a claim is written down under.
+pub(crate) fn key(claim: &DnsClaim) -> String {
+    format!("{} at {}", claim.name, claim.target.server)
+}
+
+fn answer(outcome: DnsOutcome) -> Result<Reply, Denial> {
+    match outcome {
+        DnsOutcome::Applied => Ok(Reply::DnsPoint(DnsPointed::Applied)),
+        DnsOutcome::AlreadyThere => Ok(Reply::DnsPoint(DnsPointed::AlreadyThere)),
+        DnsOutcome::Fenced { newer_epoch } => Err(Denial::Fenced { newer_epoch }),
+        DnsOutcome::Refused(text) => Err(Denial::Refused(text)),
+        DnsOutcome::Unknown(text) => Err(Denial::Unknown(text)),
+        DnsOutcome::Unreachable(text) => Err(Denial::Unreachable(text)),
+    }
+}
+
+/// Reads records for a plugin.
+pub(crate) async fn lookup(
+    updater: Arc<dyn DnsUpdater>,
+    target: DnsTarget,
+    name: String,
+    kind: RecordKind,
+    within: Duration,
+) -> Result<Reply, Denial> {
+    match timeout(within, updater.lookup(target, name, kind, within)).await {
+        Ok(Ok(records)) => Ok(Reply::DnsLookup(records)),
+        Ok(Err(DnsFailure::Refused(text))) => Err(Denial::Refused(text)),
+        Ok(Err(DnsFailure::Unreachable(text))) => Err(Denial::Unreachable(text)),
+        Err(_) => Err(Denial::Unreachable("no answer in time".to_owned())),
+    }
+}
+
+#[cfg(test)]
+#[path = "claim_tests.rs"]
+mod tests;
