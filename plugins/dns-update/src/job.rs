@@ -29,7 +29,9 @@ impl Settings {
             None => DEFAULT_TTL,
             Some(text) => match text.trim().parse() {
                 Ok(ttl) if (1..=MAX_TTL).contains(&ttl) => ttl,
-                _ => return Err(Error::Permanent(format!("`ttl` is {text}; it must be a number of seconds from 1 to {MAX_TTL}"))),
+                _ => {
+                    return Err(Error::Permanent(format!("`ttl` is {text}; it must be a number of seconds from 1 to {MAX_TTL}")));
+                }
             },
         };
         let address = get("address").map(|text| addresses("address", &text)).transpose()?;

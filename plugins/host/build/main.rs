@@ -41,7 +41,8 @@ fn build(guest: &Path, target_dir: &Path, name: &str) -> Result<PathBuf, Box<dyn
     // What the outer build is told (flags, wrappers of clippy, another target) is not meant for a guest.
     for (variable, _) in env::vars_os() {
         let known = variable.to_string_lossy();
-        let settings = ["RUSTFLAGS", "RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"];
+        let settings =
+            ["RUSTFLAGS", "RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"];
         if settings.contains(&known.as_ref()) || known.starts_with("CARGO_PROFILE_") {
             command.env_remove(&variable);
         }
@@ -51,7 +52,9 @@ fn build(guest: &Path, target_dir: &Path, name: &str) -> Result<PathBuf, Box<dyn
         return Ok(target_dir.join(TARGET).join("release").join(format!("{}.wasm", name.replace('-', "_"))));
     }
     let text = String::from_utf8_lossy(&output.stderr);
-    let missing = text.contains("can't find crate for `core`") || text.contains("can't find crate for `std`") || text.contains("rustup target add");
+    let missing = text.contains("can't find crate for `core`")
+        || text.contains("can't find crate for `std`")
+        || text.contains("rustup target add");
     let remedy = if missing { format!("; install the target: rustup target add {TARGET}") } else { String::new() };
     Err(format!("the bundled plugin {name} cannot be built{remedy}\n{text}").into())
 }

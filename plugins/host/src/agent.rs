@@ -51,8 +51,14 @@ impl Agent {
         if matches!(message, ToAgent::Log { .. }) && queue.len() > QUEUE_FOR_LOGS {
             return;
         }
-        // All texts are clipped where they come in, so that no message can exceed a frame.
-        let Ok(frame) = encode(message) else { return };
+        let frame = match encode(message) {
+            Ok(frame) => frame,
+            Err(error) => {
+                // All texts are clipped where they come in, so this is a mistake of ours; the agent's time-out ends the call.
+                eprintln!("message to the agent left out: {error}");
+                return;
+            }
+        };
         let written = if queue.is_empty() { self.socket.try_write(&frame).unwrap_or(0) } else { 0 };
         if written < frame.len() {
             queue.extend(&frame[written..]);

@@ -33,7 +33,10 @@ impl Cache {
             }
             let found = fs::metadata(directory)?;
             if found.uid() != geteuid().as_raw() || found.mode() & 0o022 != 0 {
-                let text = format!("{}: the cache of compiled plugins must belong to this user, writable by nobody else", directory.display());
+                let text = format!(
+                    "{}: the cache of compiled plugins must belong to this user, writable by nobody else",
+                    directory.display()
+                );
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
             }
         }

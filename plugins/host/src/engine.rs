@@ -2,7 +2,12 @@
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    io, thread,
+    io,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{self, Thread},
     time::Duration,
 };
 use wasmtime::{Config, Engine, Strategy};
@@ -16,12 +21,25 @@ pub(crate) const STACK: usize = 512 << 10;
 /// Stack of a guest and of the host functions it calls.
 const FIBER_STACK: usize = STACK + (512 << 10);
 
-/// The engine, with its clock running.
+/// A sleeping clock looks this often whether the engine is still there; a bound for guests even if nobody had woken it.
+const DOZE: Duration = Duration::from_secs(1);
+
+/// The engine, with its clock.
 #[derive(Clone)]
 pub struct Sandbox {
     engine: Engine,
+    clock: Arc<Clock>,
     fingerprint: String,
 }
+
+/// The thread that ticks. It sleeps while no guest runs, because an idle host shall cost nothing.
+struct Clock {
+    running: AtomicUsize,
+    thread: OnceLock<Thread>,
+}
+
+/// A guest is running while this lives.
+pub(crate) struct Running<'a>(&'a Clock);
 
 impl std::fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -33,17 +51,23 @@ impl Sandbox {
     /// Starts the engine and the thread that ticks for it. The thread ends with the last clone of the engine.
     pub fn start() -> io::Result<Self> {
         let engine = engine().map_err(io::Error::other)?;
-        let ticking = engine.weak();
-        thread::Builder::new().name("ticker".to_owned()).spawn(move || {
+        let clock = Arc::new(Clock { running: AtomicUsize::new(0), thread: OnceLock::new() });
+        let (ticking, own) = (engine.weak(), Arc::clone(&clock));
+        let handle = thread::Builder::new().name("ticker".to_owned()).spawn(move || {
             while let Some(engine) = ticking.upgrade() {
                 engine.increment_epoch();
                 drop(engine);
-                thread::sleep(TICK);
+                if own.running.load(Ordering::SeqCst) == 0 {
+                    thread::park_timeout(DOZE);
+                } else {
+                    thread::sleep(TICK);
+                }
             }
         })?;
+        clock.thread.get_or_init(|| handle.thread().clone());
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Self { engine, fingerprint: format!("{:016x}", hasher.finish()) })
+        Ok(Self { engine, clock, fingerprint: format!("{:016x}", hasher.finish()) })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -53,6 +77,23 @@ impl Sandbox {
     /// Differs when code compiled by one engine does not run in the other.
     pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// To be held around everything that may run code of a guest.
+    pub(crate) fn running(&self) -> Running<'_> {
+        if self.clock.running.fetch_add(1, Ordering::SeqCst) == 0 {
+            // Set before `start` returned.
+            if let Some(thread) = self.clock.thread.get() {
+                thread.unpark();
+            }
+        }
+        Running(&self.clock)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -7,6 +7,8 @@ use wasmtime_wasi::I32Exit;
 
 /// Longest message that is passed on.
 const MAX_MESSAGE: usize = 1 << 10;
+/// Longest error of the sandbox; type errors quote names, and names can be long.
+const MAX_CHAIN: usize = 4 << 10;
 /// wasmtime's words when more bytes cross the border in one host call than `host_call_bytes`; the type behind them is private.
 const FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
 
@@ -54,7 +56,7 @@ pub(crate) fn load_failure(outcome: Outcome, stderr: &str) -> LoadFailure {
     }
 }
 
-/// An error with its causes, on one line.
+/// An error with its causes, on one line of bounded length.
 pub(crate) fn chain(error: &wasmtime::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
@@ -63,7 +65,7 @@ pub(crate) fn chain(error: &wasmtime::Error) -> String {
         }
         text.push_str(&cause.to_string().replace('\n', " "));
     }
-    text
+    clip(&text, MAX_CHAIN)
 }
 
 fn kind(trap: Trap) -> TrapKind {

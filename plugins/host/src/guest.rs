@@ -1,6 +1,12 @@
 //! What one instance of a guest has: its limits, its empty WASI, its way to the agent.
 
-use crate::{Agent, budget::{Breach, Output}, engine::Sandbox, limiter::Limiter, meter::Meter};
+use crate::{
+    Agent,
+    budget::{Breach, Output},
+    engine::Sandbox,
+    limiter::Limiter,
+    meter::Meter,
+};
 use std::{
     sync::Arc,
     time::{Duration, Instant},

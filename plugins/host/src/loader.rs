@@ -2,8 +2,7 @@
 //! instantiate.
 
 use crate::{
-    Agent, Compiler, Plugin, Sandbox,
-    builtin,
+    Agent, Compiler, Plugin, Sandbox, builtin,
     cache::{self, Cache},
     compile::MAX_COMPONENT,
     fault::chain,

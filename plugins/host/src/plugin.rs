@@ -72,10 +72,11 @@ impl Plugin {
         };
         let (meter, output) = (Arc::clone(&instance.store.data().meter), instance.store.data().output.clone());
         instance.store.data_mut().begin(Some(call), Duration::from_millis(cpu_ms.into()), since + wall);
-        let running = meter.count(self.run(&mut instance, work, wall_ms));
+        let _running = self.sandbox.running();
+        let work = meter.count(self.run(&mut instance, work, wall_ms));
         let outcome = tokio::select! {
             biased;
-            outcome = running => outcome,
+            outcome = work => outcome,
             Ok(()) = cancel => Outcome::Cancelled,
             () = tokio::time::sleep_until((since + wall).into()) => Outcome::WallExceeded,
         };
@@ -115,6 +116,7 @@ impl Plugin {
         let mut instance = self.fresh();
         instance.store.data_mut().begin(None, patience, deadline);
         let meter = Arc::clone(&instance.store.data().meter);
+        let _running = self.sandbox.running();
         let made = tokio::select! {
             made = meter.count(self.enter(&mut instance)) => made,
             () = tokio::time::sleep_until(deadline.into()) => return Err(fault::load_failure(Outcome::WallExceeded, "")),

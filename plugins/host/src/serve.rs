@@ -8,7 +8,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
-use tanist_broker::protocol::{Call, CallId, Done, FrameError, FrameReader, Load, LoadFailure, Outcome, PluginId, ToAgent, ToHost, VERSION};
+use tanist_broker::protocol::{
+    Call, CallId, Done, FrameError, FrameReader, Load, LoadFailure, Outcome, PluginId, ToAgent, ToHost, VERSION,
+};
 use tokio::{net::UnixStream, sync::oneshot};
 
 /// Plugins at once.
@@ -40,10 +42,19 @@ pub async fn serve(socket: StdUnixStream, loader: Loader) -> Result<(), ServeErr
     let agent = Arc::new(Agent::new(write));
     agent.send(&ToAgent::Hello { version: VERSION });
     let host = Arc::new(Host { agent: Arc::clone(&agent), loader, plugins: Mutex::default(), running: Mutex::default() });
-    tokio::select! {
+    let ended = tokio::select! {
         ended = host.listen(FrameReader::new(read)) => ended,
         error = agent.pump() => Err(error.into()),
+    };
+    match ended {
+        // The agent died with messages unread; an end like any other.
+        Err(ServeError::Io(error) | ServeError::Frame(FrameError::Io(error))) if hung_up(&error) => Ok(()),
+        ended => ended,
     }
+}
+
+fn hung_up(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 struct Host {
@@ -120,7 +131,9 @@ impl Host {
         {
             let mut running = lock(&self.running);
             if running.len() >= MAX_RUNNING || running.contains_key(&id) {
-                return self.agent.send(&ToAgent::Done(end(Outcome::Host(format!("more than {MAX_RUNNING} calls, or one id twice")))));
+                return self
+                    .agent
+                    .send(&ToAgent::Done(end(Outcome::Host(format!("more than {MAX_RUNNING} calls, or one id twice")))));
             }
             running.insert(id, cancel);
         }

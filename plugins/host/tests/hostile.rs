@@ -190,5 +190,8 @@ async fn a_warm_call_with_three_requests() {
     }
     times.sort_unstable();
     let (took, wall, cpu) = times[times.len() / 2];
-    println!("warm call, config + log + 3 requests, epoch {EPOCH}: median {took:?} (host {wall} µs, computing {cpu} µs), p99 {:?}", times[1_980].0);
+    println!(
+        "warm call, config + log + 3 requests, epoch {EPOCH}: median {took:?} (host {wall} µs, computing {cpu} µs), p99 {:?}",
+        times[1_980].0
+    );
 }

@@ -6,13 +6,21 @@ use crate::{
 };
 use tanist_broker::protocol::{self, Denial, DnsPointed, Op, Reply};
 
+/// Longest name in DNS, as text; the server's own rules come later.
+const MAX_NAME: usize = 255;
+/// More addresses than any name needs; the agent allows fewer.
+const MAX_ADDRESSES: usize = 64;
+
 impl dns::Host for Guest {
     async fn lookup(&mut self, name: String, kind: RecordKind) -> wasmtime::Result<Result<Vec<DnsRecord>, DnsError>> {
+        if name.len() > MAX_NAME {
+            return Ok(Err(DnsError::Invalid(format!("a name of {} bytes", name.len()))));
+        }
         let kind = match kind {
             RecordKind::A => protocol::RecordKind::A,
             RecordKind::Aaaa => protocol::RecordKind::Aaaa,
             RecordKind::Txt => protocol::RecordKind::Txt,
-            RecordKind::Other(word) => return Ok(Err(DnsError::Invalid(format!("records of kind {word} cannot be read")))),
+            RecordKind::Other(word) => return Ok(Err(DnsError::Invalid(format!("records of kind {word:.20} cannot be read")))),
         };
         Ok(match self.ask(Op::DnsLookup { name, kind }).await? {
             Ok(Reply::DnsLookup(records)) => Ok(records.into_iter().map(record).collect()),
@@ -28,11 +36,14 @@ impl dns::Host for Guest {
         ttl: u32,
         epoch: u64,
     ) -> wasmtime::Result<Result<Outcome, DnsError>> {
+        if name.len() > MAX_NAME || addresses.len() > MAX_ADDRESSES {
+            return Ok(Err(DnsError::Invalid(format!("a name of {} bytes with {} addresses", name.len(), addresses.len()))));
+        }
         let mut parsed = Vec::with_capacity(addresses.len());
         for address in addresses {
             match address.parse() {
                 Ok(address) => parsed.push(address),
-                Err(_) => return Ok(Err(DnsError::Invalid(format!("{address} is no IP address")))),
+                Err(_) => return Ok(Err(DnsError::Invalid(format!("{address:.60} is no IP address")))),
             }
         }
         Ok(match self.ask(Op::DnsPoint { name, addresses: parsed, ttl, epoch }).await? {

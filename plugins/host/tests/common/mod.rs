@@ -44,10 +44,17 @@ pub fn fixture() -> PathBuf {
     BUILT.get_or_init(build).clone()
 }
 
-/// A component in text form, as a file.
-pub fn component(directory: &Path, name: &str, text: &str) -> Source {
-    let path = directory.join(name);
-    std::fs::write(&path, wat::parse_str(text).unwrap()).unwrap();
+/// The hostile guest with one name replaced by another of the same length everywhere: what a guest made from another WIT looks like.
+pub fn forged(directory: &Path, from: &str, to: &str) -> Source {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = std::fs::read(fixture()).unwrap();
+    let places: Vec<usize> = (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from.as_bytes())).collect();
+    assert!(!places.is_empty(), "the fixture does not contain {from}");
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    let path = directory.join("forged.wasm");
+    std::fs::write(&path, bytes).unwrap();
     Source::Path(path)
 }
 

@@ -1,7 +1,7 @@
 //! The plugin's own settings, from the operator's configuration.
 
-pub use crate::bindings::tanist::plugin::config::{entries, get};
 use crate::Error;
+pub use crate::bindings::tanist::plugin::config::{entries, get};
 
 /// The value of a key that must be there.
 pub fn required(key: &str) -> Result<String, Error> {

@@ -1,7 +1,7 @@
 //! Names in an external DNS server.
 
-pub use crate::bindings::tanist::plugin::dns::{DnsError, DnsRecord, Outcome, RecordKind, lookup, point};
 use crate::Error;
+pub use crate::bindings::tanist::plugin::dns::{DnsError, DnsRecord, Outcome, RecordKind, lookup, point};
 
 /// Whether another attempt may help.
 impl From<DnsError> for Error {

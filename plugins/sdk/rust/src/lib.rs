@@ -49,6 +49,6 @@ pub mod leadership;
 pub mod log;
 
 pub use bindings::tanist::plugin::types::{Action, Event, Member, PluginError as Error, Primary, Role, View};
-pub use plugin::Plugin;
 #[doc(hidden)]
 pub use export::Adapter;
+pub use plugin::Plugin;
