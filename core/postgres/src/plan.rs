@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
 };
 use tanist_engine::Upstream;
@@ -40,6 +41,9 @@ pub enum PlanError {
         /// Why.
         error: io::Error,
     },
+    /// Another server listens on the Unix socket.
+    #[error("{}: another server listens there; choose another port or unix_socket_directories", .0.display())]
+    Socket(PathBuf),
     /// A host name in `listen` has no address.
     #[error("listen address `{host}`: {error}")]
     Resolve {
@@ -172,13 +176,29 @@ pub fn postgres(settings: &Settings, control: &ControlData, standby: bool) -> Re
 
 /// Whether the server will be able to listen: a message that names address and remedy, before a start that would fail with one
 /// line in PostgreSQL's log. To be asked while no server of ours runs.
+///
+/// A port in use is an error always; a host name may have addresses that this machine does not (`localhost` without IPv6), as long
+/// as it has one that does.
 pub fn check_listen(settings: &Settings) -> Result<(), PlanError> {
+    let socket = settings.socket_path();
+    if UnixStream::connect(&socket).is_ok() {
+        return Err(PlanError::Socket(socket));
+    }
     for host in &settings.listen_addresses {
         let name = if host == "*" { "0.0.0.0" } else { host.as_str() };
         let addresses =
             (name, settings.port).to_socket_addrs().map_err(|error| PlanError::Resolve { host: host.clone(), error })?;
+        let mut usable = false;
+        let mut failed = None;
         for address in addresses {
-            TcpListener::bind(address).map_err(|error| PlanError::Listen { address, error })?;
+            match TcpListener::bind(address) {
+                Ok(_) => usable = true,
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(PlanError::Listen { address, error }),
+                Err(error) => failed = Some(PlanError::Listen { address, error }),
+            }
+        }
+        if let (false, Some(error)) = (usable, failed) {
+            return Err(error);
         }
     }
     Ok(())

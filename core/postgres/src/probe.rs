@@ -6,6 +6,7 @@
 use crate::{
     InForce, NewSession, SessionError, Settings, conninfo, history, identify,
     in_force::Loaded,
+    names,
     probe_row::{ProbeRow, RoleRow, SQL, StandbyRow},
     session::Session,
 };
@@ -54,9 +55,11 @@ pub struct Prober {
     exhausted: Option<i64>,
     /// The newest answer of `IDENTIFY_SYSTEM`, and what it was an answer for.
     identified: Option<(Asked, (Timeline, Lsn))>,
-    /// The first new session, or look, that got no answer.
+    /// The first look that got no answer, if the newest got none.
     silent_since: Option<Moment>,
-    last: Option<(i64, Running)>,
+    /// The first new session that got no answer, if the newest got none.
+    closed_since: Option<Moment>,
+    last: Option<Running>,
     facts: Option<Facts>,
     error: Option<SessionError>,
 }
@@ -95,6 +98,7 @@ impl Prober {
             exhausted: None,
             identified: None,
             silent_since: None,
+            closed_since: None,
             last: None,
             facts: None,
             error: None,
@@ -131,9 +135,9 @@ impl Prober {
     /// Folds in what became of a new session that was tried at `now`.
     pub fn note(&mut self, now: Moment, new: &NewSession) {
         match new {
-            NewSession::Served | NewSession::Full | NewSession::Refused(_) => self.silent_since = None,
+            NewSession::Served | NewSession::Full | NewSession::Refused(_) => self.closed_since = None,
             NewSession::NoAnswer => {
-                self.silent_since.get_or_insert(now);
+                self.closed_since.get_or_insert(now);
             }
             NewSession::NotReady | NewSession::NoListener => {}
         }
@@ -143,12 +147,21 @@ impl Prober {
     /// probe's result and, from the store's timeline claims, which epoch opened a timeline.
     pub async fn look(&mut self, now: Moment, started: Started) -> Postgres {
         let starting = Postgres::Starting { since: started.since, as_primary: started.as_primary };
-        let answer = self.ask().await;
-        let seen = match answer {
-            Ok((at, running)) => {
+        let had_session = self.kept.is_some();
+        let mut answer = self.ask().await;
+        if had_session && answer.as_ref().is_err_and(ends_session_only) {
+            self.kept = None;
+            answer = self.ask().await;
+        }
+        match answer {
+            Ok(running) => {
                 self.error = None;
-                self.last = Some((at, running.clone()));
-                Postgres::Running(running)
+                self.silent_since = None;
+                self.last = Some(running.clone());
+                match self.closed_since {
+                    Some(since) => Postgres::Unresponsive { since },
+                    None => Postgres::Running(running),
+                }
             }
             Err(error) => {
                 self.kept = None;
@@ -157,27 +170,23 @@ impl Prober {
                 let seen = match &error {
                     SessionError::NoListener(_) | SessionError::NotReady(_) => starting,
                     // It lives, but for want of a session nothing new is known of it: the last answer is the best there is.
-                    SessionError::Full(_) => self.last.clone().map_or(starting, |(_, running)| Postgres::Running(running)),
+                    SessionError::Full(_) => self.last.clone().map_or(starting, Postgres::Running),
                     SessionError::Timeout(_) | SessionError::Lost(_) | SessionError::Server { .. } => {
                         Postgres::Unresponsive { since: *self.silent_since.get_or_insert(now) }
                     }
                 };
                 self.error = Some(error);
-                return seen;
+                seen
             }
-        };
-        match self.silent_since {
-            Some(since) => Postgres::Unresponsive { since },
-            None => seen,
         }
     }
 
-    async fn ask(&mut self) -> Result<(i64, Running), SessionError> {
+    async fn ask(&mut self) -> Result<Running, SessionError> {
         let (mut row, version) = self.row().await?;
         let mut names_in_force = None;
         if let RoleRow::Primary { senders, .. } = &row.role {
             names_in_force = self.in_force.cached(row.at, &row.names, senders);
-            if names_in_force.is_none() && self.refresh(row.at).await?.is_some() {
+            if names_in_force.is_none() && self.refresh(row.at, &row.names).await {
                 // Position and standbys are to be later than the names they are judged by.
                 row = self.row().await?.0;
                 if let RoleRow::Primary { senders, .. } = &row.role {
@@ -205,7 +214,7 @@ impl Prober {
                 facts.receiver_pid = standby.receiver_pid;
                 if !self.in_force.knows_flag(row.at.started) {
                     // So that after a promotion nothing is left to be found out.
-                    self.refresh(row.at).await?;
+                    self.refresh(row.at, &facts.names_shown).await;
                 }
                 ServerRole::Standby {
                     position: self.position(row.at.started, &standby).await?,
@@ -216,7 +225,7 @@ impl Prober {
             }
         };
         self.facts = Some(facts);
-        Ok((row.at.started, Running { role, system_id: row.system_id, version }))
+        Ok(Running { role, system_id: row.system_id, version })
     }
 
     /// The row, over the kept session, which is opened if there is none or it was lost since.
@@ -234,10 +243,10 @@ impl Prober {
         Ok((ProbeRow::read(&row)?, kept.session.version))
     }
 
-    /// The check needs a new session. Where none is to be had the names in force are unknown, which is no reason to call the
-    /// server dead.
-    async fn refresh(&mut self, at: Loaded) -> Result<Option<tanist_engine::SyncNames>, SessionError> {
-        Ok(self.in_force.refresh(&self.settings, at, self.limit).await.unwrap_or(None))
+    /// Checks the names in force anew, in a session of its own. Where none is to be had they stay unknown, which is no reason to
+    /// call the server dead. Names that are not ours (asynchronous mode leaves them to the operator) are not looked into.
+    async fn refresh(&mut self, at: Loaded, shown: &str) -> bool {
+        names::parse(shown).is_some() && matches!(self.in_force.refresh(&self.settings, at, self.limit).await, Ok(Some(_)))
     }
 
     /// End of the WAL that this standby has, where that is known (SAFETY: it has streamed since its start, or has replayed
@@ -277,5 +286,14 @@ impl Prober {
             return Ok(None);
         }
         Ok(position(timeline, lsn))
+    }
+}
+
+/// The session is lost, which may be somebody's `pg_terminate_backend`; the server may be well.
+fn ends_session_only(error: &SessionError) -> bool {
+    match error {
+        SessionError::Lost(_) => true,
+        SessionError::Server { code, .. } => code == "57P01",
+        _ => false,
     }
 }

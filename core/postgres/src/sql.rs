@@ -63,8 +63,11 @@ pub async fn set_sync_names(settings: &Settings, in_force: &InForce, names: &Syn
         if left.is_zero() {
             return Err(SqlError::NotInForce { what: "synchronous_standby_names", limit });
         }
-        if in_force.check(settings, left).await?.as_ref() == Some(names) {
-            return Ok(());
+        match in_force.check(settings, left).await {
+            Ok(found) if found.as_ref() == Some(names) => return Ok(()),
+            // Busy, or late: nothing that the rest of the time could not mend.
+            Ok(_) | Err(SessionError::Timeout(_) | SessionError::Full(_)) => {}
+            Err(error) => return Err(error.into()),
         }
         sleep(Duration::from_millis(2)).await;
     }

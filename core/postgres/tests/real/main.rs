@@ -1,0 +1,10 @@
+//! The driver against real PostgreSQL servers, started by the tests themselves in directories of their own.
+//!
+//! PostgreSQL refuses to run as root: started as root, each test runs itself again as the user `postgres`.
+
+mod as_postgres;
+mod clone_and_promote;
+mod health;
+mod names;
+mod node;
+mod single;
