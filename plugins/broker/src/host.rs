@@ -6,22 +6,15 @@ use crate::{
     HostCommand,
     protocol::{FD_ENV, FrameError, FrameReader, ToAgent, ToHost, encode},
 };
-use rustix::{
-    fd::OwnedFd,
-    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
-};
-use std::{
-    io,
-    os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
-};
+use std::{io, os::fd::OwnedFd, process::Stdio};
 use tanist_engine::Moment;
 use tokio::{
-    io::{AsyncWriteExt, Interest, unix::AsyncFd},
+    io::AsyncWriteExt,
     net::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
+    process::{Child, Command},
     sync::mpsc,
 };
 
@@ -32,7 +25,7 @@ const MAX_OUTGOING: usize = 64;
 #[derive(Debug)]
 pub(crate) struct HostProcess {
     child: Child,
-    pidfd: AsyncFd<OwnedFd>,
+    pid: u32,
     reader: FrameReader<OwnedReadHalf>,
     outgoing: mpsc::Sender<Vec<u8>>,
     /// Its `Hello` was read, and it speaks our version.
@@ -78,26 +71,19 @@ impl HostProcess {
         if let Some((user, group)) = run_as {
             start.uid(*user).gid(*group);
         }
-        let mut child = start.spawn()?;
+        let child = start.spawn()?;
+        let pid = child.id().unwrap_or_default();
         // The far end lives in `start` too; the host's death must be the end of the stream.
         drop(start);
-        let pidfd = match watch(&child) {
-            Ok(pidfd) => pidfd,
-            Err(error) => {
-                child.kill()?;
-                child.wait()?;
-                return Err(error);
-            }
-        };
         let (reader, writer) = UnixStream::from_std(near)?.into_split();
         let (outgoing, frames) = mpsc::channel(MAX_OUTGOING);
         tokio::spawn(write(writer, frames));
         let reader = FrameReader::new(reader);
-        Ok(Self { child, pidfd, reader, outgoing, greeted: false, started: now, heard: now, unanswered: None, pinged: now })
+        Ok(Self { child, pid, reader, outgoing, greeted: false, started: now, heard: now, unanswered: None, pinged: now })
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// Says something, or fails at once.
@@ -108,7 +94,7 @@ impl HostProcess {
 
     /// The next thing it does. May be dropped without losing anything.
     pub(crate) async fn news(&mut self) -> HostNews {
-        let Self { reader, pidfd, .. } = self;
+        let Self { reader, child, .. } = self;
         tokio::select! {
             // What it said before it died is read first.
             biased;
@@ -117,22 +103,19 @@ impl HostProcess {
                 Ok(None) => HostNews::Gone("it hung up".to_owned()),
                 Err(error) => HostNews::Gone(error.to_string()),
             },
-            _ = pidfd.readable() => HostNews::Gone("it died".to_owned()),
+            ended = child.wait() => HostNews::Gone(ended.map_or_else(|error| error.to_string(), |status| format!("it died: {status}"))),
         }
     }
 
     /// Ends it, whatever it does. Returns the child, to be reaped once it is dead: that can take long (a process inside an
     /// uninterruptible system call), and nobody shall wait for it.
-    pub(crate) fn kill(self) -> Child {
-        // The only error that is left is that it is dead already.
-        drop(pidfd_send_signal(self.pidfd.get_ref(), Signal::KILL));
+    pub(crate) fn kill(mut self) -> Child {
+        // It is not reaped yet, so the signal cannot hit another process; an error means that it is dead already.
+        if let Err(error) = self.child.start_kill() {
+            tracing::debug!(pid = self.pid, %error, "kill");
+        }
         self.child
     }
-}
-
-fn watch(child: &Child) -> io::Result<AsyncFd<OwnedFd>> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
-    AsyncFd::with_interest(pidfd_open(pid, PidfdFlags::empty())?, Interest::READABLE)
 }
 
 async fn write(mut writer: OwnedWriteHalf, mut frames: mpsc::Receiver<Vec<u8>>) {

@@ -278,13 +278,12 @@ impl Plugin {
     }
 
     /// A write of the journal has ended. A failed one is not repeated until there is something new: calls matter more.
-    pub(crate) fn journal_done(&mut self, done: JournalDone) {
+    pub(crate) fn journal_done(&mut self, done: JournalDone, now: Moment) {
         let JournalDone { version, result } = done;
         self.journaling.in_flight = false;
         self.journaling.written = version;
-        if self.journaling.wanted == version {
-            self.journaling.behind_since = None;
-        }
+        // What came meanwhile gets its time anew.
+        self.journaling.behind_since = (self.journaling.wanted != version).then_some(now);
         match result {
             Ok(()) if version > 1 => self.journaling.problem = None,
             // What was wrong with the file at the start stays visible until it was replaced more than once.

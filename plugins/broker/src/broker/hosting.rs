@@ -7,9 +7,9 @@ use crate::{
     protocol::{Done, Level, LoadFailure, Outcome, PluginId, ToAgent, ToHost, VERSION},
     queue::Verdict,
 };
-use std::{process::Child, time::Duration};
+use std::time::Duration;
 use tanist_engine::Moment;
-use tokio::time::sleep;
+use tokio::{process::Child, time::sleep};
 
 /// A host that lived so long is started again without delay.
 const SETTLED: Duration = Duration::from_secs(10);

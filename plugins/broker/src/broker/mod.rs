@@ -168,7 +168,7 @@ impl Broker {
             match self.news(wake).await {
                 News::Host(news) => self.host_news(news, now()),
                 News::Effect(done) => self.effect_done(done, now()),
-                News::Journal(plugin, done) => self.plugins[plugin].journal_done(done),
+                News::Journal(plugin, done) => self.plugins[plugin].journal_done(done, now()),
                 News::Orphaned => self.end_at = Some(now()),
                 News::Agent | News::Time => {}
             }
@@ -180,8 +180,6 @@ impl Broker {
         let pause = wake.since(now());
         let Self { hosting, effects, journals, inbox, leadership, ending, .. } = self;
         tokio::select! {
-            // What the host said before a deadline is read before the deadline is judged.
-            biased;
             news = hosting.news() => News::Host(news),
             Some(Ok(done)) = effects.join_next() => News::Effect(done),
             Some(Ok((plugin, done))) = journals.join_next() => News::Journal(plugin, done),

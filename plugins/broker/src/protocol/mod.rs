@@ -10,15 +10,17 @@ mod event;
 mod frame;
 mod message;
 mod op;
+mod outcome;
 mod socket;
 
 pub use event::{Action, Attributes, Event, Member, Primary, Role, View};
 pub use frame::{FrameError, FrameReader, FrameWriter, decode, encode};
 pub use message::{
-    Call, CallId, Digest, Done, Export, Import, Level, Limits, Load, LoadFailure, Loaded, Outcome, PluginError, PluginId,
-    RequestId, Source, ToAgent, ToHost, TrapKind, Work,
+    Call, CallId, Digest, Done, Export, Import, Level, Limits, Load, LoadFailure, Loaded, PluginId, RequestId, Source, ToAgent,
+    ToHost, Work,
 };
 pub use op::{Denial, DnsPointed, DnsRecord, LeadershipState, Op, RecordKind, Reply};
+pub use outcome::{Outcome, PluginError, TrapKind};
 pub use socket::{FD_ENV, SocketError, inherited_socket};
 
 /// The version of this protocol. Agent and host are shipped together; a difference means a half-done upgrade.

@@ -1,0 +1,149 @@
+//! Delivery over a real host process: order, retry, journal, the leader's plugins, claims.
+
+use crate::bench::{Bench, block_on, face, plugin, wait};
+use std::{fs, time::Duration};
+use tanist_broker::{Certainty, Runs, protocol::Action};
+use tanist_engine::Callback;
+
+const WALL: Duration = Duration::from_secs(5);
+
+fn node() -> Vec<tanist_broker::PluginConfig> {
+    vec![plugin("vip", Runs::Node, WALL)]
+}
+
+fn leader() -> Vec<tanist_broker::PluginConfig> {
+    vec![plugin("dns-update", Runs::Leader, WALL)]
+}
+
+#[test]
+fn a_failed_callback_is_called_again_with_the_same_key_until_it_succeeds() {
+    let mut bench = Bench::new(node(), &["fail", "fail", "ok"]);
+    bench.emit(Callback::OnRoleChange, 9);
+    let ends = [bench.callback(), bench.callback(), bench.callback()];
+    assert_eq!(ends.map(|(_, _, ok)| ok), [false, false, true]);
+    assert!(ends.iter().all(|(action, sequence, _)| *action == Action::OnRoleChange && *sequence == ends[0].1));
+    let keys: Vec<String> = bench.called().iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
+    assert!(keys.iter().all(|key| *key == keys[0] && key.starts_with("main/9/a/on_role_change/")), "{keys:?}");
+    let status = &bench.handle.status()[0];
+    assert_eq!((status.retries, status.failed, status.breaker_open), (0, 2, false));
+}
+
+#[test]
+fn while_a_call_runs_only_the_latest_role_waits() {
+    let mut bench = Bench::new(node(), &["wait", "ok"]);
+    bench.emit(Callback::OnRoleChange, 1);
+    wait("the first call", || (bench.called().len() == 1).then_some(()));
+    bench.emit(Callback::OnRoleChange, 2);
+    bench.emit(Callback::OnReload, 2);
+    bench.emit(Callback::OnRoleChange, 3);
+    wait("the waiting events", || (bench.handle.status()[0].pending == [Action::OnRoleChange, Action::OnReload]).then_some(()));
+    bench.go();
+    let ends = [bench.callback(), bench.callback(), bench.callback()];
+    assert_eq!(
+        ends.map(|(action, _, ok)| (action, ok)),
+        [(Action::OnRoleChange, true), (Action::OnRoleChange, true), (Action::OnReload, true),]
+    );
+    let epochs: Vec<String> = bench.called().iter().map(|line| line.split('/').nth(1).unwrap().to_owned()).collect();
+    assert_eq!(epochs, ["1", "3", "2"]);
+}
+
+#[test]
+fn what_was_not_acknowledged_is_called_again_after_a_crash_of_the_agent() {
+    let mut bench = Bench::new(node(), &["hang", "ok"]);
+    bench.emit(Callback::OnRoleChange, 9);
+    wait("the call", || (bench.called().len() == 1).then_some(()));
+    bench.restart();
+    let (action, first, ok) = bench.callback();
+    assert_eq!((action, ok), (Action::OnRoleChange, true));
+    let keys: Vec<String> = bench.called().iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
+    assert_eq!(keys[0], keys[1]);
+    wait("the journal", || {
+        let text = fs::read_to_string(bench.directory.path().join("journal/vip.journal")).ok()?;
+        text.contains("\"pending\":[]").then_some(())
+    });
+    bench.restart();
+    bench.host();
+    bench.emit(Callback::OnRoleChange, 10);
+    assert!(bench.callback().1 > first, "numbers go on");
+    assert_eq!(bench.called().len(), 3, "what was acknowledged is not called again");
+}
+
+#[test]
+fn a_damaged_journal_is_reported_and_in_nobodys_way() {
+    let mut bench = Bench::new(node(), &[]);
+    bench.emit(Callback::OnRoleChange, 9);
+    bench.callback();
+    let path = bench.directory.path().join("journal/vip.journal");
+    wait("the journal", || path.exists().then_some(()));
+    block_on(bench.handle.shutdown(Duration::from_secs(5)));
+    fs::write(&path, "tanist-journal 1 nonsense").unwrap();
+    bench.restart();
+    wait("the report", || bench.handle.status().first()?.journal.clone().filter(|text| text.contains("damaged")));
+    bench.emit(Callback::OnRoleChange, 10);
+    assert!(bench.callback().2);
+}
+
+#[test]
+fn a_service_that_ends_delivers_its_stop_first() {
+    let mut bench = Bench::new(node(), &["wait"]);
+    bench.host();
+    bench.emit(Callback::OnStop, 9);
+    wait("the call", || (bench.called().len() == 1).then_some(()));
+    bench.go();
+    block_on(bench.handle.shutdown(Duration::from_secs(20)));
+    let (action, _, ok) = bench.callback();
+    assert_eq!((action, ok), (Action::OnStop, true));
+}
+
+#[test]
+fn a_leaders_plugin_waits_for_lease_and_publication() {
+    let mut plugins = leader();
+    plugins.extend(node());
+    let mut bench = Bench::new(plugins, &["ok", "claim"]);
+    bench.host();
+    bench.emit(Callback::OnRoleChange, 9);
+    assert!(bench.callback().2, "the node's own plugin is called at once");
+    bench.lease(9, Duration::from_secs(60));
+    wait("the event to wait", || (bench.handle.status()[0].pending == [Action::OnRoleChange]).then_some(()));
+    assert!(bench.called().iter().all(|line| line.starts_with("vip ")), "{:?}", bench.called());
+    bench.handle.face(face(9, true));
+    assert!(bench.callback().2);
+    let claims = bench.dns.claims.lock().unwrap().clone();
+    assert_eq!(claims.iter().map(|claim| (claim.name.as_str(), claim.epoch)).collect::<Vec<_>>(), [("primary.example.org", 9)]);
+    let ledger = bench.handle.watch().borrow().ledger.clone();
+    assert_eq!(
+        ledger.iter().map(|entry| (entry.value.as_str(), entry.certainty)).collect::<Vec<_>>(),
+        [("10.0.0.1", Certainty::Applied)]
+    );
+    wait("reconcile", || bench.notes("calls").iter().any(|line| line.starts_with("dns-update reconcile")).then_some(()));
+}
+
+#[test]
+fn a_claim_of_an_epoch_that_is_over_is_refused_and_its_event_dropped() {
+    let mut bench = Bench::new(leader(), &["claim-after-go"]);
+    bench.lease(9, Duration::from_secs(60));
+    bench.handle.face(face(9, true));
+    bench.emit(Callback::OnRoleChange, 9);
+    wait("the call", || (bench.called().len() == 1).then_some(()));
+    bench.handle.leadership(tanist_broker::Leadership { epoch: tanist_engine::Epoch(10), lease_until: None });
+    wait("the loss of leadership", || (!bench.handle.status()[0].active).then_some(()));
+    bench.go();
+    assert!(!bench.callback().2);
+    assert_eq!(bench.notes("answers"), ["epoch 9 is not the current one (10)"]);
+    assert!(bench.dns.claims.lock().unwrap().is_empty());
+    wait("the event to be dropped", || bench.handle.status()[0].pending.is_empty().then_some(()));
+}
+
+#[test]
+fn a_claim_with_less_lease_than_time_is_refused_until_the_lease_is_renewed() {
+    let mut bench = Bench::new(leader(), &["claim", "claim"]);
+    bench.lease(9, WALL - Duration::from_millis(1));
+    bench.handle.face(face(9, true));
+    bench.emit(Callback::OnRoleChange, 9);
+    assert!(!bench.callback().2);
+    assert!(bench.notes("answers")[0].contains("of lease are left"), "{:?}", bench.notes("answers"));
+    assert!(bench.dns.claims.lock().unwrap().is_empty());
+    bench.lease(9, WALL * 10);
+    assert!(bench.callback().2);
+    assert_eq!(bench.dns.claims.lock().unwrap().len(), 1);
+}

@@ -1,0 +1,5 @@
+//! The broker over real host processes.
+
+mod bench;
+mod delivery;
+mod hosting;
