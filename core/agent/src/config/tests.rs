@@ -245,7 +245,8 @@ fn one_fault_each() {
         (
             "  listen: 10",
             "  bin_dir: /opt/client/bin\n  listen: 10",
-            "patroni.yml:6: postgresql.bin_dir: /opt/client/bin has only pg_basebackup; initdb, pg_controldata, postgres is missing; install PostgreSQL's server package or name its directory",
+            "patroni.yml:6: postgresql.bin_dir: /opt/client/bin has only pg_basebackup; initdb, pg_controldata, \
+             postgres is missing; install PostgreSQL's server package or name its directory",
         ),
         (
             "  listen: 10",
@@ -259,6 +260,12 @@ fn one_fault_each() {
             "patroni.yml:3: bootstrap.dcs.synchronous_mod: unknown key; correct its name or remove it",
         ),
         ("name: a", "name: a\nbootstrap: {dcs: {ttl: 1}}", "patroni.yml:3: bootstrap.dcs.ttl: must be 2 to 86400 seconds"),
+        (
+            "name: a",
+            "name: a\nbootstrap: {dcs: {standby_cluster: {host: x}}}",
+            "patroni.yml:3: bootstrap.dcs.standby_cluster: a standby cluster is not supported by this version of \
+             tanist; remove the section to make a cluster of its own",
+        ),
         (
             "name: a",
             "name: a\nbootstrap: {method: wal_g}",
@@ -308,6 +315,20 @@ fn files_that_are_none() {
     fs::write(&path, "- a\n- b\n").unwrap();
     assert!(said(&path).contains("a map of sections"), "{}", said(&path));
     assert!(load("").is_err());
+}
+
+#[test]
+fn a_file_cut_off_anywhere_is_answered() {
+    for name in ["plugins.yml", "unsupported.yml"] {
+        let text = golden(name);
+        let whole = load(&text).is_ok();
+        assert!(whole, "{name}");
+        for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
+            if let Err(errors) = load(&text[..end]) {
+                assert!(errors.iter().all(|error| !error.problem.is_empty()) && !errors.is_empty(), "{name} cut at {end}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -85,3 +85,26 @@ fn plain_texts() {
     assert_eq!(InitializeKey::decode(b""), Ok(InitializeKey::Bootstrapping));
     assert!(InitializeKey::decode(b"no number").is_err());
 }
+
+#[test]
+fn a_value_cut_off_anywhere_is_refused_and_never_panics() {
+    let whole = golden!("member-standby");
+    for end in 0..whole.len() {
+        assert!(MemberKey::decode(&whole.as_bytes()[..end]).is_err(), "cut at {end}");
+    }
+    let texts = [golden!("sync"), golden!("status"), golden!("history"), golden!("failover"), golden!("failsafe")];
+    for text in texts {
+        // Empty is a value of its own for `sync`; everything else that is cut is no JSON.
+        for end in 1..text.len() {
+            let part = &text.as_bytes()[..end];
+            let refused = [
+                SyncKey::decode(part).is_err(),
+                StatusKey::decode(part).is_err(),
+                HistoryKey::decode(part).is_err(),
+                FailoverKey::decode(part).is_err(),
+                FailsafeKey::decode(part).is_err(),
+            ];
+            assert_eq!(refused, [true; 5], "{text} cut at {end}");
+        }
+    }
+}

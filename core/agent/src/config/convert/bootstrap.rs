@@ -42,8 +42,16 @@ fn dynamic(dcs: &Value, report: &mut Report) -> Option<DynamicConfig> {
         Ok((config, notes)) => {
             for note in notes {
                 let key = at(note.option());
-                match note {
+                match &note {
                     DynamicNote::Unknown { .. } => report.error(&key, "unknown key; correct its name or remove it"),
+                    // A cluster that shall follow another must not begin a life of its own.
+                    DynamicNote::Unsupported { option, .. } if option == "standby_cluster" => {
+                        report.error(
+                            &key,
+                            "a standby cluster is not supported by this version of tanist; remove the \
+                         section to make a cluster of its own",
+                        );
+                    }
                     DynamicNote::Unsupported { .. } | DynamicNote::ShortTtl { .. } => report.warning(&key, note.remark()),
                     DynamicNote::Bent { .. } | DynamicNote::Replaced { .. } => report.info(&key, note.remark()),
                 }

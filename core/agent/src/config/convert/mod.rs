@@ -23,7 +23,7 @@ use super::{
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use tanist_engine::Tags;
-use tanist_patroni::{DecodeError, engine_tags};
+use tanist_patroni::{DecodeError, engine_tags, parse_bool};
 
 /// Everything an agent needs.
 pub(super) fn settings(mut spec: Spec, report: &mut Report, disk: &dyn Programs) -> Option<Settings> {
@@ -98,7 +98,7 @@ fn tags(tags: Map<String, Value>, report: &mut Report) -> (Map<String, Value>, O
         ("nostream", "replicas stream from the leader"),
         ("sync_priority", "the synchronous standby is chosen by position"),
     ] {
-        if tags.contains_key(name) {
+        if tags.get(name).is_some_and(|value| parse_bool(value) != Some(false)) {
             report.warning(
                 &format!("tags.{name}"),
                 format!("is shown to others, but has no effect in this version of tanist: {without}"),

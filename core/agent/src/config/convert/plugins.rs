@@ -89,11 +89,15 @@ fn grants_of(grants: GrantsSpec, key: &str, report: &mut Report) -> Option<Plugi
     let GrantsSpec { leadership, dns } = grants;
     let mut granted = PluginGrants { leadership: leadership.is_some_and(|flag| flag.0), dns: Vec::new() };
     let Some(list) = dns else { return Some(granted) };
+    let mut complete = true;
     for (index, grant) in list.items.into_iter().enumerate() {
         let key = if list.single { format!("{key}.dns") } else { format!("{key}.dns[{index}]") };
-        granted.dns.extend(dns_grants(grant, &key, report)?);
+        match dns_grants(grant, &key, report) {
+            Some(grants) => granted.dns.extend(grants),
+            None => complete = false,
+        }
     }
-    Some(granted)
+    complete.then_some(granted)
 }
 
 /// One grant for each zone.
