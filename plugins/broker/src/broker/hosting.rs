@@ -199,8 +199,7 @@ impl Broker {
         for running in self.calls.end_all() {
             let (outcome, duration) = (Outcome::Host(why.clone()), now.since(running.started));
             let notice = self.plugins[running.plugin].finished(running.event, outcome, Verdict::Lost, duration, now);
-            // Nobody listens: fine.
-            drop(self.notices.send(notice));
+            self.untold.push(notice);
         }
         self.plugins.iter_mut().for_each(super::Plugin::host_lost);
         self.hosting.failed(why, &self.config.tuning, now);
@@ -259,7 +258,7 @@ impl Broker {
         let outcome = if running.cancelled { Outcome::WallExceeded } else { shortened(outcome) };
         let verdict = Verdict::of(&outcome);
         let notice = plugin.finished(running.event, outcome, verdict, now.since(running.started), now);
-        drop(self.notices.send(notice));
+        self.untold.push(notice);
     }
 
     fn index(&self, plugin: &PluginId) -> Option<usize> {

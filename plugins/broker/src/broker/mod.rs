@@ -74,6 +74,8 @@ pub struct Broker {
     end_at: Option<Moment>,
     status: watch::Sender<Arc<BrokerStatus>>,
     notices: broadcast::Sender<Notice>,
+    /// Ends of calls that nobody was told of yet: the status comes first.
+    untold: Vec<Notice>,
     composer: Composer,
     plugins: Vec<Plugin>,
     hosting: Hosting,
@@ -148,6 +150,7 @@ impl Broker {
             end_at: None,
             status,
             notices,
+            untold: Vec::new(),
             composer,
             plugins,
             hosting: Hosting::new(now),
@@ -163,8 +166,9 @@ impl Broker {
 
     async fn run(mut self) {
         loop {
-            let Some(wake) = self.turn(now()) else { break };
+            let wake = self.turn(now());
             self.publish();
+            let Some(wake) = wake else { break };
             match self.news(wake).await {
                 News::Host(news) => self.host_news(news, now()),
                 News::Effect(done) => self.effect_done(done, now()),
@@ -284,7 +288,8 @@ impl Broker {
         plugins.chain(host.into_iter().flatten()).fold(now + HEARTBEAT, Moment::min)
     }
 
-    fn publish(&self) {
+    /// Shows the status, then tells of calls that have ended: who hears of one finds it in the status.
+    fn publish(&mut self) {
         let plugins = self.plugins.iter().map(Plugin::status).collect();
         let status = BrokerStatus { plugins, host: self.hosting.status(), ledger: self.ledger.lock().entries() };
         self.status.send_if_modified(|shown| {
@@ -294,6 +299,10 @@ impl Broker {
             }
             changed
         });
+        for notice in self.untold.drain(..) {
+            // An error means that nobody listens.
+            let _ = self.notices.send(notice);
+        }
     }
 }
 

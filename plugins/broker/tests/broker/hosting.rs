@@ -123,7 +123,7 @@ fn a_host_that_cannot_be_started_is_shown_and_holds_up_nothing() {
     let bench = Bench::with(node(WALL), &[], |config| config.host.program = PathBuf::from("/nowhere/tanist-plugin-host"));
     bench.emit(Callback::OnRoleChange, 9);
     wait("the report", || bench.handle.watch().borrow().host.last_loss.clone().filter(|why| why.contains("/nowhere/")));
-    assert_eq!(bench.handle.status()[0].pending, [Action::OnRoleChange]);
+    wait("the event to wait", || (bench.handle.status()[0].pending == [Action::OnRoleChange]).then_some(()));
     block_on(bench.handle.shutdown(Duration::ZERO));
 }
 
