@@ -114,7 +114,9 @@ fn validity(
     match primary {
         Primary::Unknown => Err(None),
         Primary::Nobody => Err(Some(NOBODY)),
-        Primary::Proved { until, .. } if now < *until => Ok((u32::try_from(until.since(now).as_secs()).unwrap_or(u32::MAX), None)),
+        Primary::Proved { until, .. } if now < *until => {
+            Ok((u32::try_from(until.since(now).as_secs()).unwrap_or(u32::MAX), None))
+        }
         Primary::Proved { .. } | Primary::Lapsed { .. } => match snapshot.zone.config.unproved {
             Unproved::NoData => Err(Some(LAPSED)),
             Unproved::LastKnown => Ok((0, Some(STALE))),

@@ -135,7 +135,8 @@ impl ClusterView {
 
 /// A and AAAA sets, none of them empty.
 pub(crate) fn address_sets(addresses: &[IpAddr], ttl: u32) -> Vec<RrSet> {
-    let (four, six): (Vec<RData>, Vec<RData>) = addresses.iter().map(|address| rdata(*address)).partition(|d| matches!(d, RData::A(_)));
+    let (four, six): (Vec<RData>, Vec<RData>) =
+        addresses.iter().map(|address| rdata(*address)).partition(|d| matches!(d, RData::A(_)));
     [(RecordType::A, four), (RecordType::AAAA, six)]
         .into_iter()
         .filter(|(_, data)| !data.is_empty())
@@ -154,8 +155,8 @@ fn epoch_text(epoch: Epoch, node: &str) -> RData {
     RData::TXT(TXT::new(vec![Generation::new(epoch, node).to_string()]))
 }
 
-/// A name as one label of the zone, in lower case; `None`: it cannot be one. Letters, digits, `-` and `_` only, so that nobody has to escape
-/// anything.
+/// A name as one label of the zone, in lower case; `None`: it cannot be one. Letters, digits, `-` and `_` only, so that nobody
+/// has to escape anything.
 pub(crate) fn label(name: &str) -> Option<Box<[u8]>> {
     let fits = (1..=63).contains(&name.len());
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');

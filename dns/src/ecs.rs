@@ -1,7 +1,7 @@
 //! The client subnet option (RFC 7871), taken out of a request before anybody else reads it.
 //!
-//! The message reader of the DNS library accepts malformed options and refuses family 0, the form in which a client asks for privacy. So the
-//! option is checked here, on the bytes; the caller echoes it with scope 0, since no answer of ours depends on it.
+//! The message reader of the DNS library accepts malformed options and refuses family 0, the form in which a client asks for privacy.
+//! So the option is checked here, on the bytes; the caller echoes it with scope 0, since no answer of ours depends on it.
 
 /// The client subnet option of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +118,13 @@ mod tests {
 
     #[test]
     fn accepts_what_the_rfc_allows() {
-        for data in [&[0, 1, 24, 0, 192, 0, 2][..], &[0, 1, 0, 0], &[0, 0, 0, 0], &[0, 2, 56, 0, 32, 1, 13, 184, 0, 0, 0], &[0, 1, 9, 0, 10, 128]] {
+        for data in [
+            &[0, 1, 24, 0, 192, 0, 2][..],
+            &[0, 1, 0, 0],
+            &[0, 0, 0, 0],
+            &[0, 2, 56, 0, 32, 1, 13, 184, 0, 0, 0],
+            &[0, 1, 9, 0, 10, 128],
+        ] {
             assert_eq!(taken(data), Ecs::Valid(data.to_vec()));
         }
     }

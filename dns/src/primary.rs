@@ -109,7 +109,9 @@ mod tests {
 
     fn shown(primary: &Primary) -> Vec<String> {
         match primary {
-            Primary::Proved { host, .. } | Primary::Lapsed { host, .. } => host.addresses.iter().map(ToString::to_string).collect(),
+            Primary::Proved { host, .. } | Primary::Lapsed { host, .. } => {
+                host.addresses.iter().map(ToString::to_string).collect()
+            }
             Primary::Unknown | Primary::Nobody => Vec::new(),
         }
     }
@@ -121,7 +123,11 @@ mod tests {
         let (primary, held) = history.advance(&proved(7, &["192.0.2.1"]));
         assert_eq!(primary, Primary::Nobody);
         assert_eq!(held, Some(Held::OldEpoch { shown: Epoch(9), given: Epoch(7) }));
-        assert_eq!(shown(&history.advance(&proved(11, &["192.0.2.1"])).0), ["192.0.2.1"], "a new epoch may bring the address back");
+        assert_eq!(
+            shown(&history.advance(&proved(11, &["192.0.2.1"])).0),
+            ["192.0.2.1"],
+            "a new epoch may bring the address back"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From the bytes of a request to the bytes of a reply. Pure: no socket, no clock, no state.
 //!
-//! Only QUERY is served: UPDATE is refused, other opcodes are not implemented. A reply carries OPT exactly when the request did; over UDP it
-//! never exceeds what the client announced, 512 bytes without EDNS, nor 1232 with it.
+//! Only QUERY is served: UPDATE is refused, other opcodes are not implemented. A reply carries OPT exactly when the request
+//! did; over UDP it never exceeds what the client announced, 512 bytes without EDNS, nor 1232 with it.
 
 use crate::{
     answer::{Answer, answer},
@@ -111,7 +111,10 @@ fn reply_edns(subnet: &Ecs) -> Edns {
 fn unknown_key(request: &Record<TSIG>) -> Record<TSIG> {
     let tsig = &request.data;
     let error = Some(TsigError::BadKey);
-    make_tsig_record(request.name.clone(), TSIG::new(tsig.algorithm.clone(), tsig.time, tsig.fudge, vec![], tsig.oid, error, vec![]))
+    make_tsig_record(
+        request.name.clone(),
+        TSIG::new(tsig.algorithm.clone(), tsig.time, tsig.fudge, vec![], tsig.oid, error, vec![]),
+    )
 }
 
 /// A reply of nothing but a header, for requests whose question cannot be relied on.

@@ -131,7 +131,8 @@ impl Snapshot {
 
     pub(crate) fn soa(&self) -> RrSet {
         let config = &self.zone.config;
-        let [refresh, retry, expire] = [config.refresh, config.retry, config.expire].map(|s| i32::try_from(s).unwrap_or(i32::MAX));
+        let [refresh, retry, expire] =
+            [config.refresh, config.retry, config.expire].map(|s| i32::try_from(s).unwrap_or(i32::MAX));
         let primary = self.zone.nameservers.first().map(|(name, _)| name.clone()).unwrap_or_default();
         let soa = SOA::new(primary, self.zone.mailbox.clone(), self.serial.max(1), refresh, retry, expire, config.ttls.negative);
         RrSet { kind: RecordType::SOA, ttl: config.ttls.zone, data: vec![RData::SOA(soa)] }
@@ -148,7 +149,9 @@ impl Snapshot {
     /// The name servers inside the zone, with their addresses.
     pub(crate) fn glue(&self) -> impl Iterator<Item = (&Name, RrSet)> {
         let inside = self.zone.nameservers.iter().filter(|(name, _)| self.zone.apex.zone_of(&LowerName::new(name)));
-        inside.flat_map(|(name, addresses)| address_sets(addresses, self.zone.config.ttls.zone).into_iter().map(move |set| (name, set)))
+        inside.flat_map(|(name, addresses)| {
+            address_sets(addresses, self.zone.config.ttls.zone).into_iter().map(move |set| (name, set))
+        })
     }
 
     fn missing(&self) -> Found<'_> {

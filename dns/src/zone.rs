@@ -182,8 +182,7 @@ impl Zone {
 }
 
 fn domain(field: &'static str, text: &str) -> Result<Name, ZoneError> {
-    let mut name =
-        Name::from_ascii(text).map_err(|e| ZoneError::Name { field, name: text.to_owned(), why: e.to_string() })?;
+    let mut name = Name::from_ascii(text).map_err(|e| ZoneError::Name { field, name: text.to_owned(), why: e.to_string() })?;
     name.set_fqdn(true);
     Ok(name)
 }
@@ -207,7 +206,10 @@ mod tests {
         let elsewhere = vec![server("ns1.example.net", &[])];
         assert!(Zone::new(ZoneConfig::new("db.example.org", elsewhere)).is_ok());
         let deep = vec![server("primary.c1.db.example.org", &["192.0.2.1"])];
-        assert_eq!(Zone::new(ZoneConfig::new("db.example.org", deep)), Err(ZoneError::TooDeep("primary.c1.db.example.org".into())));
+        assert_eq!(
+            Zone::new(ZoneConfig::new("db.example.org", deep)),
+            Err(ZoneError::TooDeep("primary.c1.db.example.org".into()))
+        );
         let twice = vec![server("ns1.db.example.org", &["192.0.2.1"]), server("NS1.db.example.org.", &["192.0.2.2"])];
         assert_eq!(Zone::new(ZoneConfig::new("db.example.org", twice)), Err(ZoneError::Twice("NS1.db.example.org.".into())));
         let long = format!("{}.org", "x".repeat(64));

@@ -33,7 +33,8 @@ const SHOWN: usize = 80;
 
 impl Present {
     pub(super) fn of(records: &[Record]) -> Self {
-        let texts: Vec<&TXT> = records.iter().filter_map(|r| if let RData::TXT(text) = &r.data { Some(text) } else { None }).collect();
+        let texts: Vec<&TXT> =
+            records.iter().filter_map(|r| if let RData::TXT(text) = &r.data { Some(text) } else { None }).collect();
         let [text] = texts[..] else {
             return if texts.is_empty() { Self::Absent } else { Self::Foreign(format!("{} TXT records", texts.len())) };
         };
@@ -48,7 +49,9 @@ impl Present {
 pub(super) fn decide(epoch: Epoch, present: Present) -> Step {
     match present {
         Present::Absent => Step::Replace(None),
-        Present::Foreign(text) => Step::Refuse(format!("the generation record holds something else ({text:?}); remove it or name another")),
+        Present::Foreign(text) => {
+            Step::Refuse(format!("the generation record holds something else ({text:?}); remove it or name another"))
+        }
         Present::Claimed { generation, .. } if generation.epoch > epoch => Step::Fenced(generation),
         Present::Claimed { content, generation } if generation.epoch == epoch => Step::Compare(content),
         Present::Claimed { content, .. } => Step::Replace(Some(content)),

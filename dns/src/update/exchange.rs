@@ -36,14 +36,19 @@ pub(super) struct Reading {
 }
 
 impl Connection {
-    /// Connects by `connect_by`; all answers must come by `deadline`.
-    pub(super) async fn open(server: SocketAddr, connect_by: Instant, deadline: Instant) -> Result<Self, String> {
+    /// Connects; this and all answers must come by `deadline`.
+    pub(super) async fn open(server: SocketAddr, deadline: Instant) -> Result<Self, String> {
         let (connecting, outbox) = TcpClientStream::new(server, None, None, TokioRuntimeProvider::new());
-        match timeout_at(connect_by.min(deadline), connecting).await {
+        match timeout_at(deadline, connecting).await {
             Err(_) => Err(format!("{server}: no connection in time")),
             Ok(Err(error)) => Err(format!("{server}: {error}")),
             Ok(Ok(stream)) => Ok(Self { server, stream, outbox, deadline }),
         }
+    }
+
+    /// From now on answers may come until then.
+    pub(super) fn wait_until(&mut self, deadline: Instant) {
+        self.deadline = deadline;
     }
 
     /// Sends a message and waits for the answer with its id.

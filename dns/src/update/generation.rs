@@ -78,7 +78,9 @@ mod tests {
         assert_eq!("v=2 epoch=7 node=b site=x".parse(), Ok(Generation::new(Epoch(7), "b")));
         assert_eq!("epoch=7".parse(), Ok(Generation::new(Epoch(7), "")));
         let long = format!("epoch=7 node={}", "x".repeat(300));
-        for text in ["", "epoch=", "epoch=-1", "epoch=+1", "epoch=9007199254740992", "epoch=99999999999999999999", "v=spf1 -all", &long] {
+        for text in
+            ["", "epoch=", "epoch=-1", "epoch=+1", "epoch=9007199254740992", "epoch=99999999999999999999", "v=spf1 -all", &long]
+        {
             assert!(text.parse::<Generation>().is_err(), "{text}");
         }
     }

@@ -64,7 +64,7 @@ impl TsigKey {
     pub fn new(name: &str, algorithm: Algorithm, secret: &str) -> Result<Self, KeyError> {
         let key = STANDARD.decode(secret.trim()).ok().filter(|key| !key.is_empty());
         let key = key.ok_or_else(|| KeyError::Secret(name.to_owned()))?;
-        let owner = Name::from_ascii(name).ok().filter(|name| !name.is_root());
+        let owner = Name::from_ascii(name).ok().filter(|name| name.num_labels() > 0);
         let owner = owner.ok_or_else(|| KeyError::Name(name.to_owned()))?;
         let algorithm = match algorithm {
             Algorithm::HmacSha256 => TsigAlgorithm::HmacSha256,

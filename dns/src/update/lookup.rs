@@ -47,7 +47,7 @@ pub enum LookupError {
 pub async fn lookup(server: SocketAddr, name: &str, timeout: Duration) -> Result<Addresses, LookupError> {
     let name = absolute(name).ok_or_else(|| LookupError::Name(name.to_owned()))?;
     let deadline = Instant::now() + timeout;
-    let mut connection = Connection::open(server, deadline, deadline).await.map_err(LookupError::NoAnswer)?;
+    let mut connection = Connection::open(server, deadline).await.map_err(LookupError::NoAnswer)?;
     let (addresses, ttl) = connection.addresses(&name).await.map_err(LookupError::NoAnswer)?;
     Ok(Addresses { addresses, ttl })
 }
@@ -56,7 +56,7 @@ pub async fn lookup(server: SocketAddr, name: &str, timeout: Duration) -> Result
 pub async fn generation(server: SocketAddr, owner: &str, timeout: Duration) -> Result<Option<Generation>, LookupError> {
     let name = absolute(owner).ok_or_else(|| LookupError::Name(owner.to_owned()))?;
     let deadline = Instant::now() + timeout;
-    let mut connection = Connection::open(server, deadline, deadline).await.map_err(LookupError::NoAnswer)?;
+    let mut connection = Connection::open(server, deadline).await.map_err(LookupError::NoAnswer)?;
     let reading = connection.read(&name, RecordType::TXT).await.map_err(LookupError::NoAnswer)?;
     if !matches!(reading.code, ResponseCode::NoError | ResponseCode::NXDomain) {
         return Err(LookupError::NoAnswer(format!("{server}: {} for {name} TXT", mnemonic(reading.code))));
@@ -70,7 +70,7 @@ pub async fn generation(server: SocketAddr, owner: &str, timeout: Duration) -> R
 
 /// A domain name, absolute with or without the final dot.
 pub(super) fn absolute(text: &str) -> Option<Name> {
-    let mut name = Name::from_ascii(text).ok().filter(|name| !name.is_root())?;
+    let mut name = Name::from_ascii(text).ok().filter(|name| name.num_labels() > 0)?;
     name.set_fqdn(true);
     Some(name)
 }

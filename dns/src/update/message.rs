@@ -74,7 +74,9 @@ pub(super) enum Verdict {
 /// refuse for want of the key.
 pub(super) fn verdict(answer: &[u8], key: Option<(&TsigKey, &[u8])>, seconds: u64) -> Verdict {
     let message = match Message::from_vec(answer) {
-        Ok(message) if message.metadata.message_type == MessageType::Response && message.metadata.op_code == OpCode::Update => message,
+        Ok(message) if message.metadata.message_type == MessageType::Response && message.metadata.op_code == OpCode::Update => {
+            message
+        }
         Ok(_) => return Verdict::Unknown("the answer is not one to an update".into()),
         Err(error) => return Verdict::Unknown(format!("the answer cannot be read: {error}")),
     };
@@ -99,7 +101,9 @@ pub(super) fn verdict(answer: &[u8], key: Option<(&TsigKey, &[u8])>, seconds: u6
         ResponseCode::NXRRSet | ResponseCode::YXRRSet => Verdict::Changed,
         // A server that failed in the middle does not say how far it got.
         ResponseCode::ServFail => Verdict::Unknown(format!("the server failed on the update: SERVFAIL{unsigned}")),
-        _ => Verdict::Refused { code: mnemonic(code), text: format!("the server refused the update: {}{unsigned}", advice(code)) },
+        _ => {
+            Verdict::Refused { code: mnemonic(code), text: format!("the server refused the update: {}{unsigned}", advice(code)) }
+        }
     }
 }
 
@@ -134,6 +138,7 @@ fn advice(code: ResponseCode) -> String {
 mod tests {
     use super::*;
     use crate::update::Algorithm;
+    use hickory_proto::rr::RecordData;
 
     fn plan() -> Move {
         let name = |text: &str| Name::from_ascii(text).unwrap();
@@ -184,7 +189,10 @@ mod tests {
         assert_eq!(verdict(&reply(ResponseCode::YXRRSet), None, 0), Verdict::Changed);
         assert!(matches!(verdict(&reply(ResponseCode::ServFail), None, 0), Verdict::Unknown(_)));
         let refused = verdict(&reply(ResponseCode::NotAuth), signed, 0);
-        assert!(matches!(&refused, Verdict::Refused { code, text } if code == "NOTAUTH" && text.contains("not signed")), "{refused:?}");
+        assert!(
+            matches!(&refused, Verdict::Refused { code, text } if code == "NOTAUTH" && text.contains("not signed")),
+            "{refused:?}"
+        );
         assert!(matches!(verdict(&[1, 2, 3], None, 0), Verdict::Unknown(_)));
         let query = Message::error_msg(7, OpCode::Query, ResponseCode::NoError).to_vec().unwrap();
         assert!(matches!(verdict(&query, None, 0), Verdict::Unknown(_)));

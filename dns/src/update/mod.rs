@@ -18,4 +18,4 @@ mod point;
 pub use generation::{Generation, GenerationError};
 pub use key::{Algorithm, KeyError, TsigKey};
 pub use lookup::{Addresses, LookupError, generation, lookup};
-pub use point::{Outcome, Request, Seen, ReadBack, point};
+pub use point::{Outcome, ReadBack, Request, Seen, point};

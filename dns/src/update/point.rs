@@ -108,9 +108,10 @@ pub async fn point(request: &Request, timeout: Duration) -> Outcome {
     let deadline = Instant::now() + timeout;
     let mut failures = Vec::new();
     for (index, server) in request.servers.iter().enumerate() {
-        // A silent server must leave time for the others.
-        let share = (deadline - Instant::now()) / u32::try_from(request.servers.len() - index).unwrap_or(u32::MAX);
-        let claim = match Connection::open(*server, Instant::now() + share, deadline).await {
+        // A silent server must leave time for the others, until it has been sent something that changes.
+        let share =
+            deadline.saturating_duration_since(Instant::now()) / u32::try_from(request.servers.len() - index).unwrap_or(u32::MAX);
+        let claim = match Connection::open(*server, Instant::now() + share).await {
             Ok(connection) => Claim { request, plan: &plan, connection, deadline },
             Err(text) => {
                 failures.push(text);
@@ -203,14 +204,20 @@ impl Claim<'_> {
                 refused(reading.code, format!("{server} is not authoritative for {}", self.plan.zone))
             }
             ResponseCode::ServFail => Err(Untouched(format!("{server}: SERVFAIL for {}", self.plan.owner))),
-            code => refused(code, format!("{server} answers {} for {}: does it serve {}?", mnemonic(code), self.plan.owner, self.plan.zone)),
+            code => refused(
+                code,
+                format!("{server} answers {} for {}: does it serve {}?", mnemonic(code), self.plan.owner, self.plan.zone),
+            ),
         }
     }
 
     async fn send(&mut self, expected: Option<&TXT>) -> Verdict {
         let message = self.plan.message(expected);
         let id = message.metadata.id;
-        let unsent = |error: &dyn std::fmt::Display| Verdict::Refused { code: String::new(), text: format!("the update cannot be encoded: {error}") };
+        let unsent = |error: &dyn std::fmt::Display| Verdict::Refused {
+            code: String::new(),
+            text: format!("the update cannot be encoded: {error}"),
+        };
         let bytes = match message.to_vec() {
             Ok(bytes) => bytes,
             Err(error) => return unsent(&error),
@@ -221,6 +228,7 @@ impl Claim<'_> {
             Some(Ok(signed)) => signed,
             Some(Err(error)) => return unsent(&error),
         };
+        self.connection.wait_until(self.deadline);
         match self.connection.ask(bytes).await {
             Ok(answer) => verdict(&answer, self.request.key.as_ref().map(|key| (key, &mac[..])), wall_clock()),
             // From here on the server may have it.
@@ -239,7 +247,7 @@ impl Claim<'_> {
             return self.contradicted(addresses).await;
         }
         let others = self.request.read_back.iter().filter(|other| **other != server).map(|other| async {
-            let seen = match Connection::open(*other, self.deadline, self.deadline).await {
+            let seen = match Connection::open(*other, self.deadline).await {
                 Ok(mut connection) => match connection.addresses(&self.plan.name).await {
                     Ok((addresses, _)) => self.seen(addresses),
                     Err(text) => Seen::NoAnswer(text),
@@ -256,7 +264,9 @@ impl Claim<'_> {
     /// The server said done and answers something else: somebody newer came, or it did not do what it said.
     async fn contradicted(&mut self, addresses: &[IpAddr]) -> Outcome {
         match self.generation().await {
-            Ok(Ok(Present::Claimed { generation, .. })) if generation.epoch > self.request.epoch => Outcome::Fenced { newer: generation },
+            Ok(Ok(Present::Claimed { generation, .. })) if generation.epoch > self.request.epoch => {
+                Outcome::Fenced { newer: generation }
+            }
             Ok(Ok(_)) => Outcome::Refused {
                 code: Some(mnemonic(ResponseCode::NoError)),
                 text: format!(
@@ -264,7 +274,9 @@ impl Claim<'_> {
                     self.plan.name
                 ),
             },
-            Ok(Err(_)) | Err(_) => Outcome::Unknown(format!("the server said done and answers {addresses:?} for {}", self.plan.name)),
+            Ok(Err(_)) | Err(_) => {
+                Outcome::Unknown(format!("the server said done and answers {addresses:?} for {}", self.plan.name))
+            }
         }
     }
 
