@@ -13,7 +13,7 @@ use crate::{CloneWhy, Face, Job, Position, Postgres, Reason, ServerRole, StopMod
 
 /// What a node does under somebody else's lease.
 pub(super) fn follow(turn: &mut Turn<'_>, theirs: &Theirs) -> Reason {
-    if theirs.twin {
+    if theirs.twin || theirs.holder == turn.seen.me {
         return Reason::Twin { epoch: theirs.epoch };
     }
     turn.wake(theirs.vacant_at);

@@ -92,7 +92,7 @@ fn prepared(turn: &Turn<'_>) -> bool {
 fn record(turn: &mut Turn<'_>, primary: &Primary<'_>) {
     let timeline = primary.position.timeline;
     let claim = turn.seen.store.timelines.iter().find(|claim| claim.timeline == timeline && claim.begin.is_none());
-    if let (Some(claim), Some(begin)) = (claim, primary.begin) {
+    if let (Some(claim), Some(begin)) = (claim, primary.begin.filter(|begin| *begin <= primary.position.lsn)) {
         turn.act(Action::RecordTimeline { timeline, epoch: claim.epoch, begin });
     }
 }

@@ -142,9 +142,9 @@ impl Scene<'_> {
     fn replace(&self, turn: &mut Turn<'_>) -> SyncStep {
         match (self.names, self.complete(turn)) {
             (SyncNames::Reserved, Some(other)) => self.confirm(turn, other),
-            (SyncNames::Reserved, None) if self.strict => SyncStep::NoStandby,
-            (_, None) if self.strict && self.best(turn).is_none() => SyncStep::NoStandby,
-            (SyncNames::FirstOf(_), _) if self.best(turn).is_some() => self.set(turn, SyncNames::Reserved, SyncStep::Reserve),
+            (SyncNames::FirstOf(_), Some(_)) => self.set(turn, SyncNames::Reserved, SyncStep::Reserve),
+            (SyncNames::FirstOf(_), None) if self.best(turn).is_some() => self.set(turn, SyncNames::Reserved, SyncStep::Reserve),
+            (_, None) if self.strict => SyncStep::NoStandby,
             _ => self.declare_alone(turn),
         }
     }

@@ -1,0 +1,117 @@
+//! I1, I2 and I3: what the guard is asked to run.
+
+use super::{Violation, facts::Facts};
+use crate::{Action, Epoch, FenceState, Job, Lease, Postgres, ServerRole, StartAs, Timeline, Upstream};
+
+/// One writer of the data directory at a time.
+pub(super) fn at_most_one(facts: &Facts<'_>, actions: &[Action]) -> Result<(), Violation> {
+    let begun = actions.iter().filter(|action| matches!(action, Action::Run(_))).count();
+    if begun > usize::from(facts.seen.job.is_none()) { Err(Violation::TwoJobs) } else { Ok(()) }
+}
+
+pub(super) fn run(facts: &Facts<'_>, job: &Job) -> Result<(), Violation> {
+    let what = job.name();
+    if facts.seen.guard.fence == FenceState::Running {
+        return Err(Violation::WrongState { what });
+    }
+    match job {
+        Job::Bootstrap => bootstrap(facts, what),
+        Job::Clone { from } => {
+            upstream(facts, from)?;
+            replaceable(facts, what)
+        }
+        Job::Start(StartAs::Standby(leader)) => {
+            leader.iter().try_for_each(|leader| upstream(facts, leader))?;
+            startable(facts, what)
+        }
+        Job::Start(StartAs::Primary { epoch }) => {
+            writable(facts, what, *epoch)?;
+            startable(facts, what)
+        }
+        Job::Promote { epoch, timeline } => promote(facts, what, *epoch, *timeline),
+        Job::Follow(leader) => {
+            facts.own_data(what)?;
+            upstream(facts, leader)?;
+            in_recovery(facts, what)
+        }
+        Job::PostBootstrap => {
+            facts.mine(what)?;
+            facts.primary(what).map(drop)
+        }
+        Job::Checkpoint | Job::Stop(_) => Ok(()),
+    }
+}
+
+/// A cluster is made once, by the holder of the lease, where there is nothing.
+fn bootstrap(facts: &Facts<'_>, what: &'static str) -> Result<(), Violation> {
+    facts.mine(what)?;
+    let empty = matches!(facts.seen.postgres, Postgres::NoData | Postgres::HalfMade);
+    if empty && facts.seen.store.initialize.is_none() { Ok(()) } else { Err(Violation::WrongState { what }) }
+}
+
+/// What every way to a writable PostgreSQL needs.
+fn writable(facts: &Facts<'_>, what: &'static str, epoch: Epoch) -> Result<(), Violation> {
+    facts.mine_at(what, epoch)?;
+    facts.armed(what, epoch)?;
+    facts.own_data(what)
+}
+
+/// A standby is opened only on a claimed timeline, under an epoch newer than all that was shown, by who may lead.
+fn promote(facts: &Facts<'_>, what: &'static str, epoch: Epoch, timeline: Timeline) -> Result<(), Violation> {
+    writable(facts, what, epoch)?;
+    in_recovery(facts, what)?;
+    let store = &facts.seen.store;
+    if !store.timelines.iter().any(|claim| claim.epoch == epoch && claim.timeline == timeline) {
+        return Err(Violation::NotClaimed);
+    }
+    if store.primary.as_ref().is_some_and(|face| face.epoch >= epoch) {
+        return Err(Violation::EpochWentBack { what });
+    }
+    let read = facts.mine(what)?.sync_at_acquisition.as_ref();
+    let named = read.is_none_or(|sync| match &sync.leader {
+        Some(leader) => *leader == facts.seen.me || sync.standbys.contains(&facts.seen.me),
+        None => true,
+    });
+    if facts.policy.synchronous.is_on() && !named { Err(Violation::NotInSync) } else { Ok(()) }
+}
+
+/// Nothing is started beside a server, nor where one may have left a backend behind.
+fn startable(facts: &Facts<'_>, what: &'static str) -> Result<(), Violation> {
+    facts.own_data(what)?;
+    match &facts.seen.postgres {
+        Postgres::Stopped(stopped) if stopped.clean || facts.seen.guard.fence == FenceState::Complete => Ok(()),
+        Postgres::Stopped(_) => Err(Violation::NotFenced { what }),
+        _ => Err(Violation::WrongState { what }),
+    }
+}
+
+/// A directory that may be thrown away: of this cluster, not in use, not needed by `/sync`.
+fn replaceable(facts: &Facts<'_>, what: &'static str) -> Result<(), Violation> {
+    if matches!(facts.seen.postgres, Postgres::NoData | Postgres::HalfMade) {
+        return Ok(());
+    }
+    startable(facts, what)?;
+    let named = facts.seen.store.sync.as_ref().is_some_and(|sync| {
+        sync.leader.as_ref() == Some(&facts.seen.me) || sync.standbys.contains(&facts.seen.me)
+    });
+    if named && facts.policy.synchronous.is_on() { Err(Violation::DataNeeded) } else { Ok(()) }
+}
+
+fn in_recovery(facts: &Facts<'_>, what: &'static str) -> Result<(), Violation> {
+    match &facts.seen.postgres {
+        Postgres::Running(running) if matches!(running.role, ServerRole::Standby { .. }) => Ok(()),
+        _ => Err(Violation::WrongState { what }),
+    }
+}
+
+/// Only a leader of the newest known epoch is followed or copied.
+fn upstream(facts: &Facts<'_>, leader: &Upstream) -> Result<(), Violation> {
+    let shown = facts.seen.store.primary.as_ref().map_or(Epoch::NONE, |face| face.epoch);
+    let leased = match &facts.seen.lease {
+        Lease::Theirs(theirs) => theirs.epoch,
+        Lease::Mine(held) => held.epoch,
+        Lease::Vacant { last_epoch, .. } => *last_epoch,
+        Lease::Unknown => Epoch::NONE,
+    };
+    if leader.name == facts.seen.me || leader.epoch < shown.max(leased) { Err(Violation::OldUpstream) } else { Ok(()) }
+}

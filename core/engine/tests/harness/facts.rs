@@ -1,0 +1,264 @@
+//! Commands that state a fact. Words are `key`, `key=value`, or a bare value in its place; times are seconds, `+` from now.
+
+use super::Scene;
+use std::time::Duration;
+use tanist_engine::*;
+
+/// Words of one command.
+struct Words<'a>(&'a [&'a str]);
+
+impl<'a> Words<'a> {
+    fn has(&self, key: &str) -> bool {
+        self.0.contains(&key)
+    }
+    fn get(&self, key: &str) -> Option<&'a str> {
+        self.0.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    }
+    fn number(&self, key: &str) -> Option<u64> {
+        self.get(key).map(|value| value.parse().unwrap_or_else(|_| panic!("{key}={value} is no number")))
+    }
+    fn moment(&self, key: &str, now: Moment) -> Option<Moment> {
+        self.get(key).map(|value| moment(value, now))
+    }
+    fn first(&self) -> &'a str {
+        self.0.first().copied().expect("a word is missing")
+    }
+}
+
+fn seconds(text: &str) -> Duration {
+    Duration::from_secs_f64(text.parse().unwrap_or_else(|_| panic!("{text} are no seconds")))
+}
+
+fn moment(text: &str, now: Moment) -> Moment {
+    match (text.strip_prefix('+'), text.strip_prefix('-')) {
+        (Some(later), _) => now + seconds(later),
+        (_, Some(earlier)) => now.minus(seconds(earlier)),
+        _ => Moment::ZERO + seconds(text),
+    }
+}
+
+/// `name@epoch`.
+fn at_epoch(text: &str) -> (MemberName, Epoch) {
+    let (name, epoch) = text.split_once('@').unwrap_or_else(|| panic!("{text} is not name@epoch"));
+    (name.into(), Epoch(epoch.parse().expect("an epoch")))
+}
+
+pub fn endpoint(name: &MemberName) -> Endpoint {
+    Endpoint { host: name.0.clone(), port: 5432 }
+}
+
+/// Applies one command.
+pub fn apply(scene: &mut Scene, command: &str, words: &[&str]) {
+    let words = Words(words);
+    let now = scene.now;
+    match command {
+        "policy" => policy(scene, &words),
+        "me" => scene.seen.me = words.first().into(),
+        "at" => scene.now = moment(words.first(), now),
+        "lease" => scene.seen.lease = lease(&words, now),
+        "pg" => scene.seen.postgres = postgres(&words, now),
+        "guard" => guard(scene, &words),
+        "stopping" => scene.seen.stopping = true,
+        "peer" => peer(scene, &words),
+        _ => store(scene, command, &words),
+    }
+}
+
+fn policy(scene: &mut Scene, words: &Words<'_>) {
+    let policy = &mut scene.policy;
+    policy.synchronous = match words.get("sync") {
+        Some("on") => SyncMode::On { strict: false },
+        Some("strict") => SyncMode::On { strict: true },
+        Some("off") => SyncMode::Off,
+        _ => policy.synchronous,
+    };
+    policy.primary_start_timeout = words.get("start").map(seconds).or(policy.primary_start_timeout);
+    policy.primary_stop_timeout = words.get("stop").map_or(policy.primary_stop_timeout, seconds);
+    policy.tags = tags(words);
+}
+
+fn tags(words: &Words<'_>) -> Tags {
+    let failover_priority = words.number("priority").map(|priority| i32::try_from(priority).expect("a small priority"));
+    Tags { nofailover: words.has("nofailover"), nosync: words.has("nosync"), failover_priority }
+}
+
+/// `a/b`: leader and standby; `a/`: the leader alone; `-`: nobody.
+fn sync_state(text: &str, revision: u64) -> SyncState {
+    let (leader, standbys) = text.split_once('/').unwrap_or(("", ""));
+    let leader = (!leader.is_empty()).then(|| leader.into());
+    let standbys = standbys.split(',').filter(|name| !name.is_empty()).map(MemberName::from).collect();
+    SyncState { revision: Revision(revision), leader, standbys }
+}
+
+fn lease(words: &Words<'_>, now: Moment) -> Lease {
+    let epoch = Epoch(words.number("epoch").unwrap_or(0));
+    match words.first() {
+        "unknown" => Lease::Unknown,
+        "vacant" => Lease::Vacant {
+            since: words.moment("since", now).unwrap_or(now),
+            record: Revision(words.number("record").unwrap_or(epoch.0)),
+            last_holder: words.get("by").map(MemberName::from),
+            last_epoch: epoch,
+            released: words.has("released"),
+        },
+        "mine" => Lease::Mine(Held {
+            epoch,
+            acquisition: Revision(epoch.0),
+            until: words.moment("until", now).unwrap_or(now + Duration::from_millis(4950)),
+            renewed: now,
+            attempted: words.moment("attempted", now).unwrap_or(now),
+            in_flight: words.has("in-flight"),
+            sync_at_acquisition: words.get("sync").map(|text| sync_state(text, 1)),
+        }),
+        "theirs" => Lease::Theirs(Theirs {
+            holder: words.get("holder").expect("holder=").into(),
+            epoch,
+            vacant_at: words.moment("vacant", now).unwrap_or(now + Duration::from_secs(5)),
+            twin: words.has("twin"),
+        }),
+        other => panic!("lease {other}"),
+    }
+}
+
+fn position(words: &Words<'_>) -> Position {
+    Position {
+        opened_by: Epoch(words.number("by").unwrap_or(0)),
+        timeline: Timeline(u32::try_from(words.number("tl").unwrap_or(1)).expect("a timeline")),
+        lsn: Lsn(words.number("lsn").unwrap_or(0)),
+    }
+}
+
+fn postgres(words: &Words<'_>, now: Moment) -> Postgres {
+    let system_id = words.get("id").unwrap_or("7000").to_owned();
+    let running = |role| Postgres::Running(Running { role, system_id: system_id.clone(), version: 150_018 });
+    let since = words.moment("since", now).unwrap_or(now);
+    match words.first() {
+        "unknown" => Postgres::Unknown,
+        "nodata" => Postgres::NoData,
+        "halfmade" => Postgres::HalfMade,
+        "unresponsive" => Postgres::Unresponsive { since },
+        "starting" => Postgres::Starting { since, as_primary: words.has("as-primary") },
+        "stopped" => Postgres::Stopped(Stopped {
+            clean: !words.has("unclean"),
+            was_primary: words.has("was-primary"),
+            position: position(words),
+            system_id,
+        }),
+        "standby" => running(ServerRole::Standby {
+            position: (!words.has("position-unknown")).then(|| position(words)),
+            replayed: position(words).lsn,
+            upstream: words.get("up").map(|text| {
+                let (name, epoch) = at_epoch(text);
+                Upstream { endpoint: endpoint(&name), name, epoch }
+            }),
+            streaming: words.has("streaming"),
+        }),
+        "primary" => running(ServerRole::Primary {
+            position: position(words),
+            timeline_begin: words.number("begin").map(Lsn),
+            proof: words.number("proof").map(|epoch| WriteProof { epoch: Epoch(epoch), timeline: position(words).timeline, at: now }),
+            standbys: words.get("standbys").map(|list| list.split(',').map(standby).collect()).unwrap_or_default(),
+            names_in_force: names(words.get("names").unwrap_or("nobody")),
+        }),
+        other => panic!("pg {other}"),
+    }
+}
+
+/// `b:100` streams and has flushed 100.
+fn standby(text: &str) -> StandbySeen {
+    let (name, flushed) = text.split_once(':').expect("name:flushed");
+    StandbySeen { name: name.into(), streaming: true, flushed: Lsn(flushed.parse().expect("a position")), sync: false }
+}
+
+fn names(text: &str) -> Option<SyncNames> {
+    Some(match text {
+        "pending" => return None,
+        "nobody" => SyncNames::Nobody,
+        "reserved" => SyncNames::Reserved,
+        standbys => SyncNames::FirstOf(standbys.split(',').map(MemberName::from).collect()),
+    })
+}
+
+fn guard(scene: &mut Scene, words: &Words<'_>) {
+    let guard = &mut scene.seen.guard;
+    guard.armed = match words.number("armed") {
+        Some(epoch) => Some(Armed {
+            epoch: Epoch(epoch),
+            until: words.moment("until", scene.now).unwrap_or(scene.now + Duration::from_millis(4950)),
+        }),
+        None if words.has("unarmed") => None,
+        None => guard.armed,
+    };
+    guard.fence = match words.get("fence") {
+        Some("open") => FenceState::Open,
+        Some("running") => FenceState::Running,
+        Some("complete") => FenceState::Complete,
+        _ => guard.fence,
+    };
+}
+
+fn state(words: &Words<'_>) -> (MemberState, Role) {
+    let role = if words.has("primary") { Role::Primary } else { Role::Replica };
+    match (words.has("stopped"), words.has("empty"), role) {
+        (true, _, _) => (MemberState::Stopped, role),
+        (_, true, _) => (MemberState::Stopped, Role::Uninitialized),
+        (_, _, Role::Primary) => (MemberState::Running, role),
+        _ => (MemberState::Streaming, role),
+    }
+}
+
+fn peer(scene: &mut Scene, words: &Words<'_>) {
+    let name = MemberName::from(words.first());
+    let (state, role) = state(words);
+    let answer = PeerAnswer { state, role, position: words.number("lsn").map(|_| position(words)), tags: tags(words) };
+    scene.seen.peers.retain(|peer| peer.name != name);
+    let asked = words.moment("asked", scene.now).unwrap_or(scene.now);
+    scene.seen.peers.push(Peer { name, asked, answer: (!words.has("silent")).then_some(answer) });
+}
+
+fn store(scene: &mut Scene, command: &str, words: &Words<'_>) {
+    let store = &mut scene.seen.store;
+    store.as_of = Some(scene.now);
+    let revision = store.sync.as_ref().map_or(1, |sync| sync.revision.0 + 1);
+    let first = words.first();
+    let none = first == "none";
+    match command {
+        "store" => {}
+        "initialize" => store.initialize = (!none).then(|| first.to_owned()),
+        "sync" => store.sync = (!none).then(|| sync_state(first, revision)),
+        "optime" => store.optime = Some(Lsn(first.parse().expect("a position"))),
+        "face" => {
+            store.primary = (!none).then(|| {
+                let (name, epoch) = at_epoch(first);
+                Face { epoch, endpoint: endpoint(&name), name, timeline: position(words).timeline }
+            });
+        }
+        "handoff" => {
+            let (to, epoch) = at_epoch(first);
+            store.handoff = Some(Handoff { to, epoch });
+        }
+        "claim" => store.timelines.push(TimelineClaim {
+            timeline: position(words).timeline,
+            epoch: at_epoch(first).1,
+            begin: words.number("begin").map(Lsn),
+        }),
+        "switchover" => {
+            let leader = words.get("leader").map(MemberName::from);
+            let candidate = words.get("to").map(MemberName::from);
+            store.switchover = (!none).then_some(Switchover { revision: Revision(revision + 100), leader, candidate });
+        }
+        "member" => {
+            let name = MemberName::from(first);
+            store.members.retain(|member| member.name != name);
+            let (state, role) = state(words);
+            let (timeline, lsn) = (words.number("tl").map(|_| position(words).timeline), words.number("lsn").map(Lsn));
+            let api_url = (!words.has("mute")).then(|| format!("http://{name}:8008"));
+            if !words.has("gone") {
+                let postgres = Some(endpoint(&name));
+                let tags = tags(words);
+                store.members.push(Member { name, postgres, api_url, state, role, timeline, lsn, tags, tanist: !words.has("patroni") });
+            }
+        }
+        other => panic!("unknown command {other}"),
+    }
+}

@@ -1,0 +1,70 @@
+//! Decisions as text.
+
+use tanist_engine::*;
+
+/// Reason, effects, and the next waking hour.
+pub fn decision(decision: &Decision, now: Moment) -> String {
+    let mut out = format!("= {}: {}\n", decision.reason.kind(), decision.reason);
+    for action in &decision.actions {
+        out.push_str(&format!("- {}\n", self::action(action)));
+    }
+    out.push_str(&format!("~ {:.3}\n", decision.wake_at.since(now).as_secs_f64()));
+    out
+}
+
+fn list(names: &std::collections::BTreeSet<MemberName>) -> String {
+    names.iter().map(|name| name.0.as_str()).collect::<Vec<_>>().join(",")
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Acquire { record } => format!("acquire record {record}"),
+        Action::Renew => "renew".to_owned(),
+        Action::Release { handoff, clear_switchover } => {
+            let to = handoff.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+            format!("release{to}{}", if *clear_switchover { ", clear /failover" } else { "" })
+        }
+        Action::Arm { epoch, until } => format!("arm {epoch} until {until}"),
+        Action::Disarm => "disarm".to_owned(),
+        Action::Fence => "fence".to_owned(),
+        Action::Run(job) => format!("run {}", self::job(job)),
+        Action::SetSyncNames(names) => match names {
+            SyncNames::Nobody => "names nobody".to_owned(),
+            SyncNames::Reserved => "names reserved".to_owned(),
+            SyncNames::FirstOf(standbys) => format!("names first of {}", list(standbys)),
+        },
+        Action::WriteSync(SyncState { revision, leader, standbys }) => {
+            let leader = leader.as_ref().map(|leader| leader.0.as_str()).unwrap_or("nobody");
+            format!("/sync over {revision}: {leader}/{}", list(standbys))
+        }
+        Action::WriteInitialize { system_id } => format!("/initialize {system_id}"),
+        Action::ClaimTimeline { timeline, epoch } => format!("claim timeline {timeline} for {epoch}"),
+        Action::RecordTimeline { timeline, epoch, begin } => format!("timeline {timeline} of {epoch} begins at {begin}"),
+        Action::Prove { epoch } => format!("prove {epoch}"),
+        Action::PublishPrimary(face) => format!("face {}@{} timeline {} at {}", face.name, face.epoch, face.timeline, face.endpoint.host),
+        Action::PublishMember(MemberFace { state, role, timeline, lsn, streaming: _ }) => {
+            let timeline = timeline.map(|timeline| format!(" timeline {timeline}")).unwrap_or_default();
+            let lsn = lsn.map(|lsn| format!(" at {lsn}")).unwrap_or_default();
+            format!("member {state}, {role}{timeline}{lsn}")
+        }
+        Action::PublishStatus { optime } => format!("/status {optime}"),
+        Action::ClearSwitchover { revision } => format!("clear /failover {revision}"),
+        Action::Emit(Emission { callback, role, previous, epoch }) => format!("emit {callback} {role} (was {previous}) epoch {epoch}"),
+        Action::AskPeers => "ask peers".to_owned(),
+        Action::Exit => "exit".to_owned(),
+    }
+}
+
+fn job(job: &Job) -> String {
+    match job {
+        Job::Clone { from } => format!("clone {}@{}", from.name, from.epoch),
+        Job::Start(StartAs::Standby(Some(from))) => format!("start standby of {}@{}", from.name, from.epoch),
+        Job::Start(StartAs::Standby(None)) => "start standby of nobody".to_owned(),
+        Job::Start(StartAs::Primary { epoch }) => format!("start primary {epoch}"),
+        Job::Promote { epoch, timeline } => format!("promote {epoch} to timeline {timeline}"),
+        Job::Stop(StopMode::Fast) => "stop fast".to_owned(),
+        Job::Stop(StopMode::Immediate) => "stop immediate".to_owned(),
+        Job::Follow(from) => format!("follow {}@{}", from.name, from.epoch),
+        Job::Bootstrap | Job::Checkpoint | Job::PostBootstrap => job.name().to_owned(),
+    }
+}

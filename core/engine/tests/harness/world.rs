@@ -1,0 +1,102 @@
+//! What a willing world makes of a decision.
+
+use super::{Scene, facts::endpoint};
+use std::time::Duration;
+use tanist_engine::*;
+
+/// Every effect of the last decision but jobs has happened and is seen.
+pub fn lands(scene: &mut Scene) {
+    let actions = scene.last.as_ref().map(|decision| decision.actions.clone()).unwrap_or_default();
+    for action in actions {
+        land(scene, action);
+    }
+}
+
+fn land(scene: &mut Scene, action: Action) {
+    let now = scene.now;
+    let store = &mut scene.seen.store;
+    match action {
+        Action::Renew => renew(scene),
+        Action::Release { handoff, clear_switchover } => {
+            let Lease::Mine(held) = &scene.seen.lease else { panic!("released what is not held") };
+            store.handoff = handoff.map(|to| Handoff { to, epoch: held.epoch });
+            if clear_switchover {
+                store.switchover = None;
+            }
+            scene.seen.lease = Lease::Vacant {
+                since: now,
+                record: Revision(held.epoch.0 + 1),
+                last_holder: Some(scene.seen.me.clone()),
+                last_epoch: held.epoch,
+                released: true,
+            };
+        }
+        Action::Arm { epoch, until } => scene.seen.guard.armed = Some(Armed { epoch, until }),
+        Action::Disarm => scene.seen.guard.armed = None,
+        Action::Fence => scene.seen.guard.fence = FenceState::Running,
+        Action::SetSyncNames(next) => on_primary(scene, |_, names| *names = Some(next)),
+        Action::WriteSync(next) => {
+            assert_eq!(next.revision, store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default(), "compares what it read");
+            store.sync = Some(SyncState { revision: Revision(next.revision.0 + 1), ..next });
+        }
+        Action::WriteInitialize { system_id } => store.initialize = Some(system_id),
+        Action::ClaimTimeline { timeline, epoch } => store.timelines.push(TimelineClaim { timeline, epoch, begin: None }),
+        Action::RecordTimeline { timeline, epoch: _, begin } => {
+            let claim = store.timelines.iter_mut().find(|claim| claim.timeline == timeline).expect("recorded what nobody claimed");
+            claim.begin = Some(begin);
+        }
+        Action::Prove { epoch } => on_primary(scene, |proof, _| proof.replace(epoch)),
+        Action::PublishPrimary(face) => store.primary = Some(face),
+        Action::PublishMember(face) => publish(scene, face),
+        Action::PublishStatus { optime } => store.optime = Some(optime),
+        Action::ClearSwitchover { .. } => store.switchover = None,
+        Action::Acquire { .. } | Action::Run(_) | Action::Emit(_) | Action::AskPeers | Action::Exit => {}
+    }
+}
+
+fn renew(scene: &mut Scene) {
+    let until = scene.now + Duration::from_millis(4950);
+    let Lease::Mine(held) = &mut scene.seen.lease else { panic!("renewed what is not held") };
+    (held.until, held.renewed, held.attempted) = (until, scene.now, scene.now);
+    if let Some(armed) = &mut scene.seen.guard.armed {
+        armed.until = until;
+    }
+}
+
+fn publish(scene: &mut Scene, face: MemberFace) {
+    let name = scene.seen.me.clone();
+    let members = &mut scene.seen.store.members;
+    members.retain(|member| member.name != name);
+    let MemberFace { state, role, timeline, lsn, streaming: _ } = face;
+    let (postgres, api_url) = (Some(endpoint(&name)), Some(format!("http://{name}:8008")));
+    let tags = scene.policy.tags;
+    members.push(Member { name, postgres, api_url, state, role, timeline, lsn, tags, tanist: true });
+}
+
+/// Changes the running primary: its proof (by epoch) and its names in force.
+fn on_primary<T>(scene: &mut Scene, change: impl FnOnce(&mut Option<Epoch>, &mut Option<SyncNames>) -> T) {
+    let now = scene.now;
+    let Postgres::Running(running) = &mut scene.seen.postgres else { panic!("no server runs") };
+    let ServerRole::Primary { position, proof, names_in_force, .. } = &mut running.role else { panic!("no primary runs") };
+    let mut proved = None;
+    change(&mut proved, names_in_force);
+    if let Some(epoch) = proved {
+        *proof = Some(WriteProof { epoch, timeline: position.timeline, at: now });
+    }
+}
+
+/// The job of the last decision runs now.
+pub fn begins(scene: &mut Scene) {
+    let actions = scene.last.iter().flat_map(|decision| &decision.actions);
+    let job = actions.filter_map(|action| if let Action::Run(job) = action { Some(job.clone()) } else { None }).next();
+    scene.seen.job = Some(RunningJob { job: job.expect("the last decision begins no job"), since: scene.now });
+}
+
+/// The running job has ended.
+pub fn ends(scene: &mut Scene, outcome: JobOutcome) {
+    let running = scene.seen.job.take().expect("no job runs");
+    if matches!(running.job, Job::Start(_) | Job::Promote { .. }) {
+        scene.seen.guard.fence = FenceState::Open;
+    }
+    scene.seen.last_job = Some(JobReport { job: running.job, outcome, at: scene.now });
+}
