@@ -12,6 +12,9 @@ const FAILED_PRECONDITION: i32 = 9;
 const UNIMPLEMENTED: i32 = 12;
 const UNAUTHENTICATED: i32 = 16;
 
+/// What etcd says when it looked at a request and did not carry it out: out of space, too large.
+const REFUSALS: [&str; 2] = ["etcdserver:", "grpc: received message larger"];
+
 pub(super) fn classify(endpoint: &str, error: Error) -> StoreError {
     let text = format!("{endpoint}: {error}");
     match &error {
@@ -23,7 +26,7 @@ pub(super) fn classify(endpoint: &str, error: Error) -> StoreError {
                 NOT_FOUND if status.message().contains("lease not found") => StoreError::ExpiryGone,
                 INVALID_ARGUMENT | PERMISSION_DENIED | FAILED_PRECONDITION | UNIMPLEMENTED | UNAUTHENTICATED => StoreError::Refused(text),
                 // The library uses this code too, for an answer that is too large.
-                RESOURCE_EXHAUSTED if status.message().starts_with("etcdserver:") => StoreError::Refused(text),
+                RESOURCE_EXHAUSTED if REFUSALS.iter().any(|refusal| status.message().starts_with(refusal)) => StoreError::Refused(text),
                 _ => StoreError::Unknown(text),
             }
         }
