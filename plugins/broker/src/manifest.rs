@@ -222,4 +222,11 @@ interval_s = 5
         assert!(refused("\"dns\"", "\"sockets\"").contains("sockets"));
         assert!(matches!(Manifest::parse(&"#".repeat(MAX_MANIFEST + 1)), Err(ManifestError::TooLong)));
     }
+
+    #[test]
+    fn the_bundled_plugins_have_manifests_that_are_read() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../dns-update/plugin.toml");
+        let manifest = Manifest::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!((manifest.id.as_str(), manifest.runs), ("dns-update", Runs::Leader));
+    }
 }
