@@ -1,6 +1,6 @@
 //! The DNS connection point.
 //!
-//! Two halves that share nothing but this crate's name for a record:
+//! Two halves that share nothing but the form in which an epoch is written into a TXT record:
 //!
 //! - An **authoritative server**. [`ClusterFace`] is what the agent knows of a cluster; [`render`] turns faces into an immutable
 //!   [`Snapshot`] of the zone; [`Server`] answers queries from the newest snapshot on a thread and a runtime of its own, so that a flood of

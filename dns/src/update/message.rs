@@ -65,7 +65,7 @@ pub(super) enum Verdict {
     /// The prerequisite does not hold: somebody was there between reading and writing. Nothing was done.
     Changed,
     /// Nothing was done.
-    Refused { code: String, text: String },
+    Refused { code: Option<String>, text: String },
     /// It may or may not have been done.
     Unknown(String),
 }
@@ -86,7 +86,7 @@ pub(super) fn verdict(answer: &[u8], key: Option<(&TsigKey, &[u8])>, seconds: u6
         match message.signature() {
             Some(record) => {
                 if let Some(text) = record.data.error.and_then(|error| complaint(key, error, &record.data)) {
-                    return Verdict::Refused { code: mnemonic(code), text };
+                    return Verdict::Refused { code: Some(mnemonic(code)), text };
                 }
                 if let Err(error) = key.verify(answer, mac, seconds) {
                     return Verdict::Unknown(format!("the answer ({}) has a wrong signature: {error}", mnemonic(code)));
@@ -101,9 +101,10 @@ pub(super) fn verdict(answer: &[u8], key: Option<(&TsigKey, &[u8])>, seconds: u6
         ResponseCode::NXRRSet | ResponseCode::YXRRSet => Verdict::Changed,
         // A server that failed in the middle does not say how far it got.
         ResponseCode::ServFail => Verdict::Unknown(format!("the server failed on the update: SERVFAIL{unsigned}")),
-        _ => {
-            Verdict::Refused { code: mnemonic(code), text: format!("the server refused the update: {}{unsigned}", advice(code)) }
-        }
+        _ => Verdict::Refused {
+            code: Some(mnemonic(code)),
+            text: format!("the server refused the update: {}{unsigned}", advice(code)),
+        },
     }
 }
 
@@ -190,7 +191,7 @@ mod tests {
         assert!(matches!(verdict(&reply(ResponseCode::ServFail), None, 0), Verdict::Unknown(_)));
         let refused = verdict(&reply(ResponseCode::NotAuth), signed, 0);
         assert!(
-            matches!(&refused, Verdict::Refused { code, text } if code == "NOTAUTH" && text.contains("not signed")),
+            matches!(&refused, Verdict::Refused { code, text } if code.as_deref() == Some("NOTAUTH") && text.contains("not signed")),
             "{refused:?}"
         );
         assert!(matches!(verdict(&[1, 2, 3], None, 0), Verdict::Unknown(_)));

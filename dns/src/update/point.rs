@@ -94,8 +94,9 @@ pub enum Seen {
     NoAnswer(String),
 }
 
-/// Somebody may claim the name between our reading and our writing; that often in a row is a fight.
-const ROUNDS: usize = 4;
+/// Somebody may claim the name between our reading and our writing. Claims succeed in the order of their epochs, so each lower epoch can
+/// get in between once; more than this in a row is a fight.
+const ROUNDS: usize = 16;
 /// More do not fit a sensible answer.
 const MAX_ADDRESSES: usize = 32;
 
@@ -186,7 +187,7 @@ impl Claim<'_> {
             match self.send(expected.as_ref()).await {
                 Verdict::Applied => return Ok(self.read_back().await),
                 Verdict::Changed => {}
-                Verdict::Refused { code, text } => return Ok(Outcome::Refused { code: Some(code), text }),
+                Verdict::Refused { code, text } => return Ok(Outcome::Refused { code, text }),
                 Verdict::Unknown(text) => return Ok(Outcome::Unknown(text)),
             }
         }
@@ -215,7 +216,7 @@ impl Claim<'_> {
         let message = self.plan.message(expected);
         let id = message.metadata.id;
         let unsent = |error: &dyn std::fmt::Display| Verdict::Refused {
-            code: String::new(),
+            code: None,
             text: format!("the update cannot be encoded: {error}"),
         };
         let bytes = match message.to_vec() {

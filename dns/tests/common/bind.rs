@@ -27,7 +27,9 @@ impl Bind {
         let directory = tempfile::Builder::new().prefix("tanist-named-").tempdir_in("/tmp").unwrap();
         let path = directory.path();
         let named = path.join("tanist-test-named");
-        fs::copy(NAMED, &named).expect("named is needed: apt-get install bind9");
+        // By a process of its own: a descriptor open for writing here would be inherited by what other tests start, and the copy be busy.
+        let copied = Command::new("cp").arg(NAMED).arg(&named).status().unwrap();
+        assert!(copied.success(), "named is needed: apt-get install bind9");
         let address = free(IP);
         let records =
             format!("$TTL 60\n@ SOA ns.{ZONE}. root.{ZONE}. 1 60 60 600 5\n@ NS ns.{ZONE}.\nns A {IP}\nalias CNAME ns\n");
