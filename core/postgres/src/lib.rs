@@ -33,6 +33,7 @@ mod quote;
 mod session;
 mod settings;
 pub mod sql;
+mod standby_position;
 
 pub use configure::{ConfigureError, ServerConfig};
 pub use control::{ControlData, ControlError};

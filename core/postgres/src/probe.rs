@@ -9,6 +9,7 @@ use crate::{
     names,
     probe_row::{ProbeRow, RoleRow, SQL, StandbyRow},
     session::Session,
+    standby_position,
 };
 use std::{sync::Arc, time::Duration};
 use tanist_engine::{Epoch, Lsn, Moment, Position, Postgres, Running, ServerRole, Timeline};
@@ -82,10 +83,6 @@ struct Asked {
     received: Option<Lsn>,
     replayed: Lsn,
 }
-
-/// Waits of the startup process that it enters only when archive and `pg_wal` have nothing more: for a walreceiver's data, and
-/// between two rounds in which no source had any.
-const EXHAUSTED: [&str; 2] = ["RecoveryWalStream", "RecoveryRetrieveRetryInterval"];
 
 impl Prober {
     /// Connects at the first look. `limit` bounds each step of a look.
@@ -217,7 +214,7 @@ impl Prober {
                     self.refresh(row.at, &facts.names_shown).await;
                 }
                 ServerRole::Standby {
-                    position: self.position(row.at.started, &standby).await?,
+                    position: self.position(row.at.started, &standby).await,
                     replayed: standby.replayed,
                     upstream: conninfo::upstream(&standby.conninfo),
                     streaming: standby.streaming,
@@ -249,43 +246,28 @@ impl Prober {
         names::parse(shown).is_some() && matches!(self.in_force.refresh(&self.settings, at, self.limit).await, Ok(Some(_)))
     }
 
-    /// End of the WAL that this standby has, where that is known (SAFETY: it has streamed since its start, or has replayed
-    /// everything it had and waits for more; before, what it acknowledged earlier may still lie unreplayed on its disk).
-    async fn position(&mut self, started: i64, standby: &StandbyRow) -> Result<Option<Position>, SessionError> {
-        let waits = standby.startup_wait.as_deref().is_some_and(|wait| EXHAUSTED.contains(&wait));
-        // The walreceiver has a position as soon as it was asked for one, which happens when local WAL is exhausted.
-        if waits || standby.received.is_some() {
+    /// End of the WAL that this standby has, where that is known.
+    async fn position(&mut self, started: i64, standby: &StandbyRow) -> Option<Position> {
+        if standby_position::is_exhausted(standby) {
             self.exhausted = Some(started);
         }
         if self.exhausted != Some(started) {
-            return Ok(None);
+            return None;
         }
-        let position = |timeline, lsn| Some(Position { opened_by: Epoch::NONE, timeline, lsn });
-        if let (true, Some(timeline), Some(received)) = (standby.streaming, standby.receiver_timeline, standby.received)
-            && received >= standby.replayed
-        {
-            return Ok(position(timeline, received));
+        if let Some(position) = standby_position::while_streaming(standby) {
+            return Some(position);
         }
         let asked = Asked { started, received: standby.received, replayed: standby.replayed };
-        let (timeline, lsn) = match self.identified {
+        let answer = match self.identified {
             Some((before, answer)) if before == asked => answer,
-            _ => match identify::identify(&self.settings, self.limit).await {
-                Ok(answer) => {
-                    self.identified = Some((asked, answer));
-                    answer
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "timeline of the standby unknown");
-                    return Ok(None);
-                }
-            },
+            _ => {
+                let answer = identify::identify(&self.settings, self.limit).await;
+                let answer = answer.inspect_err(|error| tracing::debug!(%error, "timeline of the standby unknown")).ok()?;
+                self.identified = Some((asked, answer));
+                answer
+            }
         };
-        // More was received than the answer covers: replay is still on an older timeline than the received WAL, whose number
-        // nobody tells. It is known as soon as replay gets there.
-        if standby.received.is_some_and(|received| received > lsn) {
-            return Ok(None);
-        }
-        Ok(position(timeline, lsn))
+        standby_position::when_identified(standby, answer)
     }
 }
 

@@ -2,11 +2,12 @@
 
 use crate::{
     as_postgres::as_postgres,
-    node::{LIMIT, Node},
+    node::{LIMIT, Node, until},
 };
 use rustix::process::Signal;
+use std::sync::Arc;
 use tanist_engine::{Epoch, Lsn, MemberName, Moment, Running, ServerRole, SyncNames, Timeline};
-use tanist_postgres::{OnDisk, ServerConfig, prove, sql};
+use tanist_postgres::{OnDisk, ServerConfig, configure, prove, sql};
 
 fn standby(running: &Running) -> Option<(Option<(Timeline, Lsn)>, bool, Option<MemberName>)> {
     match &running.role {
@@ -108,15 +109,33 @@ fn a_restarted_standby_does_not_know_before_it_has_replayed() {
         let mut a = Node::primary("a", 13, &[]).await;
         let mut b = Node::standby_of("b", 14, &a, &[]).await;
         caught_up(&mut a, &mut b).await;
-        // Received and acknowledged, not replayed: then it is killed.
+        // Received and acknowledged, not replayed: then it is killed, and after the restart replay stops in front of it.
         b.client().await.batch_execute("SELECT pg_wal_replay_pause()").await.unwrap();
-        b.running("paused", |_| true).await;
+        let client = b.client().await;
+        until("paused", || async {
+            client
+                .query_one("SELECT pg_get_wal_replay_pause_state() = 'paused'", &[])
+                .await
+                .unwrap()
+                .get::<_, bool>(0)
+                .then_some(())
+        })
+        .await;
         a.client().await.batch_execute("CREATE TABLE big AS SELECT generate_series(1, 50000) AS n").await.unwrap();
         let end = caught_up(&mut a, &mut b).await;
         b.stop(Signal::QUIT);
         a.stop(Signal::QUIT);
+        let at_once = Arc::clone(&b.settings);
+        let mut delayed = (*b.settings).clone();
+        delayed.parameters.insert("recovery_min_apply_delay".into(), "1h".into());
+        b.settings = Arc::new(delayed);
         b.start(ServerConfig::Standby { upstream: None }, &SyncNames::Reserved).await;
-        // Whenever it says that it knows, it must be the whole truth.
+        let seen = b.running("a restarted standby", |_| true).await;
+        let ServerRole::Standby { position: None, replayed, .. } = seen.role else { panic!("claims to know: {seen:?}") };
+        assert!(replayed < end.1, "the test lost its point: nothing is left to replay");
+
+        configure::write_for(&at_once, ServerConfig::Standby { upstream: None }, &SyncNames::Reserved).unwrap();
+        sql::reload(&at_once, LIMIT).await.unwrap();
         let known =
             b.running("a known position", |running| standby(running).is_some_and(|(position, ..)| position.is_some())).await;
         assert!(standby(&known).unwrap().0.unwrap() >= end, "{known:?} behind {end:?}");
