@@ -42,7 +42,13 @@ pub struct Faulty {
 impl Faulty {
     /// In front of `inner`, without a fault yet.
     pub fn new(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { inner, fault: Mutex::default(), gate: Semaphore::new(0), held: AtomicU64::new(0), calls: AtomicU64::new(0) })
+        Arc::new(Self {
+            inner,
+            fault: Mutex::default(),
+            gate: Semaphore::new(0),
+            held: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
+        })
     }
 
     /// From now on calls suffer this.

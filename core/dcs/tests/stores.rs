@@ -94,7 +94,8 @@ async fn garbage_on_the_socket_harms_nobody_else() {
     let local = Local::start(false);
     let store = local.connect();
     store.txn(put("/a", "1"), PATIENCE).await.unwrap();
-    for garbage in [&b"\xff\xff\xff\xff"[..], b"\0\0\0\0", b"\0\0\0\x02\x01\xff", b"\0\0\0\x02\x09\0", b"GET / HTTP/1.1\r\n\r\n"] {
+    for garbage in [&b"\xff\xff\xff\xff"[..], b"\0\0\0\0", b"\0\0\0\x02\x01\xff", b"\0\0\0\x02\x09\0", b"GET / HTTP/1.1\r\n\r\n"]
+    {
         let mut stream = tokio::net::UnixStream::connect(&local.socket).await.unwrap();
         stream.write_all(garbage).await.unwrap();
         stream.shutdown().await.unwrap();
@@ -150,7 +151,8 @@ async fn a_dead_member_of_etcd_costs_no_read_and_no_write() {
     for number in 0..3 {
         etcd.kill(number);
         until("the others have a leader", async || {
-            let others: Vec<_> = (0..3).filter(|other| *other != number).map(|other| etcd.members[other].client_url.clone()).collect();
+            let others: Vec<_> =
+                (0..3).filter(|other| *other != number).map(|other| etcd.members[other].client_url.clone()).collect();
             let store = EtcdStore::new(&others).await.unwrap();
             store.txn(put("/probe", "1"), Duration::from_secs(1)).await.ok()
         })
@@ -178,9 +180,8 @@ async fn without_any_member_nothing_is_claimed() {
     assert!(store.watch("/", Revision(1), Duration::from_secs(2)).await.is_err());
 }
 
-/// Printed, not asserted: other things run on this machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn how_long_from_a_write_to_its_watch() {
+async fn the_embedded_store_shows_a_write_within_two_milliseconds() {
     use futures_util::StreamExt;
     for on_disk in [false, true] {
         let local = Local::start(on_disk);
@@ -203,6 +204,8 @@ async fn how_long_from_a_write_to_its_watch() {
             times.push(begun.elapsed());
         }
         times.sort_unstable();
+        // On disk it is the disk that counts, and other things run on this machine: only memory is judged.
+        assert!(on_disk || times[100] < Duration::from_millis(2), "median {:?}", times[100]);
         println!("on disk: {on_disk}: n {}, min {:?}, median {:?}, max {:?}", times.len(), times[0], times[100], times[199]);
     }
 }

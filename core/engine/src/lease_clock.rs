@@ -140,11 +140,8 @@ impl HolderClock {
     /// The end of the lease as one moment of boot time: the boot deadline, or earlier when the raw clock will get there first.
     pub fn until_moment(&self, now: Reading) -> Moment {
         let Some(until) = self.until else { return Moment::ZERO };
-        let by_raw = if until.raw > now.raw {
-            now.boot + until.raw.since(now.raw)
-        } else {
-            now.boot.minus(now.raw.since(until.raw))
-        };
+        let by_raw =
+            if until.raw > now.raw { now.boot + until.raw.since(now.raw) } else { now.boot.minus(now.raw.since(until.raw)) };
         until.boot.min(by_raw)
     }
 

@@ -41,9 +41,7 @@ pub(super) fn txn(txn: &Txn) -> etcd::Txn {
         .iter()
         .map(|compare| match compare {
             Compare::Absent(key) => etcd::Compare::create_revision(key.as_str(), CompareOp::Equal, 0),
-            Compare::ModRevision(key, revision) => {
-                etcd::Compare::mod_revision(key.as_str(), CompareOp::Equal, number(*revision))
-            }
+            Compare::ModRevision(key, revision) => etcd::Compare::mod_revision(key.as_str(), CompareOp::Equal, number(*revision)),
             Compare::CreateRevision(key, revision) => {
                 etcd::Compare::create_revision(key.as_str(), CompareOp::Equal, number(*revision))
             }

@@ -24,14 +24,20 @@ pub(super) fn classify(endpoint: &str, error: Error) -> StoreError {
             }
             match status.code() as i32 {
                 NOT_FOUND if status.message().contains("lease not found") => StoreError::ExpiryGone,
-                INVALID_ARGUMENT | PERMISSION_DENIED | FAILED_PRECONDITION | UNIMPLEMENTED | UNAUTHENTICATED => StoreError::Refused(text),
+                INVALID_ARGUMENT | PERMISSION_DENIED | FAILED_PRECONDITION | UNIMPLEMENTED | UNAUTHENTICATED => {
+                    StoreError::Refused(text)
+                }
                 // The library uses this code too, for an answer that is too large.
-                RESOURCE_EXHAUSTED if REFUSALS.iter().any(|refusal| status.message().starts_with(refusal)) => StoreError::Refused(text),
+                RESOURCE_EXHAUSTED if REFUSALS.iter().any(|refusal| status.message().starts_with(refusal)) => {
+                    StoreError::Refused(text)
+                }
                 _ => StoreError::Unknown(text),
             }
         }
         Error::LeaseKeepAliveError(why) if why == "lease not found" => StoreError::ExpiryGone,
-        Error::InvalidArgs(_) | Error::InvalidUri(_) | Error::Utf8Error(_) | Error::InvalidMetadataValue(_) => StoreError::Refused(text),
+        Error::InvalidArgs(_) | Error::InvalidUri(_) | Error::Utf8Error(_) | Error::InvalidMetadataValue(_) => {
+            StoreError::Refused(text)
+        }
         _ => StoreError::Unknown(text),
     }
 }

@@ -143,9 +143,8 @@ impl Store for EtcdStore {
 
     async fn watch(&self, prefix: &str, from: Revision, timeout: Duration) -> Result<Watch, StoreError> {
         let at = self.watching.load(Ordering::Relaxed);
-        let begun = self
-            .attempt(&self.watching, Again::Always, timeout, |client| watch::begin(client, prefix.to_owned(), from))
-            .await;
+        let begun =
+            self.attempt(&self.watching, Again::Always, timeout, |client| watch::begin(client, prefix.to_owned(), from)).await;
         if begun.is_ok() {
             // The next watch begins elsewhere: this one will have ended for a reason.
             let _ = self.watching.compare_exchange(at, at.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
@@ -156,8 +155,8 @@ impl Store for EtcdStore {
     async fn grant(&self, ttl: Duration, timeout: Duration) -> Result<ExpiryId, StoreError> {
         let seconds = i64::try_from(ttl.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
         // Granted twice: one of them ends by itself.
-        let answer = self
-            .attempt(&self.preferred, Again::Always, timeout, |client| async move {
+        let answer =
+            self.attempt(&self.preferred, Again::Always, timeout, |client| async move {
                 client.lease_client().grant(seconds, None).await
             })
             .await?;

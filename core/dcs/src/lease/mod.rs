@@ -1,7 +1,10 @@
 //! The leader lease over any store: one algorithm, one record.
 //!
-//! [`Keeper`] does the transactions; the timing is pure and lies in `tanist_engine`'s `HolderClock` and `ObserverClock`; what is known is folded
-//! in [`state`]. Deliberately absent: when to acquire, renew or release (the engine says so), and fencing (the guard does it).
+//! [`Keeper`] does the transactions; the timing is pure and lies in `tanist_engine`'s `HolderClock` and `ObserverClock`; what is known
+//! is folded in `state`. How an agent uses it: every snapshot of the mirror goes to [`Keeper::observe`], then [`Keeper::lease`] goes
+//! into the observation; when [`Keeper::wants_confirmation`], [`Keeper::confirm_vacant`] is called; after [`RenewOutcome::Renewed`] the
+//! guard's page is extended to [`Keeper::until`], or armed anew when the epoch changed. Deliberately absent: when to acquire, renew or
+//! release (the engine says so), and fencing (the guard does it).
 
 mod acquire;
 mod expiry;

@@ -209,7 +209,8 @@ mod tests {
 
     #[test]
     fn unknown_fields_are_ignored_and_bad_values_are_not() {
-        let good = r#"{"holder":"a","nonce":1,"epoch":null,"base":0,"seq":0,"ttl_ms":5000,"released":false,"attempt":1,"later":[1]}"#;
+        let good =
+            r#"{"holder":"a","nonce":1,"epoch":null,"base":0,"seq":0,"ttl_ms":5000,"released":false,"attempt":1,"later":[1]}"#;
         assert!(Record::decode(good.as_bytes()).is_ok());
         for (from, to) in [
             ("\"a\"", "\"\""),

@@ -8,7 +8,9 @@ use super::{
 };
 use crate::{KeyValue, Keys, Snapshot};
 use std::time::Duration;
-use tanist_engine::{Attempt, Epoch, Held, HolderClock, Lease, MemberName, Moment, ObserverClock, Reading, Revision, SyncState, Theirs};
+use tanist_engine::{
+    Attempt, Epoch, Held, HolderClock, Lease, MemberName, Moment, ObserverClock, Reading, Revision, SyncState, Theirs,
+};
 
 /// The own lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,12 +152,8 @@ impl State {
     fn fold_record(&mut self, revision: Revision, record: &Record, received: Reading) {
         self.observer.saw(revision, received, record.ttl);
         let Some(mine) = Mine::of(record.clone(), revision) else { return self.lose() };
-        self.last_good = Some(LastGood {
-            holder: record.holder.clone(),
-            epoch: mine.epoch,
-            acquisition: mine.acquisition,
-            ttl: record.ttl,
-        });
+        self.last_good =
+            Some(LastGood { holder: record.holder.clone(), epoch: mine.epoch, acquisition: mine.acquisition, ttl: record.ttl });
         if record.holder != self.me || record.nonce != self.nonce || record.released {
             return self.lose();
         }
@@ -232,9 +230,10 @@ impl State {
     /// The leader key, when it is neither absent nor the one that the record's holder wrote: a Patroni's, or put by hand.
     fn foreign_leader(&self) -> Option<&KeyValue> {
         self.leader.as_ref().filter(|leader| {
-            !self.last_good.as_ref().is_some_and(|good| {
-                leader.value == good.holder.0.as_bytes() && leader.mod_revision == good.acquisition
-            })
+            !self
+                .last_good
+                .as_ref()
+                .is_some_and(|good| leader.value == good.holder.0.as_bytes() && leader.mod_revision == good.acquisition)
         })
     }
 
@@ -272,12 +271,14 @@ impl State {
             };
         }
         match &self.recorded {
-            Some(Recorded { revision, content: Ok(record), .. }) if self.observer.over_for(now) <= self.ttl => Lease::Theirs(Theirs {
-                holder: record.holder.clone(),
-                epoch: record.epoch_at(*revision).unwrap_or_default(),
-                vacant_at: self.observer.over_at(now),
-                twin: record.holder == self.me && record.nonce != self.nonce,
-            }),
+            Some(Recorded { revision, content: Ok(record), .. }) if self.observer.over_for(now) <= self.ttl => {
+                Lease::Theirs(Theirs {
+                    holder: record.holder.clone(),
+                    epoch: record.epoch_at(*revision).unwrap_or_default(),
+                    vacant_at: self.observer.over_at(now),
+                    twin: record.holder == self.me && record.nonce != self.nonce,
+                })
+            }
             _ => Lease::Unknown,
         }
     }

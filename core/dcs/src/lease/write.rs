@@ -12,7 +12,10 @@ impl Keeper {
     /// `timeout`. Renewals go on meanwhile.
     pub async fn leader_write(&self, ops: Vec<Op>, compares: Vec<Compare>, timeout: Duration) -> WriteOutcome {
         if ops.len() + compares.len() > MAX_OPS {
-            return WriteOutcome::Failed(StoreError::Refused(format!("{} operations and comparisons", ops.len() + compares.len())));
+            return WriteOutcome::Failed(StoreError::Refused(format!(
+                "{} operations and comparisons",
+                ops.len() + compares.len()
+            )));
         }
         let Some(acquisition) = self.state().mine.as_ref().map(|mine| mine.acquisition) else { return WriteOutcome::Lost };
         let mut all = vec![Compare::ModRevision(self.keys.leader(), acquisition)];

@@ -13,13 +13,20 @@ pub(super) struct Request {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Call {
-    List { prefix: String },
+    List {
+        prefix: String,
+    },
     Txn(Txn),
-    Grant { ttl_ms: u64 },
+    Grant {
+        ttl_ms: u64,
+    },
     KeepAlive(ExpiryId),
     Revoke(ExpiryId),
     /// From then on the connection carries this watch only.
-    Watch { prefix: String, from: Revision },
+    Watch {
+        prefix: String,
+        from: Revision,
+    },
 }
 
 /// What the server sends.

@@ -58,7 +58,9 @@ impl State {
     /// Answers a call (but a watch); what must be logged before the answer may leave is appended to `log`.
     pub(super) fn call(&mut self, call: Call, now: Instant, log: &mut Vec<Entry>) -> Result<Answer, Refusal> {
         match call {
-            Call::List { prefix } => Ok(Answer::Listing { revision: self.revision(), items: self.under(&prefix).cloned().collect() }),
+            Call::List { prefix } => {
+                Ok(Answer::Listing { revision: self.revision(), items: self.under(&prefix).cloned().collect() })
+            }
             Call::Txn(txn) => self.txn(txn, log).map(Answer::Txn),
             Call::Grant { ttl_ms } => {
                 let ttl = Duration::from_millis(ttl_ms).clamp(MIN_TTL, MAX_TTL);
@@ -119,7 +121,9 @@ impl State {
         match compare {
             Compare::Absent(key) => !self.keys.contains_key(key),
             Compare::ModRevision(key, revision) => self.keys.get(key).map_or(Revision(0), |kv| kv.mod_revision) == *revision,
-            Compare::CreateRevision(key, revision) => self.keys.get(key).map_or(Revision(0), |kv| kv.create_revision) == *revision,
+            Compare::CreateRevision(key, revision) => {
+                self.keys.get(key).map_or(Revision(0), |kv| kv.create_revision) == *revision
+            }
             Compare::Value(key, value) => self.keys.get(key).is_some_and(|kv| kv.value == *value),
         }
     }

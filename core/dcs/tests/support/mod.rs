@@ -150,7 +150,9 @@ impl Etcd {
     pub fn leader_but(&self, silent: usize) -> usize {
         let begun = Instant::now();
         loop {
-            for (number, member) in self.members.iter().enumerate().filter(|(number, member)| *number != silent && member.child.is_some()) {
+            for (number, member) in
+                self.members.iter().enumerate().filter(|(number, member)| *number != silent && member.child.is_some())
+            {
                 let output = Command::new("/usr/bin/etcdctl")
                     .env("ETCDCTL_API", "3")
                     .args(["--endpoints", &member.client_url, "--command-timeout", "1s", "endpoint", "status"])
