@@ -1,0 +1,38 @@
+//! `tanist plugin`: looking at plugins before they are trusted with anything.
+
+use super::{Failure, run::beside};
+use clap::Subcommand;
+use std::{path::PathBuf, process};
+
+/// What can be asked of plugins.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Load a component in the sandbox; show what it asks for, what is granted, and the lines to add
+    Check {
+        /// The component: a file, or `builtin:NAME`
+        #[arg(value_name = "FILE")]
+        component: PathBuf,
+        /// Imports that are granted, separated by commas; `log` and `config` always are
+        #[arg(long, value_name = "IMPORTS", default_value = "")]
+        grants: String,
+        /// The name the plugin has in the configuration
+        #[arg(long, value_name = "NAME", default_value = "NAME")]
+        name: String,
+    },
+}
+
+/// Asks it.
+pub fn run(command: Command) -> Result<(), Failure> {
+    let Command::Check { component, grants, name } = command;
+    let host = beside("tanist-plugin-host")?;
+    let status = process::Command::new(&host)
+        .arg("check")
+        .arg(&component)
+        .args(["--id", &name, "--grants", &grants])
+        .status()
+        .map_err(|error| Failure::environment(format!("{}: {error}", host.display())))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("{} does not run here as it is", component.display())))
+}

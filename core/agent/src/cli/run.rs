@@ -1,0 +1,132 @@
+//! `tanist run`: checks the configuration and becomes the guard, which starts the agent. `tanist agent`: the agent itself.
+
+use super::Failure;
+use crate::{
+    config::{Environment, Loaded, LogSettings, Settings, load},
+    run::{Ending, StartError, run_agent},
+};
+use std::{
+    io::{self, IsTerminal},
+    os::unix::{
+        fs::{DirBuilderExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::Command,
+};
+use tanist_guard::client::Connection;
+
+/// Who databases belong to where nothing else is configured.
+const DATABASE_USER: &str = "postgres";
+
+/// This process's environment, as far as it is text.
+pub fn environment() -> Environment {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+fn settings(path: &Path, tell: bool) -> Result<Settings, Failure> {
+    let Loaded { settings, notes } = load(path, &environment()).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Failure::config(lines.join("\ntanist: "))
+    })?;
+    if tell {
+        for note in notes {
+            eprintln!("tanist: {}: {note}", note.severity);
+        }
+    }
+    Ok(settings)
+}
+
+/// Becomes the guard. Returns only when that fails.
+pub fn run(config: &Path) -> Result<(), Failure> {
+    let settings = settings(config, true)?;
+    let config = std::path::absolute(config).map_err(|error| Failure::config(format!("{}: {error}", config.display())))?;
+    let me = std::env::current_exe().map_err(|error| Failure::failed(format!("the path of this program: {error}")))?;
+    let guard = beside("tanist-guard")?;
+    beside("tanist-plugin-host")?;
+    let user = rustix::process::geteuid().is_root().then(|| settings.user.clone().unwrap_or_else(|| DATABASE_USER.to_owned()));
+    prepare_directories(&settings, user.as_deref())?;
+    let mut command = Command::new(&guard);
+    command.arg("--data-dir").arg(&settings.postgres.data_dir).arg("--state-dir").arg(&settings.state_dir);
+    if let Some(user) = user {
+        command.arg("--user").arg(user);
+    }
+    command.arg("--").arg(me).arg("agent").arg(config);
+    let error = command.exec();
+    Err(Failure::environment(format!("{} cannot be run: {error}", guard.display())))
+}
+
+/// Runs the agent, under a guard.
+pub fn agent(config: &Path) -> Result<(), Failure> {
+    let settings = settings(config, false)?;
+    start_logging(settings.cluster.log);
+    let connection = Connection::from_env().map_err(Failure::config)?;
+    let plugin_host = beside("tanist-plugin-host")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(8)
+        .build()
+        .map_err(|error| Failure::retry(format!("no runtime: {error}")))?;
+    let ending = runtime.block_on(run_agent(settings, connection, plugin_host));
+    // Tasks that wait for a dead disk are not waited for.
+    runtime.shutdown_background();
+    match ending {
+        Ok(Ending::Stopped) => Ok(()),
+        Ok(Ending::Fatal(message)) => Err(Failure::config(message)),
+        Ok(Ending::GuardDead) => Err(Failure::failed("the guard is dead; PostgreSQL is fenced")),
+        Err(error @ (StartError::Rest(_) | StartError::Names(_))) => Err(Failure::environment(error)),
+        Err(error @ (StartError::Plugins(_) | StartError::StateDir { .. } | StartError::Store(_))) => Err(Failure::config(error)),
+        Err(error @ StartError::System(_)) => Err(Failure::retry(error)),
+    }
+}
+
+/// Logs to standard error, in the form and from the level that the configuration asks for; `RUST_LOG` wins.
+pub fn start_logging(log: LogSettings) {
+    let default = format!("{},hickory_server=warn", log.level.as_str());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    if log.json {
+        subscriber.json().init();
+    } else {
+        subscriber.with_ansi(io::stderr().is_terminal()).init();
+    }
+}
+
+/// A program that is installed beside this one.
+pub fn beside(name: &str) -> Result<PathBuf, Failure> {
+    let me = std::env::current_exe().map_err(|error| Failure::failed(format!("the path of this program: {error}")))?;
+    let path = me.with_file_name(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(Failure::environment(format!("{} is missing: tanist, tanist-guard and tanist-plugin-host belong into one directory", path.display())))
+}
+
+/// State directory and data directory, for the database user, where they are missing. Existing ones are left as they are.
+fn prepare_directories(settings: &Settings, user: Option<&str>) -> Result<(), Failure> {
+    let owner = user.map(ids_of).transpose()?;
+    for (key, path) in [("tanist.state_dir", &settings.state_dir), ("postgresql.data_dir", &settings.postgres.data_dir)] {
+        if path.is_dir() {
+            continue;
+        }
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        let given = made.and_then(|()| match owner {
+            Some((uid, gid)) => chown(path, Some(uid), Some(gid)),
+            None => Ok(()),
+        });
+        given.map_err(|error| Failure::config(format!("{key}: {} cannot be made: {error}", path.display())))?;
+    }
+    Ok(())
+}
+
+/// User and group id, as the system's own `id` says them: it asks every source of users that is configured.
+fn ids_of(user: &str) -> Result<(u32, u32), Failure> {
+    let ask = |option: &str| {
+        let output = Command::new("id").arg(option).arg("--").arg(user).output().ok()?;
+        String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+    };
+    match (ask("-u"), ask("-g")) {
+        (Some(uid), Some(gid)) => Ok((uid, gid)),
+        _ => Err(Failure::config(format!("tanist.user: there is no user {user}; PostgreSQL does not run as root, name the user it runs as"))),
+    }
+}

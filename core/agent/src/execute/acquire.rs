@@ -1,0 +1,51 @@
+//! Taking the lease: one transaction that also rewrites `/sync` with its present value, so that every pending write of the old
+//! leader fails (SAFETY §4.1). The epoch is in the answer; losing the race is an ordinary outcome.
+
+use super::Tools;
+use tanist_dcs::lease::{AcquireOutcome, SyncNow};
+use tanist_engine::{Revision, SyncState};
+use tanist_patroni::dcs::SyncKey;
+
+impl Tools {
+    pub(super) async fn acquire(&self, record: Revision, synchronous: bool) -> bool {
+        let Some(sync) = self.sync_now(synchronous) else { return false };
+        match self.keeper.acquire(record, sync).await {
+            AcquireOutcome::Won(held) => {
+                tracing::info!(epoch = %held.epoch, "the lease is ours");
+                true
+            }
+            AcquireOutcome::Lost => {
+                tracing::info!("another node was faster");
+                true
+            }
+            AcquireOutcome::SyncChanged => {
+                tracing::info!("/sync changed while the lease was being taken");
+                false
+            }
+            AcquireOutcome::Failed(error) => {
+                tracing::warn!(%error, "the lease was not taken, as far as is known");
+                false
+            }
+        }
+    }
+
+    /// `/sync` as the mirror has it; nothing when it cannot be read, for then nobody knows who may lead.
+    fn sync_now(&self, synchronous: bool) -> Option<SyncNow> {
+        let snapshot = self.mirror.snapshot();
+        let Some(present) = snapshot.get(&self.keeper.keys().sync()) else {
+            let value = SyncKey::default().encode().into_bytes();
+            return Some(SyncNow { revision: Revision(0), value, state: synchronous.then(SyncState::default) });
+        };
+        match SyncKey::decode(&present.kv.value) {
+            Ok(key) => {
+                let revision = present.kv.mod_revision;
+                let state = synchronous.then(|| key.into_engine(revision));
+                Some(SyncNow { revision, value: present.kv.value.clone(), state })
+            }
+            Err(error) => {
+                tracing::error!(%error, "the lease is not taken while /sync cannot be read");
+                None
+            }
+        }
+    }
+}

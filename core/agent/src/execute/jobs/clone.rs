@@ -1,0 +1,48 @@
+//! A copy of the leader's data directory. Whatever was there is thrown away; a crash in between leaves the mark of unfinished work, and
+//! the copy is made again from the beginning, never started as it is.
+
+use super::{JobError, blocking};
+use crate::execute::Tools;
+use std::time::Duration;
+use tanist_engine::Upstream;
+use tanist_postgres::{configure, layout, plan, progress};
+
+/// How often progress is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Tools {
+    pub(super) async fn clone_from(&self, from: &Upstream) -> Result<(), JobError> {
+        let settings = self.postgres.settings();
+        let (marked, endpoint) = (settings.clone(), from.endpoint.clone());
+        let emptied = blocking(move || {
+            layout::begin_work(&marked, "clone")?;
+            configure::write_pgpass(&marked, &endpoint)?;
+            Ok::<_, JobError>(plan::empty_data_dir(&marked)?)
+        })
+        .await??;
+        if let Some(command) = emptied {
+            self.run_writer(command).await?;
+        }
+        let command = plan::basebackup(&settings, from)?;
+        tracing::info!(from = %from.name, "copying the leader's data directory");
+        let log = command.log_file.clone();
+        let shown = tokio::spawn(async move {
+            let mut last = None;
+            loop {
+                tokio::time::sleep(LOOK).await;
+                let percent = progress::read(&log).ok().flatten().map(|found| (found.percent(), found.done_kb, found.total_kb));
+                if percent != last {
+                    last = percent;
+                    if let Some((percent, done_kb, total_kb)) = percent {
+                        tracing::info!(percent, done_kb, total_kb, "copying");
+                    }
+                }
+            }
+        });
+        let copied = self.run_writer(command).await;
+        shown.abort();
+        copied?;
+        blocking(move || layout::end_work(&settings)).await??;
+        Ok(())
+    }
+}

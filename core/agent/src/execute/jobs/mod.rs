@@ -1,0 +1,106 @@
+//! The long jobs: at most one runs per node. Every program that writes the data directory is run by the guard.
+//!
+//! A job is plain sequential code; only its outcome goes back to the engine. Files are written on blocking threads: a stalled disk holds the
+//! job up, never the loop.
+
+mod bootstrap;
+mod checkpoint;
+mod clone;
+mod follow;
+mod post_bootstrap;
+mod promote;
+mod start;
+mod stop;
+
+use super::Tools;
+use crate::links::GuardError;
+use tanist_engine::{Job, JobOutcome, Observation, Policy, SyncNames};
+use tanist_guard::protocol::Program;
+use tanist_postgres::{Command, ConfigureError, LayoutError, PlanError, SessionError, SettingsError, sql::SqlError};
+
+/// Why a job failed. The text goes to log, REST and `explain`.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The guard, or a program it ran.
+    #[error("{0}")]
+    Guard(#[from] GuardError),
+    /// The data directory.
+    #[error("{0}")]
+    Layout(#[from] LayoutError),
+    /// A command could not be made.
+    #[error("{0}")]
+    Plan(#[from] PlanError),
+    /// The configuration could not be written.
+    #[error("{0}")]
+    Configure(#[from] ConfigureError),
+    /// A value that PostgreSQL cannot take.
+    #[error("{0}")]
+    Settings(#[from] SettingsError),
+    /// A session.
+    #[error("{0}")]
+    Session(#[from] SessionError),
+    /// A change of the running server.
+    #[error("{0}")]
+    Sql(#[from] SqlError),
+    /// A file of ours.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Anything else, in words.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Tools {
+    pub(super) async fn run_job(&self, job: &Job, seen: &Observation, policy: &Policy) -> JobOutcome {
+        let names = starting_names(policy);
+        let outcome = match job {
+            Job::Bootstrap => self.bootstrap(names).await,
+            Job::Clone { from } => self.clone_from(from).await,
+            Job::Start(how) => self.start(how, names).await,
+            Job::Promote { epoch, timeline } => self.promote(*epoch, *timeline, seen).await,
+            Job::Stop(mode) => self.stop(*mode, policy).await,
+            Job::Follow(upstream) => self.follow(upstream, &names).await,
+            Job::Checkpoint => self.checkpoint().await,
+            Job::PostBootstrap => self.post_bootstrap().await,
+        };
+        self.postgres.probe_now();
+        match outcome {
+            Ok(()) => JobOutcome::Done,
+            Err(error) => JobOutcome::Failed(error.to_string()),
+        }
+    }
+
+    /// Runs a command of the database driver to its end.
+    async fn run_writer(&self, command: Command) -> Result<(), JobError> {
+        let command = blocking(move || command.prepare().map(|()| command)).await??;
+        let ended = self.guard.run_writer(program(&command)).await;
+        blocking(move || command.clean_up()).await??;
+        Ok(ended?)
+    }
+}
+
+/// Whom commits wait for at a start: nobody that exists in synchronous mode, until the engine has put the right names in force.
+fn starting_names(policy: &Policy) -> SyncNames {
+    if policy.synchronous.is_on() { SyncNames::Reserved } else { SyncNames::Nobody }
+}
+
+/// A command in the guard's form.
+fn program(command: &Command) -> Program {
+    let arguments = command.argv.iter().skip(1).map(Into::into);
+    Program {
+        argv: std::iter::once(command.program.clone().into_os_string()).chain(arguments).collect(),
+        env: command.env.iter().map(|(key, value)| (key.into(), value.into())).collect(),
+        cwd: command.cwd.clone(),
+        log: command.log_file.clone(),
+    }
+}
+
+/// Runs what may wait for a disk on a thread of its own.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JobError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| JobError::Other(error.to_string()))
+}

@@ -1,0 +1,47 @@
+//! Starting PostgreSQL. The job ends when its process runs; the probes show how far the start is.
+
+use super::{JobError, blocking, program};
+use crate::{
+    execute::Tools,
+    run::{Fact, clock},
+};
+use std::time::Duration;
+use tanist_engine::{Postgres, StartAs, SyncNames};
+use tanist_postgres::{OnDisk, ServerConfig, configure, layout, plan};
+
+/// How long the control file may take to read.
+const LIMIT: Duration = Duration::from_secs(10);
+
+impl Tools {
+    pub(super) async fn start(&self, how: &StartAs, names: SyncNames) -> Result<(), JobError> {
+        let settings = self.postgres.settings();
+        settings.validate()?;
+        let OnDisk::Cluster { control, .. } = layout::inspect(&settings, LIMIT).await? else {
+            return Err(JobError::Other(format!("{} holds no cluster to start", settings.data_dir.display())));
+        };
+        let (kept, how_now) = (settings.clone(), how.clone());
+        blocking(move || {
+            plan::check_listen(&kept)?;
+            match &how_now {
+                StartAs::Primary { .. } => configure::write_for(&kept, ServerConfig::Primary, &names)?,
+                StartAs::Standby(upstream) => {
+                    if let Some(upstream) = upstream {
+                        configure::write_pgpass(&kept, &upstream.endpoint)?;
+                    }
+                    configure::write_for(&kept, ServerConfig::Standby { upstream: upstream.as_ref() }, &names)?
+                }
+            };
+            Ok::<_, JobError>(())
+        })
+        .await??;
+        let (standby, epoch) = match how {
+            StartAs::Standby(_) => (true, None),
+            StartAs::Primary { epoch } => (false, Some(epoch.0)),
+        };
+        let command = plan::postgres(&settings, &control, standby)?;
+        self.guard.start_postgres(program(&command), epoch).await?;
+        self.facts.tell(Fact::PostgresChanged(Postgres::Starting { since: clock::now(), as_primary: !standby }));
+        self.postgres.probe_now();
+        Ok(())
+    }
+}

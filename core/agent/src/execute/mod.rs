@@ -1,0 +1,105 @@
+//! Carries decisions out: one file per effect, one folder for the long jobs.
+//!
+//! Nothing here decides. Every effect runs as a task of its own and tells the loop how it ended; what it changed shows up as a fact (a
+//! probe, the store's watch, the guard's page), which is what the engine looks at.
+
+mod acquire;
+mod arm;
+mod ask_peers;
+mod emit;
+mod fence;
+mod initialize;
+mod jobs;
+mod outcome;
+mod prove;
+mod publish_member;
+mod publish_primary;
+mod publish_status;
+mod release;
+mod renew;
+mod switchover;
+mod sync;
+mod timelines;
+
+use crate::{
+    config::Settings,
+    links::{GuardLink, NamesLink, PeersLink, PluginsLink, PostgresLink},
+    run::{Effect, Fact, Facts, clock},
+};
+use std::sync::Arc;
+use tanist_dcs::{Mirror, Store, lease::Keeper};
+use tanist_engine::{Action, Job, Observation, Policy};
+
+/// Everything effects need. One per agent.
+pub struct Tools {
+    /// The configuration of this node.
+    pub settings: Arc<Settings>,
+    /// The store, for what is not a leader's write.
+    pub store: Arc<dyn Store>,
+    /// The lease.
+    pub keeper: Keeper,
+    /// The store's keys.
+    pub mirror: Mirror,
+    /// The guard.
+    pub guard: GuardLink,
+    /// The local PostgreSQL.
+    pub postgres: PostgresLink,
+    /// Plugins and callback scripts.
+    pub plugins: PluginsLink,
+    /// The DNS connection point.
+    pub names: NamesLink,
+    /// Other nodes' agents.
+    pub peers: PeersLink,
+    /// The way into the run loop.
+    pub facts: Facts,
+}
+
+impl Tools {
+    /// Begins a short effect. What it needs of the present is copied out of `seen` now.
+    pub fn begin(self: &Arc<Self>, effect: Effect, action: Action, seen: &Observation, policy: &Policy) {
+        let tools = self.clone();
+        let synchronous = policy.synchronous.is_on();
+        let timeout = policy.retry_timeout.min(policy.ttl / 2);
+        let peers = if effect == Effect::AskPeers { seen.store.members.clone() } else { Vec::new() };
+        tokio::spawn(async move {
+            let done = match action {
+                Action::Acquire { record } => tools.acquire(record, synchronous).await,
+                Action::Renew => tools.renew().await,
+                Action::Release { handoff, clear_switchover } => tools.release(handoff, clear_switchover).await,
+                Action::Fence => tools.fence().await,
+                Action::SetSyncNames(names) => tools.set_sync_names(names).await,
+                Action::WriteSync(state) => tools.write_sync(state, timeout).await,
+                Action::WriteInitialize { system_id } => tools.write_initialize(system_id, timeout).await,
+                Action::ClaimTimeline { timeline, epoch } => tools.claim_timeline(timeline, epoch, None, timeout).await,
+                Action::RecordTimeline { timeline, epoch, begin } => {
+                    tools.claim_timeline(timeline, epoch, Some(begin), timeout).await
+                }
+                Action::Prove { epoch } => tools.prove(epoch).await,
+                Action::PublishPrimary(face) => tools.publish_primary(face, timeout).await,
+                Action::PublishMember(face) => tools.publish_member(face).await,
+                Action::PublishStatus { optime } => tools.publish_status(optime, timeout).await,
+                Action::ClearSwitchover { revision } => tools.clear_switchover(revision, timeout).await,
+                Action::AskPeers => tools.ask_peers(peers).await,
+                // Done on the spot by the loop, or long jobs.
+                Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => true,
+            };
+            tools.facts.tell(Fact::Effect { effect, done });
+        });
+    }
+
+    /// Begins the long job.
+    pub fn begin_job(self: &Arc<Self>, job: Job, seen: &Observation, policy: &Policy) {
+        let tools = self.clone();
+        let (policy, seen) = (policy.clone(), seen.clone());
+        tokio::spawn(async move {
+            let begun = clock::now();
+            let outcome = tools.run_job(&job, &seen, &policy).await;
+            let took = clock::now().since(begun);
+            match &outcome {
+                tanist_engine::JobOutcome::Done => tracing::info!(job = job.name(), ?took, "done"),
+                tanist_engine::JobOutcome::Failed(why) => tracing::error!(job = job.name(), ?took, "failed: {why}"),
+            }
+            tools.facts.tell(Fact::Job(outcome));
+        });
+    }
+}

@@ -1,0 +1,30 @@
+//! `/sync` and `synchronous_standby_names`. Their order is the engine's matter; each call here does one of the two, and reports it done
+//! only when it is in force.
+
+use super::{Tools, outcome::written};
+use std::time::Duration;
+use tanist_dcs::{Compare, Op};
+use tanist_engine::{SyncNames, SyncState};
+use tanist_patroni::dcs::SyncKey;
+
+impl Tools {
+    pub(super) async fn write_sync(&self, state: SyncState, timeout: Duration) -> bool {
+        let key = self.keeper.keys().sync();
+        let value = SyncKey::from_engine(&state).encode();
+        let compare = Compare::ModRevision(key.clone(), state.revision);
+        written("/sync", self.keeper.leader_write(vec![Op::put(key, value)], vec![compare], timeout).await)
+    }
+
+    pub(super) async fn set_sync_names(&self, names: SyncNames) -> bool {
+        match self.postgres.set_sync_names(&names).await {
+            Ok(()) => {
+                self.postgres.probe_now();
+                true
+            }
+            Err(error) => {
+                tracing::warn!(?names, "synchronous_standby_names is not in force: {error}");
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Links to the parts that live outside of the run loop: the guard, the local PostgreSQL, plugins, the DNS connection point, peers.
+//!
+//! Each link turns what its part says into facts for the loop, and offers calls that never block it.
+
+mod guard;
+mod names;
+mod peers;
+mod plugins;
+mod postgres;
+mod scripts;
+mod updater;
+mod watch;
+
+pub use guard::{GuardError, GuardLink};
+pub use names::{NamesError, NamesLink};
+pub use peers::PeersLink;
+pub use plugins::{PluginsError, PluginsLink};
+pub use postgres::PostgresLink;
+pub use watch::watch_guard;

@@ -1,0 +1,59 @@
+//! The thread that watches the guard, and fences when the guard cannot (SAFETY §2, "Watching each other").
+//!
+//! A thread of the operating system and nothing else: it must run when the runtime is busy, and it does no I/O but reading the page.
+
+use super::GuardLink;
+use crate::run::{Fact, Facts, clock};
+use std::{io, path::PathBuf, thread, time::Duration};
+use tanist_engine::Postgres;
+use tanist_guard::client::{Duty, FenceReason, Look, Watchdog};
+
+/// Starts the thread.
+pub fn watch_guard(link: GuardLink, data_dir: PathBuf, facts: Facts) -> io::Result<()> {
+    thread::Builder::new().name("guard-watch".into()).stack_size(256 << 10).spawn(move || watch(&link, &data_dir, &facts))?;
+    Ok(())
+}
+
+fn watch(link: &GuardLink, data_dir: &std::path::Path, facts: &Facts) {
+    let mut watchdog = Watchdog::default();
+    loop {
+        link.page().beat_agent(clock::now().as_nanos());
+        match watchdog.look(&Look::at(link.page(), link.connection().guard_alive())) {
+            Duty::Wait(span) => thread::sleep(Duration::from_nanos(span.clamp(1_000_000, Watchdog::INTERVAL_NS))),
+            Duty::Fence(reason) => {
+                if fence(link, data_dir, reason, facts) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Fences in the guard's place. True: there is nothing left to watch.
+fn fence(link: &GuardLink, data_dir: &std::path::Path, reason: FenceReason, facts: &Facts) -> bool {
+    if link.fence_state() == tanist_guard::page::FenceState::Complete {
+        // Done already; the guard has not come back yet to say so itself.
+        thread::sleep(Duration::from_nanos(Watchdog::INTERVAL_NS));
+        return false;
+    }
+    link.own_fence_begins();
+    tracing::error!(?reason, "the guard does not do its work; the agent fences PostgreSQL itself");
+    match tanist_guard::fence(data_dir, link.page().postmaster()) {
+        Ok(done) => {
+            link.own_fence_complete();
+            tracing::warn!(?done, "PostgreSQL was fenced by the agent");
+            facts.tell(Fact::PostgresChanged(Postgres::Unknown));
+        }
+        Err(error) => {
+            tracing::error!(%error, "the fence is not complete; trying again");
+            thread::sleep(Duration::from_millis(20));
+            return false;
+        }
+    }
+    if reason == FenceReason::GuardDead {
+        facts.tell(Fact::GuardDead);
+        return true;
+    }
+    facts.tell(Fact::Guard);
+    false
+}

@@ -1,0 +1,101 @@
+//! The body of `/patroni` and of the health checks: this node in detail.
+
+use super::{Api, facts};
+use crate::run::{clock, wall};
+use serde_json::{Map, Value};
+use tanist_engine::{Lease, Postgres, ServerRole};
+use tanist_patroni::{
+    rest::{NodeBody, ReplicationRow, Standing, Xlog},
+    rest_text,
+};
+
+/// The body as JSON text.
+pub(super) fn body(api: &Api) -> String {
+    let settings = &api.tools.settings;
+    let (scope, name) = (&settings.cluster.scope, &settings.name.0);
+    let Some(status) = api.status.get() else {
+        return NodeBody::new(scope, name, "unknown", "uninitialized").with_tags(&settings.tags).encode();
+    };
+    let seen = &status.seen;
+    let (state, role) = facts::state_and_role(&seen.postgres);
+    let now = clock::now();
+    let mut body = NodeBody::new(scope, name, &tanist_patroni::state_word(state), &role.to_string()).with_tags(&settings.tags);
+    body.sync_standby = seen.store.sync.as_ref().is_some_and(|sync| sync.standbys.contains(&seen.me));
+    body.cluster_unlocked = matches!(seen.lease, Lease::Vacant { .. });
+    let silent = seen.store.as_of.map(|as_of| now.since(as_of).as_secs());
+    body.dcs_last_seen = silent.map_or(0, |silent| (wall::millis() / 1_000).saturating_sub(silent));
+    add_postgres(&mut body, &seen.postgres);
+    if let Some(known) = api.tools.postgres.facts() {
+        body.pending_restart = known.pending_restart;
+        body.postmaster_start_time = u64::try_from(known.postmaster_started / 1_000).ok().map(wall::iso_blank);
+    }
+    body.tanist = own(api, &status, now);
+    rest_text(&body)
+}
+
+fn add_postgres(body: &mut NodeBody, postgres: &Postgres) {
+    let Postgres::Running(running) = postgres else { return };
+    body.server_version = Some(running.version);
+    body.database_system_identifier = Some(running.system_id.clone());
+    match &running.role {
+        ServerRole::Primary { position, standbys, .. } => {
+            body.xlog = Some(Xlog::Primary { location: position.lsn.0 });
+            body.timeline = Some(position.timeline.0);
+            body.replication = standbys
+                .iter()
+                .map(|standby| ReplicationRow {
+                    usename: String::new(),
+                    application_name: standby.name.0.clone(),
+                    client_addr: None,
+                    state: if standby.streaming { "streaming" } else { "catchup" }.to_owned(),
+                    sync_state: if standby.sync { "sync" } else { "async" }.to_owned(),
+                    sync_priority: i32::from(standby.sync),
+                })
+                .collect();
+        }
+        ServerRole::Standby { position, replayed, streaming, .. } => {
+            let received = position.map_or(replayed.0, |position| position.lsn.0);
+            body.xlog = Some(Xlog::Standby {
+                received_location: received,
+                replayed_location: replayed.0,
+                replayed_timestamp: None,
+                paused: false,
+            });
+            body.timeline = position.map(|position| position.timeline.0);
+            body.replication_state = streaming.then(|| "streaming".to_owned());
+        }
+    }
+}
+
+/// What only tanist says.
+fn own(api: &Api, status: &crate::run::Status, now: tanist_engine::Moment) -> Map<String, Value> {
+    let seen = &status.seen;
+    let mut own = Map::new();
+    let (lease, epoch) = match &seen.lease {
+        Lease::Unknown => ("unknown", None),
+        Lease::Vacant { last_epoch, .. } => ("vacant", Some(last_epoch.0)),
+        Lease::Mine(held) => ("mine", Some(held.epoch.0)),
+        Lease::Theirs(theirs) => ("theirs", Some(theirs.epoch.0)),
+    };
+    own.insert("lease".into(), lease.into());
+    if let Some(epoch) = epoch {
+        own.insert("epoch".into(), epoch.into());
+    }
+    if let Lease::Mine(held) = &seen.lease {
+        let left = u64::try_from(held.until.since(now).as_millis()).unwrap_or(u64::MAX);
+        own.insert("lease_left_ms".into(), left.into());
+        let firm = facts::standing(api, &seen.lease, now) == Standing::Firm;
+        let proved = facts::proved_epoch(&seen.postgres) == Some(held.epoch);
+        own.insert("writable".into(), (firm && proved).into());
+    }
+    own.insert("fence".into(), format!("{:?}", seen.guard.fence).to_lowercase().into());
+    own.insert("reason".into(), status.reason.to_string().into());
+    own.insert("reason_kind".into(), status.reason.kind().into());
+    if let Some(job) = &seen.job {
+        own.insert("job".into(), job.job.name().into());
+    }
+    if let Some(error) = api.tools.postgres.error() {
+        own.insert("postgresql_error".into(), error.into());
+    }
+    own
+}

@@ -1,0 +1,112 @@
+//! `POST /switchover`: checks the request, writes `/failover`, and waits for what comes of it. The engine of the leader carries it out.
+
+use super::Api;
+use crate::run::{Status, clock};
+use std::{sync::Arc, time::Duration};
+use tanist_dcs::{Compare, Op, StoreError, Txn};
+use tanist_engine::{Lease, MemberName, MemberState, Role};
+use tanist_patroni::{
+    dcs::FailoverKey,
+    rest::{Candidate, Outcome, SwitchoverRequest, SwitchoverView},
+};
+
+/// How often the outcome is looked for; nobody else waits for it.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Code and text of the answer.
+pub(super) async fn carry_out(api: &Api, body: &[u8]) -> (u16, String) {
+    let request = match SwitchoverRequest::decode(body) {
+        Ok(request) => request,
+        Err(error) => return (400, error.to_string()),
+    };
+    let Some(status) = api.status.get() else { return (503, "the store has not been read yet".to_owned()) };
+    if let Err(refusal) = request.check(&view(&status)) {
+        return (refusal.status, refusal.text);
+    }
+    let Some(leader) = request.leader.clone() else { return (400, "no leader given".to_owned()) };
+    tracing::warn!(%leader, candidate = ?request.candidate, "a switchover was asked for over REST");
+    if let Err(error) = write(api, &request).await {
+        tracing::error!(%error, "the switchover could not be written");
+        return Outcome::NotWritten.answer();
+    }
+    let limit = 2 * status.policy.loop_wait.max(Duration::from_secs(10));
+    outcome(api, &leader, request.candidate, limit).await.answer()
+}
+
+fn view(status: &Status) -> SwitchoverView {
+    let seen = &status.seen;
+    let leader = leader(status);
+    let candidates = seen.store.members.iter().filter(|member| Some(&member.name) != leader.as_ref()).map(|member| Candidate {
+        name: member.name.clone(),
+        sync: seen.store.sync.as_ref().is_some_and(|sync| sync.standbys.contains(&member.name)),
+        able: member.tags.may_lead()
+            && member.role == Role::Replica
+            && matches!(member.state, MemberState::Running | MemberState::Streaming),
+    });
+    SwitchoverView {
+        candidates: candidates.collect(),
+        leader,
+        synchronous: status.policy.synchronous.is_on(),
+        paused: false,
+    }
+}
+
+fn leader(status: &Status) -> Option<MemberName> {
+    match &status.seen.lease {
+        Lease::Mine(_) => Some(status.seen.me.clone()),
+        Lease::Theirs(theirs) => Some(theirs.holder.clone()),
+        Lease::Vacant { .. } | Lease::Unknown => None,
+    }
+}
+
+/// Puts the key, unless another request waits. Done on the agent's runtime, to which the store's connections belong.
+async fn write(api: &Api, request: &SwitchoverRequest) -> Result<(), StoreError> {
+    let key = api.tools.keeper.keys().failover();
+    let value = FailoverKey { leader: request.leader.clone(), member: request.candidate.clone(), scheduled_at: None }.encode();
+    let txn = Txn { compares: vec![Compare::Absent(key.clone())], then: vec![Op::put(key, value)], otherwise: Vec::new() };
+    let store = api.tools.store.clone();
+    let written = api.agent.spawn(async move { store.txn(txn, Duration::from_secs(3)).await }).await;
+    match written {
+        Ok(Ok(answer)) if answer.succeeded => Ok(()),
+        Ok(Ok(_)) => Err(StoreError::Refused("another switchover is waiting".to_owned())),
+        Ok(Err(error)) => Err(error),
+        Err(error) => Err(StoreError::Unknown(error.to_string())),
+    }
+}
+
+async fn outcome(api: &Api, old: &MemberName, candidate: Option<MemberName>, limit: Duration) -> Outcome {
+    let begun = clock::now();
+    let mut written = false;
+    while clock::now().since(begun) < limit {
+        tokio::time::sleep(LOOK).await;
+        let Some(status) = api.status.get() else { continue };
+        if let Some(leader) = proved_leader(&status)
+            && leader != *old
+        {
+            return Outcome::Done { leader, candidate };
+        }
+        // The key goes when the engine has refused the request, or together with the lease when it is carried out.
+        let waits = status.seen.store.switchover.is_some();
+        written |= waits;
+        if written && !waits && leader(&status).as_ref() == Some(old) && still_leads(&status, old) {
+            return Outcome::Failed;
+        }
+    }
+    Outcome::StatusUnknown
+}
+
+/// Who leads and was proved writable at the present epoch.
+fn proved_leader(status: &Arc<Status>) -> Option<MemberName> {
+    let epoch = match &status.seen.lease {
+        Lease::Mine(held) => held.epoch,
+        Lease::Theirs(theirs) => theirs.epoch,
+        Lease::Vacant { .. } | Lease::Unknown => return None,
+    };
+    let face = status.seen.store.primary.as_ref()?;
+    (face.epoch == epoch && Some(&face.name) == leader(status).as_ref()).then(|| face.name.clone())
+}
+
+/// The face is the old leader's: nothing has moved.
+fn still_leads(status: &Arc<Status>, old: &MemberName) -> bool {
+    proved_leader(status).as_ref() == Some(old)
+}

@@ -1,0 +1,193 @@
+//! The agent's run loop: look, decide, carry out, wait for news.
+//!
+//! One thread, one loop. It reacts to facts and to its one timer, never to polling, and waits for nothing else: whatever may take time runs as a
+//! task that tells its end as a fact. The decision itself is `tanist_engine::decide`; nothing here has an opinion.
+
+pub mod clock;
+mod compose;
+mod dynamic;
+mod effect;
+mod fact;
+mod recorder;
+mod start;
+mod status;
+mod store;
+pub mod wall;
+mod world;
+
+pub use effect::Effect;
+pub use fact::{Fact, Facts};
+pub use recorder::{Entry, FILE_NAME as FLIGHT_FILE, Line, Story, read as read_flight};
+pub use start::{StartError, run_agent};
+pub use status::{Status, StatusCell};
+
+use crate::execute::Tools;
+use effect::UnderWay;
+use recorder::Recorder;
+use std::{sync::Arc, time::Duration};
+use tanist_engine::{Action, Decision, Lease, Memory, Moment, Observation, Policy, Reason, audit, decide};
+use tokio::sync::mpsc;
+use world::World;
+
+/// A decision that the audit rejects is replaced by waiting this long.
+const AFTER_VIOLATION: Duration = Duration::from_millis(100);
+/// The loop never waits shorter than this, so that a deadline that has passed cannot make it spin.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+/// How long the lease may take to be given up when the guard is dead.
+const LAST_RELEASE: Duration = Duration::from_secs(2);
+
+/// How an agent ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Asked to, in order.
+    Stopped,
+    /// It cannot go on; the message says why and what to do. The guard ends with it.
+    Fatal(String),
+    /// The guard is dead; PostgreSQL is fenced and the lease given up, as far as that was possible.
+    GuardDead,
+}
+
+/// The loop with everything it owns.
+pub struct Loop {
+    world: World,
+    memory: Memory,
+    policy: Policy,
+    under_way: UnderWay,
+    recorder: Recorder,
+    status: StatusCell,
+    tools: Arc<Tools>,
+    news: mpsc::UnboundedReceiver<Fact>,
+    timer: clock::Timer,
+    confirming: bool,
+    ending: Option<Ending>,
+}
+
+impl Loop {
+    /// Runs until the agent ends.
+    pub async fn run(mut self) -> std::io::Result<Ending> {
+        loop {
+            let now = clock::now();
+            let decision = self.turn(now);
+            if let Some(ending) = self.ending.take() {
+                return Ok(ending);
+            }
+            self.wait(decision.wake_at, now).await?;
+        }
+    }
+
+    /// One turn: observe, decide, audit, record, begin what was decided.
+    fn turn(&mut self, now: Moment) -> Decision {
+        let seen = self.world.observe(&self.tools.keeper, &self.tools.guard);
+        let mut decision = decide(&self.policy, &self.memory, &seen, now);
+        let violation = audit(&self.policy, &seen, &decision, now).err().map(|violation| violation.to_string());
+        if let Some(violation) = &violation {
+            tracing::error!(%violation, actions = ?decision.actions, "a decision was rejected; the guard stays as it is");
+        }
+        let kept = self.recorder.record(&self.policy, &self.memory, &seen, &decision, violation.clone(), now);
+        if let Some(line) = kept {
+            tracing::info!(actions = ?line.actions, "{}", line.reason);
+        }
+        if violation.is_some() {
+            decision.actions.clear();
+            decision.wake_at = now + AFTER_VIOLATION;
+        } else {
+            self.memory = decision.memory.clone();
+        }
+        for action in decision.actions.clone() {
+            self.begin(action, &decision, &seen, now);
+        }
+        if let Reason::ForeignDataDirectory { .. } = &decision.reason {
+            self.ending = Some(Ending::Fatal(decision.reason.to_string()));
+        }
+        self.show(&seen, &decision, now);
+        decision
+    }
+
+    fn begin(&mut self, action: Action, decision: &Decision, seen: &Observation, now: Moment) {
+        match &action {
+            Action::Arm { epoch, .. } => self.tools.arm(*epoch, self.policy.ttl),
+            Action::Disarm => self.tools.disarm(),
+            Action::Emit(emission) => self.tools.emit(emission.clone(), seen, decision.reason.to_string()),
+            Action::Exit => self.ending = Some(Ending::Stopped),
+            Action::Run(job) => {
+                if self.world.job().is_none() {
+                    self.world.begin(job.clone(), now);
+                    self.tools.begin_job(job.clone(), seen, &self.policy);
+                }
+            }
+            _ => {
+                if let Some(effect) = Effect::of(&action)
+                    && self.under_way.begin(effect, now)
+                {
+                    self.tools.begin(effect, action, seen, &self.policy);
+                }
+            }
+        }
+    }
+
+    /// Tells REST, DNS and plugins what is so now.
+    fn show(&mut self, seen: &Observation, decision: &Decision, now: Moment) {
+        let revision = self.tools.mirror.snapshot().revision;
+        self.tools.names.show(&seen.me, &seen.lease, &seen.store, revision);
+        self.tools.plugins.show(seen, self.memory.announced.unwrap_or_default());
+        self.status.put(Status { seen: seen.clone(), reason: decision.reason.clone(), policy: self.policy.clone(), decided: now });
+    }
+
+    /// Waits for news or for the moment at which something changes without any.
+    async fn wait(&mut self, decided: Moment, now: Moment) -> std::io::Result<()> {
+        let reading = clock::reading();
+        if !self.confirming && self.tools.keeper.wants_confirmation(reading) {
+            self.confirm_vacant();
+        }
+        let others = [self.tools.keeper.next_change(reading), self.under_way.wake_at()];
+        let wake = others.into_iter().flatten().fold(decided, Moment::min).max(now + SHORTEST_WAIT);
+        self.timer.set(wake)?;
+        tokio::select! {
+            fact = self.news.recv() => match fact {
+                Some(fact) => self.learn(fact).await,
+                None => self.ending = Some(Ending::Fatal("the run loop has lost its sources".into())),
+            },
+            expired = self.timer.wait() => expired?,
+        }
+        while let Ok(fact) = self.news.try_recv() {
+            self.learn(fact).await;
+        }
+        Ok(())
+    }
+
+    async fn learn(&mut self, fact: Fact) {
+        let now = clock::now();
+        match fact {
+            Fact::Effect { effect, done } => self.under_way.end(effect, done, now),
+            Fact::Confirmed => self.confirming = false,
+            Fact::Policy(policy) => self.policy = *policy,
+            Fact::Fatal(message) => self.ending = Some(Ending::Fatal(message)),
+            Fact::GuardDead => {
+                let release = async {
+                    if let Lease::Mine(_) = self.tools.keeper.lease(clock::reading()) {
+                        self.tools.keeper.release(None, false).await;
+                    }
+                };
+                let _in_time = tokio::time::timeout(LAST_RELEASE, release).await;
+                self.ending = Some(Ending::GuardDead);
+            }
+            other => self.world.learn(other, now),
+        }
+    }
+
+    /// Asks the store whether the record that looks over really is.
+    fn confirm_vacant(&mut self) {
+        self.confirming = true;
+        let tools = self.tools.clone();
+        tokio::spawn(async move {
+            match tools.keeper.confirm_vacant().await {
+                Ok(vacant) => tracing::info!(vacant, "the lease record was read again"),
+                Err(error) => {
+                    tracing::warn!(%error, "the lease record could not be read again");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+            tools.facts.tell(Fact::Confirmed);
+        });
+    }
+}

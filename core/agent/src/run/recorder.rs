@@ -1,0 +1,180 @@
+//! The flight recorder: the last decisions with everything they depended on, in memory for `explain` and on disk for `replay`.
+//!
+//! Only decisions that did something, or whose reason differs from the one before, are kept. A thread of its own writes the file, so that a
+//! stalled disk never holds up the run loop; what it cannot take is left out and said so, not waited for.
+
+use super::wall;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::VecDeque,
+    fs::{File, OpenOptions},
+    io::{self, BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc,
+    },
+};
+use tanist_engine::{Decision, Memory, Moment, Observation, Policy};
+
+/// Entries kept in memory.
+const KEPT: usize = 256;
+/// A file of this size is moved aside and a new one begun; at most two exist.
+const FILE_BYTES: u64 = 8 << 20;
+/// Entries waiting for the disk.
+const QUEUE: usize = 512;
+/// The name of the file in the state directory.
+pub const FILE_NAME: &str = "flight.jsonl";
+
+/// One decision with its inputs: enough to decide it again, bit for bit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Wall-clock time in milliseconds since 1970, for people only.
+    pub wall_ms: u64,
+    /// Boot time of the decision.
+    pub now: Moment,
+    /// The rules.
+    pub policy: Policy,
+    /// What the engine remembered.
+    pub memory: Memory,
+    /// What it saw.
+    pub seen: Observation,
+    /// What it decided.
+    pub decision: Decision,
+    /// What the audit had against it; such a decision was not carried out.
+    pub violation: Option<String>,
+}
+
+/// A shorter form for people: `explain` and `GET /explain`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Line {
+    /// Wall-clock time in milliseconds since 1970.
+    pub wall_ms: u64,
+    /// Which node decided.
+    pub node: String,
+    /// Why, in the engine's words.
+    pub reason: String,
+    /// The effects.
+    pub actions: Vec<String>,
+    /// What the audit had against it.
+    pub violation: Option<String>,
+}
+
+/// Keeps the story of this node.
+pub struct Recorder {
+    recent: Arc<Mutex<VecDeque<Line>>>,
+    last_reason: String,
+    to_disk: mpsc::SyncSender<Entry>,
+}
+
+/// A reader of the recorder's memory, for the REST API.
+#[derive(Clone)]
+pub struct Story(Arc<Mutex<VecDeque<Line>>>);
+
+impl Story {
+    /// The lines kept, oldest first.
+    pub fn lines(&self) -> Vec<Line> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+impl Recorder {
+    /// Starts the writer thread for `state_dir`.
+    pub fn start(state_dir: &Path) -> io::Result<Self> {
+        let (to_disk, entries) = mpsc::sync_channel(QUEUE);
+        let path = state_dir.join(FILE_NAME);
+        std::thread::Builder::new().name("recorder".into()).stack_size(256 << 10).spawn(move || write_all(&path, &entries))?;
+        Ok(Self { recent: Arc::default(), last_reason: String::new(), to_disk })
+    }
+
+    /// A reader.
+    pub fn story(&self) -> Story {
+        Story(self.recent.clone())
+    }
+
+    /// Keeps one decision, if it is worth it. Returns its line when it was kept.
+    pub fn record(
+        &mut self,
+        policy: &Policy,
+        memory: &Memory,
+        seen: &Observation,
+        decision: &Decision,
+        violation: Option<String>,
+        now: Moment,
+    ) -> Option<Line> {
+        let reason = decision.reason.to_string();
+        let routine = decision.actions.iter().all(|action| matches!(action, tanist_engine::Action::Renew));
+        if routine && reason == self.last_reason && violation.is_none() {
+            return None;
+        }
+        self.last_reason.clone_from(&reason);
+        let wall_ms = wall::millis();
+        let actions = decision.actions.iter().map(|action| format!("{action:?}")).collect();
+        let line = Line { wall_ms, node: seen.me.0.clone(), reason, actions, violation: violation.clone() };
+        {
+            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            if recent.len() == KEPT {
+                recent.pop_front();
+            }
+            recent.push_back(line.clone());
+        }
+        let entry = Entry {
+            wall_ms,
+            now,
+            policy: policy.clone(),
+            memory: memory.clone(),
+            seen: seen.clone(),
+            decision: decision.clone(),
+            violation,
+        };
+        if self.to_disk.try_send(entry).is_err() {
+            tracing::warn!("the flight recorder's disk is too slow: an entry is left out of the file");
+        }
+        Some(line)
+    }
+}
+
+/// Reads a recorder file; a torn last line is left out.
+pub fn read(path: &Path) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for line in BufReader::new(File::open(path)?).lines() {
+        if let Ok(entry) = serde_json::from_str(&line?) {
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
+}
+
+fn write_all(path: &Path, entries: &mpsc::Receiver<Entry>) {
+    let mut file = None;
+    while let Ok(entry) = entries.recv() {
+        if let Err(error) = write_one(path, &mut file, &entry) {
+            tracing::warn!(path = %path.display(), %error, "the flight recorder cannot write");
+            file = None;
+        }
+    }
+}
+
+fn write_one(path: &Path, file: &mut Option<File>, entry: &Entry) -> io::Result<()> {
+    let mut open = match file.take() {
+        Some(open) if open.metadata()?.len() < FILE_BYTES => open,
+        Some(_) => {
+            std::fs::rename(path, older(path))?;
+            append(path)?
+        }
+        None => append(path)?,
+    };
+    let mut text = serde_json::to_vec(entry)?;
+    text.push(b'\n');
+    open.write_all(&text)?;
+    *file = Some(open);
+    Ok(())
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+fn older(path: &Path) -> PathBuf {
+    path.with_extension("1.jsonl")
+}

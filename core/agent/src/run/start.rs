@@ -1,0 +1,139 @@
+//! The composition of an agent: every part is made here, in the order they need each other, and nowhere else.
+
+use super::{
+    Ending, Fact, Facts, Loop, StatusCell, World, clock, dynamic::Dynamic, effect::UnderWay, recorder::Recorder, store,
+};
+use crate::{
+    cluster,
+    config::Settings,
+    execute::Tools,
+    links::{GuardLink, NamesError, NamesLink, PeersLink, PluginsError, PluginsLink, PostgresLink, watch_guard},
+    rest::{self, RestError},
+};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use tanist_dcs::{
+    Clock, Keys, Mirror, StoreError,
+    lease::{Adopted, Keeper},
+};
+use tanist_engine::{Epoch, Memory, Moment, Reading};
+use tanist_guard::{client::Connection, page::Page};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Plugins get this long to hear of the end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Why an agent could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store's address is unusable.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The connection point.
+    #[error("{0}")]
+    Names(#[from] NamesError),
+    /// A plugin.
+    #[error("{0}")]
+    Plugins(#[from] PluginsError),
+    /// The REST API.
+    #[error("{0}")]
+    Rest(#[from] RestError),
+    /// The state directory.
+    #[error("tanist.state_dir: {path}: {error}")]
+    StateDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The system.
+    #[error("{0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs an agent to its end. `plugin_host` is the program that runs plugins.
+pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: PathBuf) -> Result<Ending, StartError> {
+    let settings = Arc::new(settings);
+    let (facts, news) = Facts::channel();
+    let dynamic = Dynamic::new(settings.clone());
+    let policy = dynamic.policy();
+    let guard = GuardLink::new(connection);
+    watch_guard(guard.clone(), settings.postgres.data_dir.clone(), facts.clone())?;
+    std::fs::create_dir_all(&settings.state_dir)
+        .map_err(|error| StartError::StateDir { path: settings.state_dir.clone(), error })?;
+    let recorder = Recorder::start(&settings.state_dir)?;
+
+    let store = cluster::open(&settings.cluster.store).await?;
+    let keys = Keys::new(&settings.cluster.namespace, &settings.cluster.scope);
+    let keeper =
+        Keeper::new(store.clone(), keys.clone(), settings.name.clone(), guard.page().nonce(), policy.ttl, Clock::system());
+    if let Some(adopted) = adopted(guard.page()) {
+        tracing::info!(epoch = %adopted.epoch, "the guard is armed: going on with the lease of the agent before this one");
+        keeper.adopt(adopted);
+    }
+    let mirror = Mirror::spawn(store.clone(), keys.prefix().to_owned(), Clock::system(), policy.ttl / 5);
+    let tools = Arc::new(Tools {
+        postgres: PostgresLink::spawn(dynamic.postgres(), guard.clone(), facts.clone()),
+        names: NamesLink::start(&settings.cluster, &settings.name, Arc::new(clock::now))?,
+        plugins: PluginsLink::start(&settings, &plugin_host, policy.ttl)?,
+        peers: PeersLink::new(settings.name.clone(), settings.cluster.scope.clone()),
+        facts: facts.clone(),
+        settings,
+        store,
+        keeper,
+        mirror,
+        guard: guard.clone(),
+    });
+    let status = StatusCell::default();
+    rest::serve(tools.clone(), status.clone(), recorder.story())?;
+    spawn_tasks(&tools, dynamic, guard, facts)?;
+    let agent = Loop {
+        world: World::new(tools.settings.name.clone()),
+        memory: Memory::default(),
+        policy,
+        under_way: UnderWay::default(),
+        recorder,
+        status,
+        tools: tools.clone(),
+        news,
+        timer: clock::Timer::new()?,
+        confirming: false,
+        ending: None,
+    };
+    let ending = agent.run().await?;
+    if ending == Ending::Stopped {
+        tools.plugins.shutdown(FAREWELL).await;
+        if let Err(error) = tools.keeper.leave().await {
+            tracing::warn!(%error, "the member key stays until it expires");
+        }
+    }
+    Ok(ending)
+}
+
+fn spawn_tasks(tools: &Arc<Tools>, dynamic: Dynamic, guard: GuardLink, facts: Facts) -> io::Result<()> {
+    tokio::spawn(store::follow(tools.clone(), dynamic, facts.clone()));
+    let keeper = tools.clone();
+    tokio::spawn(async move { keeper.keeper.keep_expiry_alive().await });
+    let reports = facts.clone();
+    tokio::spawn(async move {
+        if let Err(error) = guard.read_reports(reports.clone()).await {
+            reports.tell(Fact::Fatal(format!("the guard's socket cannot be read: {error}")));
+        }
+    });
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let (mut stop, facts) = (signal(kind)?, facts.clone());
+        tokio::spawn(async move {
+            while stop.recv().await.is_some() {
+                tracing::info!("asked to stop");
+                facts.tell(Fact::Stop);
+            }
+        });
+    }
+    Ok(())
+}
+
+/// What the page says an earlier agent held.
+fn adopted(page: &Page) -> Option<Adopted> {
+    let armed = page.arm_view()?;
+    let until = Reading { boot: Moment::from_nanos(armed.boot), raw: Moment::from_nanos(armed.raw) };
+    Some(Adopted { epoch: Epoch(armed.epoch), until })
+}

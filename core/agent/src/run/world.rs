@@ -1,0 +1,138 @@
+//! What the agent knows, and its folding into one observation.
+//!
+//! Only facts are kept here, the newest of each kind. Nothing is decided and nothing is waited for.
+
+use super::{clock, fact::Fact};
+use crate::links::GuardLink;
+use std::collections::BTreeMap;
+use tanist_dcs::lease::Keeper;
+use tanist_engine::{
+    Armed, Epoch, FenceState, Guard, Job, JobReport, MemberName, Moment, Observation, Peer, Position, Postgres, RunningJob,
+    ServerRole, StoreView, TimelineClaim,
+};
+
+/// The newest facts.
+pub struct World {
+    me: MemberName,
+    /// The cluster's keys.
+    pub view: StoreView,
+    postgres: Postgres,
+    /// Probes begun before this moment saw a server that is gone or was not there yet.
+    postgres_valid_from: Moment,
+    job: Option<RunningJob>,
+    last_job: Option<JobReport>,
+    peers: BTreeMap<MemberName, Peer>,
+    stopping: bool,
+}
+
+impl World {
+    /// Knows nothing but its name.
+    pub fn new(me: MemberName) -> Self {
+        Self {
+            me,
+            view: StoreView::default(),
+            postgres: Postgres::Unknown,
+            postgres_valid_from: Moment::ZERO,
+            job: None,
+            last_job: None,
+            peers: BTreeMap::new(),
+            stopping: false,
+        }
+    }
+
+    /// Takes one fact in.
+    pub fn learn(&mut self, fact: Fact, now: Moment) {
+        match fact {
+            Fact::Store(view) => self.view = *view,
+            Fact::Postgres { found, begun } if begun >= self.postgres_valid_from => self.postgres = found,
+            // A look that is out of date, news of what is read anyway, and what the loop itself deals with.
+            Fact::Postgres { .. }
+            | Fact::Guard
+            | Fact::GuardDead
+            | Fact::Effect { .. }
+            | Fact::Confirmed
+            | Fact::Policy(_)
+            | Fact::Fatal(_) => {}
+            Fact::PostgresChanged(state) => {
+                self.postgres = state;
+                self.postgres_valid_from = now;
+            }
+            Fact::Job(outcome) => {
+                if let Some(ended) = self.job.take() {
+                    self.last_job = Some(JobReport { job: ended.job, outcome, at: now });
+                }
+            }
+            Fact::Peer(peer) => {
+                self.peers.insert(peer.name.clone(), peer);
+            }
+            Fact::Stop => self.stopping = true,
+        }
+    }
+
+    /// A long job begins.
+    pub fn begin(&mut self, job: Job, now: Moment) {
+        self.job = Some(RunningJob { job, since: now });
+    }
+
+    /// The long job that runs.
+    pub fn job(&self) -> Option<&RunningJob> {
+        self.job.as_ref()
+    }
+
+    /// Everything a decision may depend on.
+    pub fn observe(&self, keeper: &Keeper, guard: &GuardLink) -> Observation {
+        let mut peers: Vec<Peer> = self.peers.values().cloned().collect();
+        for answer in peers.iter_mut().filter_map(|peer| peer.answer.as_mut()) {
+            if let Some(position) = &mut answer.position {
+                position.opened_by = opener(&self.view.timelines, position);
+            }
+        }
+        Observation {
+            me: self.me.clone(),
+            lease: keeper.lease(clock::reading()),
+            store: self.view.clone(),
+            postgres: placed(self.postgres.clone(), &self.view.timelines),
+            guard: guard_seen(guard),
+            job: self.job.clone(),
+            last_job: self.last_job.clone(),
+            peers,
+            stopping: self.stopping,
+        }
+    }
+}
+
+/// The guard's page in the engine's words.
+fn guard_seen(link: &GuardLink) -> Guard {
+    use tanist_guard::page::FenceState as Page;
+    let page = link.page();
+    let fence = match link.fence_state() {
+        Page::Open => FenceState::Open,
+        Page::Running => FenceState::Running,
+        Page::Complete => FenceState::Complete,
+    };
+    // Fenced by the agent: the permission is used up, also while a guard that stands still cannot take it back.
+    let armed = page.arm_view().filter(|_| !link.has_fenced());
+    let armed = armed.map(|armed| Armed { epoch: Epoch(armed.epoch), until: Moment::from_nanos(armed.boot) });
+    Guard { armed, fence, budget: std::time::Duration::from_nanos(page.budget_ns()) }
+}
+
+/// The state with each position's opening epoch filled in from the claims.
+fn placed(mut postgres: Postgres, claims: &[TimelineClaim]) -> Postgres {
+    let position = match &mut postgres {
+        Postgres::Stopped(stopped) => Some(&mut stopped.position),
+        Postgres::Running(running) => match &mut running.role {
+            ServerRole::Primary { position, .. } => Some(position),
+            ServerRole::Standby { position, .. } => position.as_mut(),
+        },
+        _ => None,
+    };
+    if let Some(position) = position {
+        position.opened_by = opener(claims, position);
+    }
+    postgres
+}
+
+/// The epoch that claimed the position's timeline; none for the first one and for one nobody claimed.
+fn opener(claims: &[TimelineClaim], position: &Position) -> Epoch {
+    claims.iter().filter(|claim| claim.timeline == position.timeline).map(|claim| claim.epoch).max().unwrap_or_default()
+}
