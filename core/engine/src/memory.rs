@@ -3,7 +3,7 @@
 //! Only pacing, grace periods and what has been announced: nothing that safety rests on. The engine is asked again with an empty
 //! memory after every crash of the agent, and the tests do the same after every step.
 
-use crate::{Epoch, Lsn, MemberFace, MemberName, Moment, Revision, Role, SyncNames};
+use crate::{CloneWhy, Epoch, Lsn, MemberFace, MemberName, Moment, Revision, Role, SyncNames};
 use serde::{Deserialize, Serialize};
 
 /// The engine's memory on one node. Lost when the agent ends; every field has a safe meaning when it is `Default`.
@@ -36,8 +36,8 @@ pub struct Memory {
     pub was_standby: bool,
     /// The standby follows the right leader of that epoch without streaming, since then.
     pub not_streaming: Option<(Epoch, Moment)>,
-    /// The data directory has to be copied anew from the leader of this epoch.
-    pub must_clone: Option<Epoch>,
+    /// The data directory has to be copied anew from the leader of this epoch, and why.
+    pub must_clone: Option<(Epoch, CloneWhy)>,
     /// The last epoch for which a copy was ordered because nothing streamed.
     pub cloned_for: Option<Epoch>,
     /// The synchronous standby was first missed then.

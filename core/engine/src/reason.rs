@@ -87,8 +87,6 @@ pub enum Reason {
     RestartInPlace,
     #[error("PostgreSQL crashed under this lease, fence complete: releasing it for {candidate}")]
     FailOverAfterCrash { candidate: MemberName },
-    #[error("PostgreSQL did not come up within primary_start_timeout: failing over to {candidate}")]
-    StartTooLong { candidate: MemberName },
     #[error("holding the lease without a data directory that could lead: releasing it")]
     NoDataToLead,
     #[error("own epoch {mine} is not above epoch {known}, which the cluster has already shown: run `tanist repair epoch`")]
@@ -183,7 +181,6 @@ impl Reason {
             Self::StartingPrimary { .. } => "starting-primary",
             Self::RestartInPlace => "restart-in-place",
             Self::FailOverAfterCrash { .. } => "fail-over-after-crash",
-            Self::StartTooLong { .. } => "start-too-long",
             Self::NoDataToLead => "no-data-to-lead",
             Self::EpochNotNewer { .. } => "epoch-not-newer",
             Self::Promoting { .. } => "promoting",
@@ -220,7 +217,7 @@ impl Reason {
         "handed-to-me", "new-cluster", "take-over", "wait-head-start", "wait-handoff", "asking-peers", "peer-still-primary",
         "not-in-sync", "may-not-lead", "too-far-behind", "position-unknown", "not-of-this-history", "backing-off",
         "nothing-to-lead-with", "member-has-data", "twin", "bootstrapping", "arming", "starting-primary", "restart-in-place",
-        "fail-over-after-crash", "start-too-long", "no-data-to-lead", "epoch-not-newer", "promoting", "writing-initialize",
+        "fail-over-after-crash", "no-data-to-lead", "epoch-not-newer", "promoting", "writing-initialize",
         "post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "synchronising", "lease-lost", "giving-up",
         "following", "wait-streaming", "leader-not-proved", "cloning", "stopping-to-clone", "keeping-data", "starting-standby",
         "repointing", "switchover-refused", "switchover-checkpoint", "switchover-stop", "switchover-release", "stopping",

@@ -51,7 +51,7 @@ pub enum SyncStep {
     NamesPending,
     #[error("no standby, declaring in /sync that only this node may lead")]
     DeclareAlone,
-    #[error("/sync names only this node, commits wait for nobody")]
+    #[error("/sync allows it: making commits wait for nobody")]
     OpenNames,
     #[error("making commits wait for {standby}")]
     Demand { standby: MemberName },

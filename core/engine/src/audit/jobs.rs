@@ -91,9 +91,12 @@ fn replaceable(facts: &Facts<'_>, what: &'static str) -> Result<(), Violation> {
         return Ok(());
     }
     startable(facts, what)?;
-    let named = facts.seen.store.sync.as_ref().is_some_and(|sync| {
-        sync.leader.as_ref() == Some(&facts.seen.me) || sync.standbys.contains(&facts.seen.me)
-    });
+    let named = facts
+        .seen
+        .store
+        .sync
+        .as_ref()
+        .is_some_and(|sync| sync.leader.as_ref() == Some(&facts.seen.me) || sync.standbys.contains(&facts.seen.me));
     if named && facts.policy.synchronous.is_on() { Err(Violation::DataNeeded) } else { Ok(()) }
 }
 

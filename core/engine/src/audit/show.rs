@@ -45,9 +45,12 @@ pub(super) fn primary(facts: &Facts<'_>, face: &Face) -> Result<(), Violation> {
     if !proved || face.timeline != position.timeline || face.name != facts.seen.me {
         return Err(Violation::NotProved);
     }
-    let back = facts.seen.store.primary.as_ref().is_some_and(|shown| {
-        shown.epoch > face.epoch || (shown.epoch == face.epoch && shown.name != face.name)
-    });
+    let back = facts
+        .seen
+        .store
+        .primary
+        .as_ref()
+        .is_some_and(|shown| shown.epoch > face.epoch || (shown.epoch == face.epoch && shown.name != face.name));
     if back { Err(Violation::EpochWentBack { what }) } else { Ok(()) }
 }
 

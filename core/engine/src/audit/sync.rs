@@ -4,7 +4,7 @@
 //! nodes `/sync` lets lead. Every electable node must be in every acknowledging set, since one electable node is enough to be promoted.
 
 use super::{Violation, facts::Facts};
-use crate::{Memory, MemberName, Postgres, ServerRole, StandbySeen, SyncMode, SyncNames, SyncState};
+use crate::{MemberName, Memory, Postgres, ServerRole, StandbySeen, SyncMode, SyncNames, SyncState};
 use std::collections::BTreeSet;
 
 type Names = BTreeSet<MemberName>;

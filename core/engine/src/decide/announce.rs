@@ -60,7 +60,7 @@ fn role(turn: &Turn<'_>) -> Option<(Role, Epoch)> {
         _ => None,
     };
     match (&turn.seen.lease, server) {
-        (Lease::Mine(held), Some(ServerRole::Primary { position, .. })) => {
+        (Lease::Mine(held), Some(ServerRole::Primary { position, .. })) if turn.now < held.until => {
             let shown = turn.seen.store.primary.as_ref()?;
             let visible = shown.epoch == held.epoch && shown.name == turn.seen.me && shown.timeline == position.timeline;
             visible.then_some((Role::Primary, held.epoch))

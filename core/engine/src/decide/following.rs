@@ -92,7 +92,7 @@ fn clone_running(turn: &mut Turn<'_>, theirs: &Theirs, why: CloneWhy) -> Reason 
     if let Some(reason) = returning::keep_data(turn, theirs) {
         return reason;
     }
-    turn.memory.must_clone = Some(theirs.epoch);
+    turn.memory.must_clone = Some((theirs.epoch, why.clone()));
     let reason = Reason::StoppingToClone { from: theirs.holder.clone(), why };
     turn.run(Job::Stop(StopMode::Fast), reason)
 }

@@ -13,8 +13,8 @@ pub(super) fn come_back(turn: &mut Turn<'_>, theirs: &Theirs, stopped: &Stopped)
     if !stopped.clean && !turn.fence_complete() {
         return fence(turn, FenceCause::Leftovers);
     }
-    if turn.memory.must_clone == Some(theirs.epoch) {
-        return clone(turn, theirs, CloneWhy::NeverStreams);
+    if let Some((_, why)) = turn.memory.must_clone.clone().filter(|(epoch, _)| *epoch == theirs.epoch) {
+        return clone(turn, theirs, why);
     }
     let leader = proved(turn, theirs);
     let Some((face, upstream)) = leader else {

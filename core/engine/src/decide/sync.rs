@@ -145,8 +145,19 @@ impl Scene<'_> {
             (SyncNames::FirstOf(_), Some(_)) => self.set(turn, SyncNames::Reserved, SyncStep::Reserve),
             (SyncNames::FirstOf(_), None) if self.best(turn).is_some() => self.set(turn, SyncNames::Reserved, SyncStep::Reserve),
             (_, None) if self.strict => SyncStep::NoStandby,
-            _ => self.declare_alone(turn),
+            _ => match self.nearly(turn) {
+                Some(standby) => SyncStep::CatchUp { standby },
+                None => self.declare_alone(turn),
+            },
         }
+    }
+
+    /// A standby that is about to have everything: waited for as long as the one before was.
+    fn nearly(&self, turn: &mut Turn<'_>) -> Option<MemberName> {
+        let standby = self.best(turn)?;
+        let (_, since) = turn.memory.sync_missed.as_ref()?;
+        let until = *since + patience(turn) * 2;
+        (!turn.reached(until)).then_some(standby)
     }
 
     /// Names and `/sync` do not fit each other (somebody else wrote one of them): back to a pair that is safe.
@@ -172,7 +183,7 @@ impl Scene<'_> {
             _ => turn.now,
         };
         turn.memory.sync_missed = Some((standby.clone(), since));
-        let until = since + (turn.policy.ttl / 5).min(Duration::from_secs(1));
+        let until = since + patience(turn);
         (!turn.reached(until)).then(|| SyncStep::Grace { standby: standby.clone(), until })
     }
 
@@ -223,6 +234,11 @@ impl Scene<'_> {
         });
         best.map(|(standby, _)| standby.name.clone())
     }
+}
+
+/// How long commits wait for a standby that is away.
+fn patience(turn: &Turn<'_>) -> Duration {
+    (turn.policy.ttl / 5).min(Duration::from_secs(1))
 }
 
 /// A member that may be named in `/sync`: one that may lead and can keep the promises of a tanist.

@@ -30,7 +30,13 @@ impl<'a> Turn<'a> {
         Self { policy, seen, now, memory: memory.clone(), actions: Vec::new(), wake_at: now + policy.loop_wait }
     }
 
-    pub fn finish(self, reason: Reason) -> Decision {
+    /// Effects are carried out in order: the renewal, which must not wait, first; the end of the agent last.
+    pub fn finish(mut self, reason: Reason) -> Decision {
+        self.actions.sort_by_key(|action| match action {
+            Action::Renew => 0,
+            Action::Exit => 2,
+            _ => 1,
+        });
         let wake_at = self.wake_at.max(self.now + SHORTEST_NAP);
         Decision { memory: self.memory, actions: self.actions, reason, wake_at }
     }

@@ -41,7 +41,9 @@ fn action(action: &Action) -> String {
         Action::ClaimTimeline { timeline, epoch } => format!("claim timeline {timeline} for {epoch}"),
         Action::RecordTimeline { timeline, epoch, begin } => format!("timeline {timeline} of {epoch} begins at {begin}"),
         Action::Prove { epoch } => format!("prove {epoch}"),
-        Action::PublishPrimary(face) => format!("face {}@{} timeline {} at {}", face.name, face.epoch, face.timeline, face.endpoint.host),
+        Action::PublishPrimary(face) => {
+            format!("face {}@{} timeline {} at {}", face.name, face.epoch, face.timeline, face.endpoint.host)
+        }
         Action::PublishMember(MemberFace { state, role, timeline, lsn, streaming: _ }) => {
             let timeline = timeline.map(|timeline| format!(" timeline {timeline}")).unwrap_or_default();
             let lsn = lsn.map(|lsn| format!(" at {lsn}")).unwrap_or_default();
@@ -49,7 +51,9 @@ fn action(action: &Action) -> String {
         }
         Action::PublishStatus { optime } => format!("/status {optime}"),
         Action::ClearSwitchover { revision } => format!("clear /failover {revision}"),
-        Action::Emit(Emission { callback, role, previous, epoch }) => format!("emit {callback} {role} (was {previous}) epoch {epoch}"),
+        Action::Emit(Emission { callback, role, previous, epoch }) => {
+            format!("emit {callback} {role} (was {previous}) epoch {epoch}")
+        }
         Action::AskPeers => "ask peers".to_owned(),
         Action::Exit => "exit".to_owned(),
     }

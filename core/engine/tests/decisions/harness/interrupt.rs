@@ -22,7 +22,8 @@ pub fn after(scene: &Scene, decision: &Decision) {
     if let Lease::Mine(held) = &seen.lease {
         let over = Lease::Mine(Held { until: now, ..held.clone() });
         check("lease over", &decision.memory, &Observation { lease: over, ..seen.clone() }, now);
-        let theirs = Theirs { holder: "usurper".into(), epoch: Epoch(held.epoch.0 + 1), vacant_at: now + policy.ttl, twin: false };
+        let theirs =
+            Theirs { holder: "usurper".into(), epoch: Epoch(held.epoch.0 + 1), vacant_at: now + policy.ttl, twin: false };
         check("lease taken", &decision.memory, &Observation { lease: Lease::Theirs(theirs), ..seen.clone() }, now);
     }
 }

@@ -156,7 +156,11 @@ fn postgres(words: &Words<'_>, now: Moment) -> Postgres {
         "primary" => running(ServerRole::Primary {
             position: position(words),
             timeline_begin: words.number("begin").map(Lsn),
-            proof: words.number("proof").map(|epoch| WriteProof { epoch: Epoch(epoch), timeline: position(words).timeline, at: now }),
+            proof: words.number("proof").map(|epoch| WriteProof {
+                epoch: Epoch(epoch),
+                timeline: position(words).timeline,
+                at: now,
+            }),
             standbys: words.get("standbys").map(|list| list.split(',').map(standby).collect()).unwrap_or_default(),
             names_in_force: names(words.get("names").unwrap_or("nobody")),
         }),
@@ -256,7 +260,17 @@ fn store(scene: &mut Scene, command: &str, words: &Words<'_>) {
             if !words.has("gone") {
                 let postgres = Some(endpoint(&name));
                 let tags = tags(words);
-                store.members.push(Member { name, postgres, api_url, state, role, timeline, lsn, tags, tanist: !words.has("patroni") });
+                store.members.push(Member {
+                    name,
+                    postgres,
+                    api_url,
+                    state,
+                    role,
+                    timeline,
+                    lsn,
+                    tags,
+                    tanist: !words.has("patroni"),
+                });
             }
         }
         other => panic!("unknown command {other}"),

@@ -42,7 +42,8 @@ fn land(scene: &mut Scene, action: Action) {
         Action::WriteInitialize { system_id } => store.initialize = Some(system_id),
         Action::ClaimTimeline { timeline, epoch } => store.timelines.push(TimelineClaim { timeline, epoch, begin: None }),
         Action::RecordTimeline { timeline, epoch: _, begin } => {
-            let claim = store.timelines.iter_mut().find(|claim| claim.timeline == timeline).expect("recorded what nobody claimed");
+            let claim =
+                store.timelines.iter_mut().find(|claim| claim.timeline == timeline).expect("recorded what nobody claimed");
             claim.begin = Some(begin);
         }
         Action::Prove { epoch } => on_primary(scene, |proof, _| proof.replace(epoch)),
@@ -89,14 +90,15 @@ fn on_primary<T>(scene: &mut Scene, change: impl FnOnce(&mut Option<Epoch>, &mut
 pub fn begins(scene: &mut Scene) {
     let actions = scene.last.iter().flat_map(|decision| &decision.actions);
     let job = actions.filter_map(|action| if let Action::Run(job) = action { Some(job.clone()) } else { None }).next();
-    scene.seen.job = Some(RunningJob { job: job.expect("the last decision begins no job"), since: scene.now });
+    let job = job.expect("the last decision begins no job");
+    if matches!(job, Job::Start(_)) {
+        scene.seen.guard.fence = FenceState::Open;
+    }
+    scene.seen.job = Some(RunningJob { job, since: scene.now });
 }
 
 /// The running job has ended.
 pub fn ends(scene: &mut Scene, outcome: JobOutcome) {
     let running = scene.seen.job.take().expect("no job runs");
-    if matches!(running.job, Job::Start(_) | Job::Promote { .. }) {
-        scene.seen.guard.fence = FenceState::Open;
-    }
     scene.seen.last_job = Some(JobReport { job: running.job, outcome, at: scene.now });
 }
