@@ -61,7 +61,7 @@ impl Keeper {
                     let now = self.clock.now();
                     let mut state = self.state();
                     state.clock.dropped(attempt);
-                    state.fold(View::of(answer), now);
+                    state.fold(View::of(answer), now, now);
                     // An earlier attempt of ours, whose answer was lost, had landed.
                     if let Some(held) = state.held(now) {
                         return AcquireOutcome::Won(held);

@@ -60,7 +60,8 @@ impl Keeper {
     /// A restarted agent: what the guard's page says is held. When the record in the store has our name, our nonce and this epoch,
     /// the lease is ours until the page's end; otherwise this means nothing.
     pub fn adopt(&self, held: Adopted) {
-        self.state().adopt(held);
+        let now = self.clock.now();
+        self.state().adopt(held, now);
     }
 
     /// Folds what the mirror shows. Call it for every snapshot; an older one than is known does no harm.

@@ -26,7 +26,7 @@ impl Keeper {
                     let now = self.clock.now();
                     let mut state = self.state();
                     state.clock.dropped(attempt);
-                    state.fold(View::of(answer), now);
+                    state.fold(View::of(answer), now, now);
                 }
                 Err(error) => return ReleaseOutcome::Failed(error),
             }

@@ -59,7 +59,7 @@ impl Keeper {
                     let now = self.clock.now();
                     let mut state = self.state();
                     state.clock.dropped(attempt);
-                    state.fold(View::of(answer), now);
+                    state.fold(View::of(answer), now, now);
                 }
                 Err(error) => {
                     if !error.may_have_landed() {

@@ -81,11 +81,11 @@ impl State {
         }
     }
 
-    pub(super) fn adopt(&mut self, page: Adopted) {
+    pub(super) fn adopt(&mut self, page: Adopted, now: Reading) {
         self.page = Some(page);
         // The record may have been seen before the page was: look at it again.
         if let Some(Recorded { revision, content: Ok(record), received }) = self.recorded.clone() {
-            self.fold_record(revision, &record, received);
+            self.fold_record(revision, &record, received, now);
         }
     }
 
@@ -98,6 +98,7 @@ impl State {
             self.history = snapshot.history;
             self.known = Revision(0);
             self.mine = None;
+            self.recorded = None;
             self.clock = HolderClock::default();
             self.observer = ObserverClock::default();
         }
@@ -109,11 +110,11 @@ impl State {
             base: snapshot.get(&self.keys.epoch()).map(|seen| seen.kv.clone()),
         };
         let received = record.map_or(now, |seen| seen.received);
-        self.fold(view, received);
+        self.fold(view, received, now);
     }
 
-    /// Takes in a consistent view of the three keys, received then.
-    pub(super) fn fold(&mut self, view: View, received: Reading) {
+    /// Takes in a consistent view of the three keys. The record was received then; now may be later.
+    pub(super) fn fold(&mut self, view: View, received: Reading, now: Reading) {
         if view.revision < self.known {
             return;
         }
@@ -134,7 +135,7 @@ impl State {
                 let known = self.recorded.take().filter(|recorded| recorded.revision == revision);
                 let recorded = known.unwrap_or_else(|| Recorded { revision, content: Record::decode(&kv.value), received });
                 match &recorded.content {
-                    Ok(record) => self.fold_record(revision, record, recorded.received),
+                    Ok(record) => self.fold_record(revision, record, recorded.received, now),
                     Err(_) => {
                         self.observer.saw(revision, recorded.received, self.longest_ttl());
                         self.lose();
@@ -149,7 +150,7 @@ impl State {
         }
     }
 
-    fn fold_record(&mut self, revision: Revision, record: &Record, received: Reading) {
+    fn fold_record(&mut self, revision: Revision, record: &Record, received: Reading, now: Reading) {
         self.observer.saw(revision, received, record.ttl);
         let Some(mine) = Mine::of(record.clone(), revision) else { return self.lose() };
         self.last_good =
@@ -160,7 +161,7 @@ impl State {
         let landed = self.clock.landed(Attempt(record.attempt));
         let held = self.mine.as_ref().map(|mine| mine.epoch);
         let adopted = self.page.filter(|page| page.epoch == mine.epoch);
-        if held == Some(mine.epoch) || landed && (held.is_some() || self.clock.left(received) > Duration::ZERO) {
+        if held == Some(mine.epoch) || landed && (held.is_some() || self.clock.left(now) > Duration::ZERO) {
             self.mine = Some(mine);
         } else if let (None, Some(page)) = (held, adopted) {
             self.clock.adopt(page.until);
@@ -300,7 +301,7 @@ impl State {
     pub(super) fn confirm(&mut self, view: View, asked: Reading, answered: Reading) -> bool {
         let revision = view.record.as_ref().map_or(Revision(0), |kv| kv.mod_revision);
         let fresh = view.revision >= self.known;
-        self.fold(view, answered);
+        self.fold(view, answered, answered);
         fresh && self.mine.is_none() && self.observer.confirm(revision, asked, answered) && self.foreign_leader().is_none()
     }
 

@@ -9,7 +9,7 @@ mod support;
 mod taking;
 
 use crate::cluster::{Cluster, seconds};
-use crate::support::{Etcd, Local, until};
+use crate::support::{Etcd, Local, PATIENCE, until};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,6 +44,7 @@ scenarios![
     taking::an_acquisition_that_landed_unseen_is_found_by_the_next,
     taking::a_pending_write_of_sync_stops_an_acquisition_and_the_other_way_round,
     taking::the_base_raises_the_epoch,
+    taking::an_acquisition_read_back_after_its_end_is_not_ours,
     keeping::a_lost_answer_to_a_renewal_extends_nothing,
     keeping::a_lost_request_to_renew_extends_nothing_and_the_lease_goes_on,
     keeping::a_holder_frozen_past_its_ttl_cannot_harm,
@@ -99,6 +100,42 @@ async fn a_restart_of_the_embedded_store_costs_no_lease() {
     assert_eq!((renewed.epoch, renewed.acquisition), (held.epoch, held.acquisition));
     assert!(!b.keeper.confirm_vacant().await.unwrap(), "the confirming read shows the renewal");
     assert!(matches!(b.look(&cluster).await, Lease::Theirs(theirs) if theirs.epoch == held.epoch));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_does_not_outlive_the_history_of_its_store() {
+    let mut local = Local::start(true);
+    let cluster = Cluster::new(local.connect(), "main");
+    let (a, b) = (cluster.node("a", 1), cluster.node("b", 2));
+    a.lead(&cluster).await;
+    a.look(&cluster).await;
+    b.look(&cluster).await;
+    let file = local.file.clone().unwrap();
+    let backup = file.with_extension("backup");
+    std::fs::copy(&file, &backup).unwrap();
+    for _ in 0..3 {
+        cluster.pass(seconds(1));
+        a.renewed().await;
+    }
+    until("the mirrors show it", async || {
+        let newest = cluster.store.list("/", PATIENCE).await.unwrap().revision;
+        [&a, &b].iter().all(|node| node.mirror.snapshot().revision == newest).then_some(())
+    })
+    .await;
+    local.stop().await;
+    std::fs::rename(&backup, &file).unwrap();
+    local.go();
+    until("the mirrors notice", async || [&a, &b].iter().all(|node| node.mirror.snapshot().history == 1).then_some(())).await;
+    for node in [&a, &b] {
+        let lease = node.look(&cluster).await;
+        assert!(matches!(lease, Lease::Theirs(_)), "{}: {lease:?}", node.name);
+        assert_eq!(node.keeper.until(), None);
+    }
+    assert_eq!(a.keeper.renew().await, RenewOutcome::Lost);
+    cluster.pass(seconds(60));
+    assert!(!b.keeper.confirm_vacant().await.unwrap(), "everybody waits a full ttl again");
+    cluster.pass(seconds(1));
+    assert!(b.keeper.confirm_vacant().await.unwrap());
 }
 
 /// The one test on the real clock: three members, a real ttl, renewals as the engine paces them. The store's leader is stopped for

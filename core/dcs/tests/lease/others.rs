@@ -44,6 +44,8 @@ pub async fn a_leader_key_of_the_same_name_by_another_hand_is_foreign(cluster: C
     // Node a goes back to Patroni: same name, no record.
     cluster.write(vec![Op::put(cluster.keys.leader(), "a")]).await;
     assert!(matches!(b.look(&cluster).await, Lease::Theirs(theirs) if theirs.holder.0 == "a"));
+    cluster.pass(seconds(200));
+    assert!(!b.keeper.confirm_vacant().await.unwrap(), "our old record says nothing about a Patroni's key");
 }
 
 pub async fn a_record_that_does_not_read_is_not_vacant(cluster: Cluster) {

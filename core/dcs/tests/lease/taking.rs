@@ -155,3 +155,17 @@ pub async fn the_base_raises_the_epoch(cluster: Cluster) {
     a.look(&cluster).await;
     assert!(matches!(a.acquire(&cluster).await, AcquireOutcome::Failed(_)), "no epoch can be told");
 }
+
+pub async fn an_acquisition_read_back_after_its_end_is_not_ours(cluster: Cluster) {
+    let a = cluster.node("a", 1);
+    a.look(&cluster).await;
+    cluster.pass(seconds(61));
+    assert!(a.keeper.confirm_vacant().await.unwrap());
+    a.keeper.keep_expiry().await.unwrap();
+    a.faulty.set(Fault::LoseAnswer);
+    assert!(matches!(a.acquire(&cluster).await, AcquireOutcome::Failed(_)));
+    a.faulty.set(Fault::None);
+    cluster.pass(seconds(61));
+    assert!(matches!(a.look(&cluster).await, Lease::Theirs(theirs) if theirs.holder.0 == "a" && !theirs.twin));
+    assert_eq!(a.keeper.until(), None);
+}
