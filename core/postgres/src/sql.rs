@@ -34,11 +34,6 @@ pub async fn reload(settings: &Settings, limit: Duration) -> Result<(), SessionE
     session::run(settings, "SELECT pg_reload_conf()", limit).await
 }
 
-/// Ends one session by its process id.
-pub async fn terminate(settings: &Settings, pid: i32, limit: Duration) -> Result<(), SessionError> {
-    session::run(settings, &format!("SELECT pg_terminate_backend({pid})"), limit).await
-}
-
 /// How many client sessions there are.
 pub async fn session_count(settings: &Settings, limit: Duration) -> Result<u32, SessionError> {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
