@@ -1,5 +1,6 @@
-//! What the engine decides: golden scenarios, each interrupted after every step, and random observations.
+//! What the engine decides: golden scenarios, each interrupted after every step, and random observations; and what the audit refuses.
 
+mod audited;
 mod golden;
 mod harness;
 mod random;

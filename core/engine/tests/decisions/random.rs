@@ -290,11 +290,19 @@ fn walk(seed: u64) -> BTreeSet<&'static str> {
     let policy = policy(&mut dice);
     let (mut memory, mut now) = (Memory::default(), Moment::ZERO + Duration::from_secs(100));
     let mut kinds = BTreeSet::new();
+    let mut before: Option<(Observation, Vec<Action>)> = None;
     for _ in 0..6 {
         let mut seen = observation(&mut dice, now);
-        match dice.roll(6) {
-            0 | 1 => enthrone(&mut dice, &mut seen, now),
-            2 => enlist(&mut dice, &mut seen, now),
+        match (dice.roll(8), before) {
+            // Nothing else has happened, and what was begun is done.
+            (6 | 7, Some((last, actions))) => {
+                seen = last;
+                for job in actions.into_iter().filter_map(|action| if let Action::Run(job) = action { Some(job) } else { None }) {
+                    seen.last_job = Some(JobReport { job, outcome: JobOutcome::Done, at: now });
+                }
+            }
+            (0 | 1, _) => enthrone(&mut dice, &mut seen, now),
+            (2, _) => enlist(&mut dice, &mut seen, now),
             _ => {}
         }
         let decision = decide(&policy, &memory, &seen, now);
@@ -304,6 +312,7 @@ fn walk(seed: u64) -> BTreeSet<&'static str> {
         }
         kinds.insert(decision.reason.kind());
         memory = decision.memory;
+        before = Some((seen, decision.actions));
         now = now + Duration::from_millis(dice.roll(3_000));
     }
     kinds

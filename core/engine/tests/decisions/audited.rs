@@ -1,0 +1,210 @@
+//! The audit refuses. Each case is a scene in the scenario language and one effect that must not be asked for in it; the same effect in
+//! the scene made right is accepted, so that no case passes for another reason than its own.
+
+use crate::harness::{Scene, facts};
+use std::{collections::BTreeSet, time::Duration};
+use tanist_engine::*;
+
+/// The opinion on one effect in a scene.
+fn opinion(scene: &str, action: &Action) -> Result<(), String> {
+    let mut built = Scene::default();
+    for line in scene.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        facts::apply(&mut built, words[0], &words[1..]);
+    }
+    // What an honest memory holds: the position of the running primary, read under the names in force.
+    if let (Lease::Mine(held), Postgres::Running(running)) = (&built.seen.lease, &built.seen.postgres)
+        && let ServerRole::Primary { position, names_in_force: Some(names), .. } = &running.role
+    {
+        built.memory.sync_target = Some(SyncTarget { names: names.clone(), epoch: held.epoch, lsn: position.lsn });
+    }
+    let wake_at = built.now + Duration::from_secs(1);
+    let decision = Decision { memory: built.memory, actions: vec![action.clone()], reason: Reason::ProbePending, wake_at };
+    audit(&built.policy, &built.seen, &decision, built.now).map_err(|violation| violation.to_string())
+}
+
+/// Accepted in `right`; refused with these words after any of `wrong` has changed the scene.
+fn refused(action: Action, right: &str, wrong: &[(&str, &str)]) {
+    assert_eq!(opinion(right, &action), Ok(()), "{action:?} in the right scene");
+    for (change, words) in wrong {
+        let answer = opinion(&format!("{right}\n{change}"), &action);
+        assert!(answer.as_ref().is_err_and(|answer| answer.contains(words)), "{action:?} after {change}: {answer:?}");
+    }
+}
+
+const STORE: &str = "store read\ninitialize 7000";
+
+fn first_of(name: &str) -> SyncNames {
+    SyncNames::FirstOf(BTreeSet::from([name.into()]))
+}
+
+#[test]
+fn a_lease_is_taken_only_vacant_and_left_only_quiet() {
+    refused(
+        Action::Acquire { record: Revision(7) },
+        &format!("{STORE}\npg standby\nlease vacant epoch=7"),
+        &[
+            ("lease unknown", "not vacant"),
+            ("lease theirs holder=b epoch=7", "not vacant"),
+            ("lease vacant epoch=7 record=8", "not vacant"),
+            ("pg standby id=6666", "another cluster"),
+        ],
+    );
+    refused(
+        Action::Release { handoff: None, clear_switchover: false },
+        &format!("{STORE}\npg stopped was-primary\nlease mine epoch=7"),
+        &[
+            ("pg primary", "no fence"),
+            ("pg starting as-primary", "no fence"),
+            ("pg unresponsive", "no fence"),
+            ("lease unknown", "lease"),
+        ],
+    );
+    refused(Action::Disarm, "pg stopped was-primary", &[("pg primary", "may be writable")]);
+    refused(
+        Action::Exit,
+        "pg stopped\nstopping\nlease unknown",
+        &[("lease mine epoch=7", "released"), ("pg primary", "no fence")],
+    );
+}
+
+#[test]
+fn the_guard_is_armed_only_for_the_lease_that_runs() {
+    let until = Moment::ZERO + Duration::from_millis(104_950);
+    refused(
+        Action::Arm { epoch: Epoch(7), until },
+        "lease mine epoch=7",
+        &[
+            ("lease mine epoch=8", "another epoch"),
+            ("lease mine epoch=7 until=+4", "beyond the end"),
+            ("lease unknown", "lease"),
+            ("guard fence=running", "arms the guard"),
+        ],
+    );
+}
+
+#[test]
+fn nothing_becomes_writable_without_lease_permission_and_claim() {
+    let right = format!(
+        "{STORE}\nface a@5 tl=1\nclaim b@7 tl=2\nlease mine epoch=7 sync=a/b\nguard armed=7\npg standby tl=1\nme b\npolicy sync=on"
+    );
+    refused(
+        Action::Run(Job::Promote { epoch: Epoch(7), timeline: Timeline(2) }),
+        &right,
+        &[
+            ("lease mine epoch=7 until=-1", "lease"),
+            ("lease unknown", "lease"),
+            ("lease mine epoch=8", "another epoch"),
+            ("guard unarmed", "armed"),
+            ("guard armed=6", "armed"),
+            ("guard armed=7 until=-1", "armed"),
+            ("lease mine epoch=7 sync=a/c", "/sync"),
+            ("face a@7 tl=1", "shown already"),
+            ("pg stopped", "forbids"),
+            ("pg standby id=6666", "another cluster"),
+        ],
+    );
+    let unclaimed = Action::Run(Job::Promote { epoch: Epoch(7), timeline: Timeline(3) });
+    assert!(opinion(&right, &unclaimed).is_err_and(|answer| answer.contains("not claimed")));
+    refused(
+        Action::Run(Job::Start(StartAs::Primary { epoch: Epoch(7) })),
+        &format!("{STORE}\nlease mine epoch=7\nguard armed=7 fence=complete\npg stopped unclean was-primary"),
+        &[
+            ("guard fence=open", "gone"),
+            ("guard unarmed", "armed"),
+            ("lease theirs holder=b epoch=8", "lease"),
+            ("pg primary", "forbids"),
+        ],
+    );
+}
+
+#[test]
+fn only_the_newest_leader_is_followed_and_only_dead_data_are_replaced() {
+    let endpoint = Endpoint { host: "b".to_owned(), port: 5432 };
+    let upstream = Upstream { name: "b".into(), endpoint, epoch: Epoch(9) };
+    refused(
+        Action::Run(Job::Follow(upstream.clone())),
+        &format!("{STORE}\nface b@9 tl=1\nlease theirs holder=b epoch=9\npg standby"),
+        &[
+            ("lease theirs holder=c epoch=10", "older epoch"),
+            ("face c@10 tl=1", "older epoch"),
+            ("me b", "itself"),
+            ("pg primary", "forbids"),
+        ],
+    );
+    refused(
+        Action::Run(Job::Clone { from: upstream }),
+        &format!("{STORE}\npolicy sync=on\nface b@9 tl=1\nlease theirs holder=b epoch=9\npg stopped"),
+        &[
+            ("pg standby", "forbids"),
+            ("pg stopped unclean", "gone"),
+            ("pg stopped id=6666", "another cluster"),
+            ("sync a/b", "/sync names this node"),
+            ("lease theirs holder=b epoch=10", "older epoch"),
+        ],
+    );
+    refused(
+        Action::Run(Job::Bootstrap),
+        "store read\npg nodata\nlease mine epoch=7",
+        &[("initialize 7000", "forbids"), ("pg stopped", "forbids"), ("lease unknown", "lease")],
+    );
+}
+
+#[test]
+fn only_a_proved_primary_is_shown() {
+    let endpoint = Endpoint { host: "a".to_owned(), port: 5432 };
+    let face = Face { epoch: Epoch(7), name: "a".into(), endpoint, timeline: Timeline(2) };
+    refused(
+        Action::PublishPrimary(face),
+        &format!("{STORE}\nface b@5 tl=1\nlease mine epoch=7\nguard armed=7\npg primary tl=2 proof=7"),
+        &[
+            ("pg primary tl=2", "not proved"),
+            ("pg primary tl=2 proof=6", "not proved"),
+            ("pg primary tl=3 proof=7", "not proved"),
+            ("face b@8 tl=1", "shown already"),
+            ("lease mine epoch=8", "another epoch"),
+            ("guard unarmed", "armed"),
+        ],
+    );
+    let told = Emission { callback: Callback::OnRoleChange, role: Role::Primary, previous: Role::Replica, epoch: Epoch(7) };
+    refused(
+        Action::Emit(told),
+        "face a@7 tl=1\nlease mine epoch=7",
+        &[("face a@6 tl=1", "not proved"), ("lease unknown", "lease")],
+    );
+    refused(
+        Action::ClaimTimeline { timeline: Timeline(2), epoch: Epoch(7) },
+        "claim a@5 tl=1\nlease mine epoch=7",
+        &[("claim c@6 tl=2", "claimed already"), ("lease mine epoch=8", "another epoch")],
+    );
+}
+
+#[test]
+fn sync_and_names_never_part() {
+    let names = |names: SyncNames| Action::SetSyncNames(names);
+    let sync = |standby: Option<&str>| {
+        let standbys = standby.into_iter().map(MemberName::from).collect();
+        Action::WriteSync(SyncState { revision: Revision(1), leader: Some("a".into()), standbys })
+    };
+    let right = format!("{STORE}\npolicy sync=on\nlease mine epoch=7\nguard armed=7");
+    let scene = |sync: &str, names: &str| format!("{right}\nsync {sync}\npg primary lsn=100 names={names} standbys=b:100,c:90");
+    // Loosen: /sync first, then names.
+    refused(names(SyncNames::Nobody), &scene("a/", "b"), &[("sync a/b", "nobody named"), ("policy sync=strict", "nobody named")]);
+    refused(names(first_of("b")), &scene("a/b", "reserved"), &[("sync a/c", "nobody named"), ("sync x/a", "nobody named")]);
+    // Tighten: names first, in force and with everything, then /sync.
+    let in_force = scene("a/", "b");
+    refused(
+        sync(Some("b")),
+        &in_force,
+        &[
+            ("pg primary lsn=100 names=nobody standbys=b:100", "may miss"),
+            ("pg primary lsn=100 names=pending standbys=b:100", "may miss"),
+            ("pg primary lsn=100 names=c standbys=b:100", "may miss"),
+            ("pg primary lsn=100 names=b standbys=b:90", "may miss"),
+            ("pg primary lsn=100 names=b standbys=c:100", "may miss"),
+            ("sync a/", "revision"),
+            ("policy sync=off", "may miss"),
+        ],
+    );
+    refused(sync(None), &scene("a/b", "b"), &[("policy sync=strict", "strict")]);
+}
