@@ -11,7 +11,7 @@ use crate::{
     clock::Now,
     page::{Deadline, FenceState},
     protocol::{FenceCause, JobKind, ProgramRef, Refusal, Report, Request},
-    sys::{file, process},
+    sys::file,
 };
 
 impl Guard {

@@ -33,6 +33,8 @@ pub enum StartError {
         /// What the lock file says about the owner.
         owner: String,
     },
+    /// Only root can start programs as somebody else.
+    NotRoot(u32),
     /// Something that is needed could not be had.
     Needs(&'static str, PathBuf, io::Error),
     /// A system call that always works did not.
@@ -45,6 +47,7 @@ impl fmt::Display for StartError {
             Self::Owned { data_dir, owner } => {
                 write!(f, "another guard ({owner}) owns the data directory {}: stop it first", data_dir.display())
             }
+            Self::NotRoot(uid) => write!(f, "--user asks for uid {uid}, which only root can switch to: start as root or as that user"),
             Self::Needs(what, path, error) => write!(f, "{what} {}: {error}", path.display()),
             Self::System(what, error) => write!(f, "{what}: {error}"),
         }
@@ -54,7 +57,13 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// Run the guard until its agent has ended for good. The exit code of the process.
-pub fn run(options: Options) -> Result<u8, StartError> {
+pub fn run(mut options: Options) -> Result<u8, StartError> {
+    let own = process::user();
+    if let Some(user) = options.user.take_if(|_| own != 0)
+        && user.uid != own
+    {
+        return Err(StartError::NotRoot(user.uid));
+    }
     let _locks = lock(&options)?;
     let signals = event::signals(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT]).map_err(|e| StartError::System("signalfd", e))?;
     process::become_subreaper().map_err(|e| StartError::System("PR_SET_CHILD_SUBREAPER", e))?;
