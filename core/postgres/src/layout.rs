@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tanist_engine::Postgres;
+use tanist_engine::{Postgres, Stopped};
 
 /// What is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum OnDisk {
         control: ControlData,
         /// The major version of `PG_VERSION`.
         major: u32,
+        /// A base backup that no server has started yet. Its control file is its source's and says nothing of this directory's history.
+        copied: bool,
     },
 }
 
@@ -32,7 +34,8 @@ impl OnDisk {
         match self {
             Self::NoData => Postgres::NoData,
             Self::HalfMade => Postgres::HalfMade,
-            Self::Cluster { control, .. } => Postgres::Stopped(control.stopped()),
+            Self::Cluster { control, copied: false, .. } => Postgres::Stopped(control.stopped()),
+            Self::Cluster { control, .. } => Postgres::Stopped(Stopped { was_primary: false, ..control.stopped() }),
         }
     }
 }
@@ -95,7 +98,21 @@ pub async fn inspect(settings: &Settings, limit: Duration) -> Result<OnDisk, Lay
     let Some(major) = major else {
         return Err(LayoutError::Version { path, version: version.trim().chars().take(20).collect() });
     };
-    Ok(OnDisk::Cluster { control: ControlData::read(settings, limit).await?, major })
+    let copied = is_copy(dir).map_err(|error| LayoutError::Read { path: dir.join(BACKUP_LABEL), error })?;
+    Ok(OnDisk::Cluster { control: ControlData::read(settings, limit).await?, major, copied })
+}
+
+/// Where a base backup says where it begins; the server that starts it renames it away.
+const BACKUP_LABEL: &str = "backup_label";
+
+/// Whether the directory is an unstarted base backup. Up to version 14 a primary in exclusive backup mode has such a file, too, of
+/// another method.
+fn is_copy(dir: &Path) -> io::Result<bool> {
+    match fs::read_to_string(dir.join(BACKUP_LABEL)) {
+        Ok(label) => Ok(label.lines().any(|line| line.trim() == "BACKUP METHOD: streamed")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Marks the data directory as unfinished, durably. To be called before initdb or pg_basebackup begins.

@@ -91,8 +91,9 @@ impl UnderWay {
         }
     }
 
-    /// When the next resting effect may be tried again.
-    pub fn wake_at(&self) -> Option<Moment> {
-        self.0.values().filter_map(|state| if let State::Resting(until) = state { Some(*until) } else { None }).min()
+    /// When the next effect that rests at `now` may be tried again.
+    pub fn wake_at(&self, now: Moment) -> Option<Moment> {
+        let rests = self.0.values().filter_map(|state| if let State::Resting(until) = state { Some(*until) } else { None });
+        rests.filter(|until| *until > now).min()
     }
 }

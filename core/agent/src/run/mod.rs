@@ -139,7 +139,7 @@ impl Loop {
         if !self.confirming && self.tools.keeper.wants_confirmation(reading) {
             self.confirm_vacant();
         }
-        let others = [self.tools.keeper.next_change(reading), self.under_way.wake_at()];
+        let others = [self.tools.keeper.next_change(reading), self.under_way.wake_at(now)];
         let wake = others.into_iter().flatten().fold(decided, Moment::min).max(now + SHORTEST_WAIT);
         self.timer.set(wake)?;
         tokio::select! {

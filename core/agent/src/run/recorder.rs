@@ -15,7 +15,7 @@ use std::{
         mpsc,
     },
 };
-use tanist_engine::{Decision, Memory, Moment, Observation, Policy};
+use tanist_engine::{Action, Decision, Memory, Moment, Observation, Policy};
 
 /// Entries kept in memory.
 const KEPT: usize = 256;
@@ -63,7 +63,7 @@ pub struct Line {
 /// Keeps the story of this node.
 pub struct Recorder {
     recent: Arc<Mutex<VecDeque<Line>>>,
-    last_reason: String,
+    last: (String, Vec<String>),
     to_disk: mpsc::SyncSender<Entry>,
 }
 
@@ -84,7 +84,7 @@ impl Recorder {
         let (to_disk, entries) = mpsc::sync_channel(QUEUE);
         let path = state_dir.join(FILE_NAME);
         std::thread::Builder::new().name("recorder".into()).stack_size(256 << 10).spawn(move || write_all(&path, &entries))?;
-        Ok(Self { recent: Arc::default(), last_reason: String::new(), to_disk })
+        Ok(Self { recent: Arc::default(), last: Default::default(), to_disk })
     }
 
     /// A reader.
@@ -103,13 +103,14 @@ impl Recorder {
         now: Moment,
     ) -> Option<Line> {
         let reason = decision.reason.to_string();
-        let routine = decision.actions.iter().all(|action| matches!(action, tanist_engine::Action::Renew));
-        if routine && reason == self.last_reason && violation.is_none() {
+        let told = decision.actions.iter().filter(|action| !is_routine(action));
+        let actions: Vec<String> = told.map(|action| format!("{action:?}")).collect();
+        // An effect is asked for until its result is seen: only the first request is news.
+        if violation.is_none() && reason == self.last.0 && actions.iter().all(|action| self.last.1.contains(action)) {
             return None;
         }
-        self.last_reason.clone_from(&reason);
+        self.last = (reason.clone(), actions.clone());
         let wall_ms = wall::millis();
-        let actions = decision.actions.iter().map(|action| format!("{action:?}")).collect();
         let line = Line { wall_ms, node: seen.me.0.clone(), reason, actions, violation: violation.clone() };
         {
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,6 +133,11 @@ impl Recorder {
         }
         Some(line)
     }
+}
+
+/// Happens all the time and says nothing.
+fn is_routine(action: &Action) -> bool {
+    matches!(action, Action::Renew | Action::PublishStatus { .. } | Action::PublishMember(_))
 }
 
 /// Reads a recorder file; a torn last line is left out.

@@ -17,7 +17,7 @@ fn a_life() {
         assert_eq!(new_session::probe(&node.settings, LIMIT).await, NewSession::NoListener);
         node.initdb();
         assert!(!node.settings.state_dir.join("initdb-password").exists());
-        let OnDisk::Cluster { control, major: 15 } = node.on_disk().await else { panic!("no cluster") };
+        let OnDisk::Cluster { control, major: 15, copied: false } = node.on_disk().await else { panic!("no cluster") };
         assert!(control.stopped().clean && control.stopped().was_primary);
 
         node.start(ServerConfig::Primary, &SyncNames::Reserved).await;
