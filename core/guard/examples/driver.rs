@@ -107,7 +107,8 @@ fn obey(guard: &Connection, out: &Out, data_dir: &Path, line: &str) {
         "page" => {
             let page = guard.page();
             let (fence, count, postmaster) = (page.fence_state(), page.fence_counter(), page.postmaster().unwrap_or(0));
-            let line = format!("page {fence:?} fences={count} postmaster={postmaster} epoch={} {:?}", page.epoch(), page.deadline());
+            let line =
+                format!("page {fence:?} fences={count} postmaster={postmaster} epoch={} {:?}", page.epoch(), page.deadline());
             return say(out, &line);
         }
         "extend" => {

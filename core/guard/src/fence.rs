@@ -122,7 +122,9 @@ fn kill_children(parent: i32, seen: &mut Seen, tick: &mut dyn FnMut()) {
         tick();
         let before = seen.total;
         let scanned = proc::each_process(&mut |pid| {
-            if proc::stat(pid).is_some_and(|stat| stat.parent == parent && !dead(stat.state)) && process::signal(pid, libc::SIGKILL) {
+            if proc::stat(pid).is_some_and(|stat| stat.parent == parent && !dead(stat.state))
+                && process::signal(pid, libc::SIGKILL)
+            {
                 seen.add(pid);
             }
         });

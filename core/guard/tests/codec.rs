@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use tanist_guard::{
     page::FenceState,
     protocol::{
-        Command, EncodeError, Exit, FenceCause, JobKind, JobStatus, MAX_JOBS, MAX_MESSAGE, MAX_REPORT, Program, Refusal, Report, Request,
-        Status, StopMode,
+        Command, EncodeError, Exit, FenceCause, JobKind, JobStatus, MAX_JOBS, MAX_MESSAGE, MAX_REPORT, Program, Refusal, Report,
+        Request, Status, StopMode,
     },
 };
 
@@ -55,7 +55,9 @@ fn owned(request: Request<'_>) -> Command {
         Request::Spawn { job, kind, program: p } => Command::Spawn { job, kind, program: program(p) },
         Request::Arm { epoch, deadline_boot, deadline_raw, ttl } => Command::Arm { epoch, deadline_boot, deadline_raw, ttl },
         Request::Disarm => Command::Disarm,
-        Request::StartPostgres { job, program: p, primary_epoch } => Command::StartPostgres { job, program: program(p), primary_epoch },
+        Request::StartPostgres { job, program: p, primary_epoch } => {
+            Command::StartPostgres { job, program: program(p), primary_epoch }
+        }
         Request::Promote { job, epoch } => Command::Promote { job, epoch },
         Request::Stop { job, mode } => Command::Stop { job, mode },
         Request::Fence => Command::Fence,
@@ -88,8 +90,19 @@ fn reports() -> Vec<Report> {
     }
     use Refusal::*;
     for reason in [
-        Malformed, WriterRuns, NotArmed, WrongEpoch, NoTimeLeft, StaleEpoch, NoPostmaster, MayBeWritable, TooManyJobs, DuplicateJob,
-        UnknownJob, ForkFailed, TooManyStrings,
+        Malformed,
+        WriterRuns,
+        NotArmed,
+        WrongEpoch,
+        NoTimeLeft,
+        StaleEpoch,
+        NoPostmaster,
+        MayBeWritable,
+        TooManyJobs,
+        DuplicateJob,
+        UnknownJob,
+        ForkFailed,
+        TooManyStrings,
     ] {
         reports.push(Report::Refused { job: 1, reason });
     }

@@ -122,10 +122,9 @@ fn a_stopped_agent_does_not_keep_it_alive() {
     let limit = deadline(&mut node);
     signal(node.agent_pid, "STOP");
     until("the agent is stopped", || state(node.agent_pid) == Some('T'));
-    let acknowledged = three.finish();
-    acknowledged.assert_none_after(limit);
-    until("the postmaster is dead", || dead(postmaster) && node.workers().is_empty());
-    assert!(boot_now_ns() < limit + 1_000_000_000);
+    until("nothing of PostgreSQL is left", || dead(postmaster) && node.workers().is_empty());
+    assert!(boot_now_ns() < limit, "fenced late");
+    three.finish().assert_none_after(limit);
     assert_eq!(state(node.agent_pid), Some('T'));
     signal(node.agent_pid, "CONT");
     node.expect("Fenced");

@@ -13,7 +13,7 @@ fn look(now: u64, silent: u64) -> Look {
         deadline: page.deadline(),
         fence: FenceState::Open,
         budget_ns: BUDGET,
-        guard_heartbeat: (now - silent) * MS,
+        guard_heartbeat: now.saturating_sub(silent) * MS,
         guard_alive: true,
         now: Now { boot: now * MS, raw: now * MS },
     }

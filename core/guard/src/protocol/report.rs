@@ -262,9 +262,7 @@ impl Report {
             tag::STATUS => Self::Status(read_status(&mut r)?),
             tag::SPAWNED => Self::Spawned { job: r.u64()?, pid: r.i32()? },
             tag::EXITED => Self::Exited { job: r.u64()?, exit: Exit::read(&mut r)? },
-            tag::POSTMASTER_EXITED => {
-                Self::PostmasterExited { job: r.u64()?, stop: r.option()?, exit: Exit::read(&mut r)? }
-            }
+            tag::POSTMASTER_EXITED => Self::PostmasterExited { job: r.u64()?, stop: r.option()?, exit: Exit::read(&mut r)? },
             tag::FENCED => {
                 let counter = r.u64()?;
                 let cause = *CAUSES.get(usize::from(r.u8()?))?;

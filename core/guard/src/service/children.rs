@@ -79,7 +79,8 @@ impl Children {
 
     /// The number belongs to a job or to the postmaster's start.
     pub(super) fn knows(&self, number: u64) -> bool {
-        self.postmaster.is_some_and(|postmaster| postmaster.job == number) || self.jobs.iter().flatten().any(|job| job.status.job == number)
+        self.postmaster.is_some_and(|postmaster| postmaster.job == number)
+            || self.jobs.iter().flatten().any(|job| job.status.job == number)
     }
 
     /// A place for one more job.

@@ -24,7 +24,9 @@ impl Guard {
     }
 
     fn settle_postmaster(&mut self) {
-        let Some((postmaster, exit)) = self.children.postmaster.and_then(|postmaster| Some((postmaster, postmaster.end?))) else { return };
+        let Some((postmaster, exit)) = self.children.postmaster.and_then(|postmaster| Some((postmaster, postmaster.end?))) else {
+            return;
+        };
         let orderly = postmaster.stop.is_some() && exit == Exit::Code(0);
         if orderly && self.page.fence_state() == FenceState::Open {
             // Nothing of it is left: the postmaster waits for all its children.

@@ -213,12 +213,7 @@ impl Guard {
             fenced.signalled_ns / MS,
             fenced.complete_ns / MS
         ));
-        self.outbox.push(Report::Fenced {
-            counter,
-            cause,
-            signalled_ns: fenced.signalled_ns,
-            complete_ns: fenced.complete_ns,
-        });
+        self.outbox.push(Report::Fenced { counter, cause, signalled_ns: fenced.signalled_ns, complete_ns: fenced.complete_ns });
     }
 
     fn mark_standby(&self) {

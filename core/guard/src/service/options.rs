@@ -66,7 +66,9 @@ impl Options {
             *place = Some(value);
         }
         let agent = arguments
-            .map(|argument| CString::new(argument.into_vec()).map_err(|_| UsageError("an argument of the agent contains a NUL byte".into())))
+            .map(|argument| {
+                CString::new(argument.into_vec()).map_err(|_| UsageError("an argument of the agent contains a NUL byte".into()))
+            })
             .collect::<Result<Vec<_>, _>>()?;
         if !agent.first().is_some_and(|program| program.to_bytes().contains(&b'/')) {
             return Err(UsageError(format!("the agent must be a path with a `/`; {USAGE}")));
@@ -89,7 +91,9 @@ fn find_user(name: &OsStr) -> Result<User, UsageError> {
         };
     }
     let passwd = read(Path::new("/etc/passwd"))?;
-    let unknown = || UsageError(format!("--user {}: no such user in /etc/passwd; use UID:GID for one that is known elsewhere", name.display()));
+    let unknown = || {
+        UsageError(format!("--user {}: no such user in /etc/passwd; use UID:GID for one that is known elsewhere", name.display()))
+    };
     let (uid, gid) = passwd
         .split(|byte| *byte == b'\n')
         .map(fields)
@@ -98,7 +102,8 @@ fn find_user(name: &OsStr) -> Result<User, UsageError> {
         .ok_or_else(unknown)?;
     let mut groups = vec![gid];
     for group in read(Path::new("/etc/group"))?.split(|byte| *byte == b'\n').map(fields) {
-        let member = group.get(3).is_some_and(|members| members.split(|byte| *byte == b',').any(|member| member == name.as_bytes()));
+        let member =
+            group.get(3).is_some_and(|members| members.split(|byte| *byte == b',').any(|member| member == name.as_bytes()));
         if let Some(gid) = group.get(2).and_then(id).filter(|gid| member && !groups.contains(gid)) {
             groups.push(gid);
         }

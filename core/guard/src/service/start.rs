@@ -47,7 +47,9 @@ impl fmt::Display for StartError {
             Self::Owned { data_dir, owner } => {
                 write!(f, "another guard ({owner}) owns the data directory {}: stop it first", data_dir.display())
             }
-            Self::NotRoot(uid) => write!(f, "--user asks for uid {uid}, which only root can switch to: start as root or as that user"),
+            Self::NotRoot(uid) => {
+                write!(f, "--user asks for uid {uid}, which only root can switch to: start as root or as that user")
+            }
             Self::Needs(what, path, error) => write!(f, "{what} {}: {error}", path.display()),
             Self::System(what, error) => write!(f, "{what}: {error}"),
         }
@@ -110,7 +112,11 @@ impl Guard {
         if fenced.killed > 0 {
             self.found_unguarded = true;
             self.mark_standby();
-            log::line(format_args!("{:?}: PostgreSQL ran without a guard; {} processes fenced", FenceCause::Unguarded, fenced.killed));
+            log::line(format_args!(
+                "{:?}: PostgreSQL ran without a guard; {} processes fenced",
+                FenceCause::Unguarded,
+                fenced.killed
+            ));
             self.page.record_fence(fenced.signalled_ns, fenced.complete_ns);
         }
         self.page.set_fence_state(FenceState::Complete);

@@ -9,7 +9,9 @@ use std::{
 /// A timer on CLOCK_BOOTTIME; unlike poll's own time-out it counts suspend.
 pub(crate) fn timer() -> io::Result<OwnedFd> {
     // SAFETY: no pointers; the descriptor is ours.
-    unsafe { Ok(OwnedFd::from_raw_fd(check(libc::timerfd_create(libc::CLOCK_BOOTTIME, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK))?)) }
+    unsafe {
+        Ok(OwnedFd::from_raw_fd(check(libc::timerfd_create(libc::CLOCK_BOOTTIME, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK))?))
+    }
 }
 
 /// Let the timer fire at this boot time (at once when it has passed).

@@ -25,7 +25,9 @@ impl Mapping {
     /// A new memfd of zeroes, sealed against shrinking (a peer that truncates it would kill us with SIGBUS), and its mapping.
     pub(crate) fn create(name: &std::ffi::CStr) -> io::Result<(Self, OwnedFd)> {
         // SAFETY: `name` is a C string; the returned descriptor is ours.
-        let fd = unsafe { OwnedFd::from_raw_fd(check(libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING))?) };
+        let fd = unsafe {
+            OwnedFd::from_raw_fd(check(libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING))?)
+        };
         // SAFETY: plain calls on a descriptor we own.
         unsafe {
             check(libc::ftruncate(fd.as_raw_fd(), SIZE as libc::off_t))?;

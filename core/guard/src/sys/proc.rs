@@ -59,7 +59,6 @@ pub(crate) fn cwd(pid: i32) -> Option<FileId> {
     file::id(Path::new(pid, b"/cwd").as_c()).ok()
 }
 
-
 /// Hand the executable's base name to `read`, as it was when it was started.
 pub(crate) fn executable_name<T>(pid: i32, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
     let path = Path::new(pid, b"/exe");
@@ -74,7 +73,9 @@ pub(crate) fn executable_name<T>(pid: i32, read: impl FnOnce(&[u8]) -> T) -> Opt
 fn read(path: &CStr, buffer: &mut [u8]) -> Option<usize> {
     // SAFETY: `path` is a C string; the descriptor is ours; the kernel writes at most the buffer's length.
     unsafe {
-        let fd = <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(check(libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC)).ok()?);
+        let fd = <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(
+            check(libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC)).ok()?,
+        );
         super::check_len(libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len())).ok()
     }
 }

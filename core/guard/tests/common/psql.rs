@@ -82,11 +82,12 @@ impl Session {
 
     /// Everything the server answered until the session ended by itself: nothing can come later.
     pub fn finish(mut self) -> Vec<Answer> {
+        // Without further input psql ends after what it is doing, also where it has not noticed that the server is gone.
+        drop(self.input.take());
         let answers = match self.loops.take() {
             Some(loops) => loops.join().unwrap(),
             None => self.answers.iter().collect(),
         };
-        drop(self.input.take());
         let _ = self.child.wait();
         answers
     }
@@ -153,7 +154,11 @@ impl Acknowledged {
         assert!(!self.looping.is_empty(), "the inserting session never worked");
         let late = self.looping.iter().filter(|(at, _)| *at > deadline).count();
         let last = self.looping.iter().map(|(at, _)| *at).max().unwrap();
-        println!("{} inserts acknowledged, the last {} ms before the limit", self.looping.len(), (deadline as i64 - last as i64) / 1_000_000);
+        println!(
+            "{} inserts acknowledged, the last {} ms before the limit",
+            self.looping.len(),
+            (deadline as i64 - last as i64) / 1_000_000
+        );
         assert_eq!(late, 0, "inserts acknowledged after the limit");
     }
 }
