@@ -46,6 +46,8 @@ struct State {
     error: Option<String>,
     /// The kept session is to be closed before the server is stopped.
     let_go: bool,
+    /// How the server is being started, as whoever starts it says.
+    starting_as_primary: Option<bool>,
 }
 
 impl PostgresLink {
@@ -105,6 +107,11 @@ impl PostgresLink {
             },
             _ => None,
         }
+    }
+
+    /// A server is about to be started, as a primary or as a standby.
+    pub fn will_start(&self, as_primary: bool) {
+        lock(&self.shared.state).starting_as_primary = Some(as_primary);
     }
 
     /// Closes the kept session at the next opportunity: the server is about to be stopped.
@@ -190,7 +197,9 @@ impl Looker {
             Some((known, started)) if known == pid => started,
             _ => {
                 self.gone();
-                let as_primary = !settings.data_dir.join("standby.signal").exists();
+                // The start of an agent before this one can only be told from what the guard left there.
+                let told = lock(&self.shared.state).starting_as_primary.take();
+                let as_primary = told.unwrap_or_else(|| !settings.data_dir.join("standby.signal").exists());
                 let started = Started { since: now, as_primary };
                 self.postmaster = Some((pid, started));
                 started

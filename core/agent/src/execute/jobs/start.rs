@@ -39,6 +39,7 @@ impl Tools {
             StartAs::Primary { epoch } => (false, Some(epoch.0)),
         };
         let command = plan::postgres(&settings, &control, standby)?;
+        self.postgres.will_start(!standby);
         self.guard.start_postgres(program(&command), epoch).await?;
         self.facts.tell(Fact::PostgresChanged(Postgres::Starting { since: clock::now(), as_primary: !standby }));
         self.postgres.probe_now();
