@@ -67,11 +67,11 @@ pub fn signal(pid: i32, signal: Signal) {
     }
 }
 
-/// SIGSTOP, and a proof that it stands.
+/// SIGSTOP, and a proof that it stands, or is gone: a backend may end while its node is being frozen.
 pub fn freeze(pid: i32) {
     signal(pid, Signal::STOP);
     crate::wait::until(&format!("process {pid} stands"), std::time::Duration::from_secs(2), || match look(pid) {
-        Some(Process { state: 'T' | 't', .. }) => Ok(()),
+        Some(Process { state: 'T' | 't' | 'Z' | 'X', .. }) | None => Ok(()),
         other => Err(format!("{other:?}")),
     });
 }

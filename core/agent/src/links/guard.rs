@@ -92,6 +92,11 @@ impl GuardLink {
         self.0.connection.page()
     }
 
+    /// The postmaster that lives; a guard that stands still cannot take one out of the page that this agent has fenced.
+    pub fn postmaster(&self) -> Option<i32> {
+        self.page().postmaster().filter(|_| !self.has_fenced())
+    }
+
     /// The connection, for the watch thread.
     pub fn connection(&self) -> &Connection {
         &self.0.connection

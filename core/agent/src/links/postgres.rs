@@ -180,7 +180,7 @@ impl Looker {
 
     async fn look(&mut self, now: Moment) -> Postgres {
         let settings = lock(&self.shared.settings).clone();
-        let Some(pid) = self.guard.page().postmaster() else {
+        let Some(pid) = self.guard.postmaster() else {
             if self.postmaster.take().is_some() {
                 self.gone();
             }

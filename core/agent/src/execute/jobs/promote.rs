@@ -22,7 +22,7 @@ impl Tools {
                 Postgres::Running(running) if matches!(running.role, ServerRole::Primary { .. }) => return Ok(()),
                 _ => {}
             }
-            if self.guard.page().postmaster().is_none() {
+            if self.guard.postmaster().is_none() {
                 return Err(JobError::Other("PostgreSQL ended while it was being promoted".into()));
             }
             self.postgres.probe_now();
