@@ -5,6 +5,10 @@ mod common;
 use common::{Node, dead, psql, psql::Three, signal, state, until};
 use tanist_guard::clock::boot_now_ns;
 
+/// An answer is dated when this process reads it out of psql's pipe: on a loaded machine later than it was given. Where the fence
+/// has no deadline to be early for, answers in the pipe get this long; the computing session would be seconds late.
+const READING_LAG: u64 = 250_000_000;
+
 /// `at=` of a report line.
 fn at(line: &str) -> u64 {
     line.split("at=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap()
@@ -84,11 +88,12 @@ fn a_killed_postmaster_is_followed_by_a_fence() {
     let ended = node.expect("PostmasterExited");
     assert!(ended.contains("stop: None, exit: Signal(9)"), "{ended}");
     assert_eq!(node.workers(), []);
-    assert!(session.iter().all(|pid| dead(*pid)));
+    // A process that has left the data directory in its exit may still be on its way to be a zombie.
+    until("all are dead", || session.iter().all(|pid| dead(*pid)));
     assert!(node.data().join("standby.signal").exists());
     assert_eq!(deadline(&mut node), limit, "the lease is not touched: PostgreSQL may be started again under it");
     let acknowledged = three.finish();
-    acknowledged.assert_none_after(at(&fenced));
+    acknowledged.assert_none_after(at(&fenced) + READING_LAG);
     assert_rows(&mut node, acknowledged.looping.len());
 }
 
@@ -143,7 +148,7 @@ fn a_killed_guard_takes_postgres_with_it() {
     assert_eq!(node.workers(), []);
     assert!(dead(postmaster));
     assert!(node.data().join("standby.signal").exists());
-    three.finish().assert_none_after(at(&fenced));
+    three.finish().assert_none_after(at(&fenced) + READING_LAG);
     println!("{} ms after the guard's death", (at(&fenced) - killed) / 1_000_000);
     until("the agent has ended", || dead(node.agent_pid));
 }
@@ -156,7 +161,7 @@ fn a_killed_guard_takes_postgres_with_it_even_if_the_agent_is_stopped() {
     node.guard.wait().unwrap();
     until("nothing is left", || dead(postmaster) && node.workers().is_empty());
     let gone = boot_now_ns();
-    three.finish().assert_none_after(gone);
+    three.finish().assert_none_after(gone + READING_LAG);
     signal(node.agent_pid, "KILL");
 }
 
@@ -267,9 +272,9 @@ fn an_unguarded_postgres_is_fenced_at_the_start() {
     let (mut node, postmaster, three) = primary();
     // Everybody who watches is stopped or dead; the parent-death signal is lost on a stopped postmaster until it continues.
     signal(postmaster, "STOP");
-    signal(node.agent_pid, "KILL");
     node.guard.kill().unwrap();
     node.guard.wait().unwrap();
+    signal(node.agent_pid, "KILL");
     assert!(!node.workers().is_empty());
     let first = node.guard_pid();
     node.guard = common::guard_command(node.dir.path(), "state").spawn().unwrap();

@@ -87,7 +87,11 @@ pub fn dead(pid: i32) -> bool {
 }
 
 pub fn signal(pid: i32, name: &str) {
-    assert!(Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap().success());
+    assert!(try_signal(pid, name), "no process {pid} to signal");
+}
+
+fn try_signal(pid: i32, name: &str) -> bool {
+    Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).stderr(Stdio::null()).status().unwrap().success()
 }
 
 /// A guard, its agent, and their data directory.
@@ -266,9 +270,9 @@ impl Drop for Node {
     fn drop(&mut self) {
         let connected = self.hang_up();
         if self.guard.try_wait().is_ok_and(|ended| ended.is_none()) {
-            signal(self.guard_pid(), "CONT");
+            try_signal(self.guard_pid(), "CONT");
             if connected && !dead(self.agent_pid) {
-                signal(self.agent_pid, "CONT");
+                try_signal(self.agent_pid, "CONT");
             }
             let began = Instant::now();
             while self.guard.try_wait().is_ok_and(|ended| ended.is_none()) {
@@ -281,7 +285,7 @@ impl Drop for Node {
         // An agent without a guard, in whatever state a failed test left it.
         let command = fs::read(format!("/proc/{}/cmdline", self.agent_pid)).unwrap_or_default();
         if String::from_utf8_lossy(&command).contains(&*self.dir.path().to_string_lossy()) {
-            signal(self.agent_pid, "KILL");
+            try_signal(self.agent_pid, "KILL");
         }
     }
 }

@@ -12,7 +12,8 @@ use tanist_guard::clock::boot_now_ns;
 
 fn psql(dir: &Path) -> Command {
     let mut command = Command::new(format!("{BIN}/psql"));
-    command.args(["-X", "-A", "-t", "-U", "postgres", "-d", "postgres", "-h"]).arg(dir).current_dir("/");
+    // Without ON_ERROR_STOP psql goes on to read where an error came just before the connection was lost.
+    command.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", "postgres", "-h"]).arg(dir).current_dir("/");
     command
 }
 
