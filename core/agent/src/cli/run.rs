@@ -8,7 +8,7 @@ use crate::{
 use std::{
     io::{self, IsTerminal},
     os::unix::{
-        fs::{DirBuilderExt, chown},
+        fs::{DirBuilderExt, MetadataExt, chown},
         process::CommandExt,
     },
     path::{Path, PathBuf},
@@ -45,7 +45,8 @@ pub fn run(config: &Path) -> Result<(), Failure> {
     let guard = beside("tanist-guard")?;
     beside("tanist-plugin-host")?;
     let user = rustix::process::geteuid().is_root().then(|| settings.user.clone().unwrap_or_else(|| DATABASE_USER.to_owned()));
-    prepare_directories(&settings, user.as_deref())?;
+    let owner = user_ids(user.as_deref(), settings.user.as_deref())?;
+    prepare_directories(&settings, owner)?;
     let mut command = Command::new(&guard);
     command.arg("--data-dir").arg(&settings.postgres.data_dir).arg("--state-dir").arg(&settings.state_dir);
     if let Some(user) = user {
@@ -74,7 +75,7 @@ pub fn agent(config: &Path) -> Result<(), Failure> {
         Ok(Ending::Stopped) => Ok(()),
         Ok(Ending::Fatal(message)) => Err(Failure::config(message)),
         Ok(Ending::GuardDead) => Err(Failure::failed("the guard is dead; PostgreSQL is fenced")),
-        Err(error @ (StartError::Rest(_) | StartError::Names(_))) => Err(Failure::environment(error)),
+        Err(error @ (StartError::Rest(_) | StartError::Names(_) | StartError::Listen(_))) => Err(Failure::environment(error)),
         Err(error @ (StartError::Plugins(_) | StartError::StateDir { .. } | StartError::Store(_))) => Err(Failure::config(error)),
         Err(error @ StartError::System(_)) => Err(Failure::retry(error)),
     }
@@ -102,25 +103,45 @@ pub fn beside(name: &str) -> Result<PathBuf, Failure> {
     Err(Failure::environment(format!("{} is missing: tanist, tanist-guard and tanist-plugin-host belong into one directory", path.display())))
 }
 
+/// Who everything is to belong to: the user that a process started as root becomes, or whoever this process is.
+fn user_ids(switch_to: Option<&str>, configured: Option<&str>) -> Result<(u32, u32), Failure> {
+    if let Some(user) = switch_to {
+        return match ids_of(user)? {
+            (0, _) => Err(Failure::config(format!("tanist.user: {user} is root, as whom PostgreSQL does not run; name another user"))),
+            ids => Ok(ids),
+        };
+    }
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    match configured {
+        Some(user) if ids_of(user)?.0 != own.0 => Err(Failure::config(format!(
+            "tanist.user: {user} is not the user this runs as (uid {}), and only root can switch; start it as root or as {user}",
+            own.0
+        ))),
+        _ => Ok(own),
+    }
+}
+
 /// State directory and data directory, for the database user, where they are missing. Existing ones are left as they are.
-fn prepare_directories(settings: &Settings, user: Option<&str>) -> Result<(), Failure> {
-    let owner = user.map(ids_of).transpose()?;
+fn prepare_directories(settings: &Settings, owner: (u32, u32)) -> Result<(), Failure> {
+    let (uid, gid) = owner;
     for (key, path) in [("tanist.state_dir", &settings.state_dir), ("postgresql.data_dir", &settings.postgres.data_dir)] {
-        if path.is_dir() {
-            continue;
+        if let Ok(found) = std::fs::metadata(path) {
+            let problem = match (found.is_dir(), found.uid()) {
+                (false, _) => "is not a directory; remove it or name another place".to_owned(),
+                (true, other) if other != uid => format!("belongs to uid {other}, PostgreSQL runs as uid {uid}; run chown -R {uid}:{gid} on it"),
+                (true, _) => continue,
+            };
+            return Err(Failure::config(format!("{key}: {} {problem}", path.display())));
         }
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-        let given = made.and_then(|()| match owner {
-            Some((uid, gid)) => chown(path, Some(uid), Some(gid)),
-            None => Ok(()),
-        });
+        let given = made.and_then(|()| chown(path, Some(uid), Some(gid)));
         given.map_err(|error| Failure::config(format!("{key}: {} cannot be made: {error}", path.display())))?;
     }
     Ok(())
 }
 
 /// User and group id, as the system's own `id` says them: it asks every source of users that is configured.
-fn ids_of(user: &str) -> Result<(u32, u32), Failure> {
+pub fn ids_of(user: &str) -> Result<(u32, u32), Failure> {
     let ask = |option: &str| {
         let output = Command::new("id").arg(option).arg("--").arg(user).output().ok()?;
         String::from_utf8(output.stdout).ok()?.trim().parse().ok()

@@ -44,7 +44,6 @@ struct Notes {
     /// Acknowledged numbers and when, in order.
     acknowledged: Vec<(i64, Instant)>,
     doubtful: u64,
-    refused: u64,
 }
 
 impl Writer {
@@ -81,20 +80,15 @@ impl Writer {
             let answer = tokio::time::timeout(PATIENCE, server.client.simple_query(&statement)).await;
             let now = Instant::now();
             let warned = server.warned.swap(false, Ordering::SeqCst);
-            let mut notes = self.notes();
             match answer {
-                Ok(Ok(_)) if !warned => notes.acknowledged.push((number, now)),
-                Ok(Ok(_)) => notes.doubtful += 1,
-                Ok(Err(error)) if error.code().is_some() => {
-                    notes.refused += 1;
-                    return;
-                }
+                Ok(Ok(_)) if !warned => self.notes().acknowledged.push((number, now)),
+                Ok(Ok(_)) => self.notes().doubtful += 1,
+                // Also an error: a server that is shut down says so of commits it has already made durable.
                 Ok(Err(_)) | Err(_) => {
-                    notes.doubtful += 1;
+                    self.notes().doubtful += 1;
                     return;
                 }
             }
-            drop(notes);
             tokio::time::sleep(EVERY).await;
         }
     }
@@ -104,7 +98,7 @@ impl Writer {
         self.notes().acknowledged.len()
     }
 
-    /// How many answers left it open whether the row is there.
+    /// How many numbers were sent and not acknowledged: their rows may be there or not.
     pub fn doubtful(&self) -> u64 {
         self.notes().doubtful
     }
@@ -138,8 +132,8 @@ impl Server {
     async fn connect(access: &Access) -> Option<Self> {
         let resolver = Resolver::new(access.server, access.name).await.ok()?;
         let address = *resolver.ask().await?.first()?;
-        let connecting = config(address, access).connect(NoTls);
-        let (client, mut connection) = tokio::time::timeout(PATIENCE, connecting).await.ok()?.ok()?;
+        let config = config(address, access);
+        let (client, mut connection) = tokio::time::timeout(PATIENCE, config.connect(NoTls)).await.ok()?.ok()?;
         let warned = Arc::new(AtomicBool::new(false));
         let flag = warned.clone();
         // Ends with the client. A warning is read before the answer it belongs to.
