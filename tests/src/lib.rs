@@ -6,11 +6,15 @@
 pub mod cluster;
 pub mod cut;
 pub mod dns;
+pub mod guest;
+pub mod named;
 pub mod node;
 pub mod place;
 pub mod process;
+pub mod record;
 pub mod rest;
 pub mod sql;
 pub mod store;
 pub mod wait;
+pub mod watch_name;
 pub mod writer;

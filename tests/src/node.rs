@@ -108,6 +108,19 @@ impl Node {
         self.directory.join("log")
     }
 
+    /// Changes its configuration file.
+    pub fn edit(&self, change: impl FnOnce(String) -> String) {
+        let before = std::fs::read_to_string(self.config()).expect("the configuration");
+        let after = change(before.clone());
+        assert_ne!(before, after, "the change changes nothing");
+        std::fs::write(self.config(), after).expect("the configuration");
+    }
+
+    /// Everything its programs have printed up to now.
+    pub fn told(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
     fn yaml(&self, store: &str, options: &Options) -> String {
         let (bin, directory) = (place::postgres_bin(), self.directory.display());
         let mut extra = String::new();
@@ -155,6 +168,11 @@ impl Node {
         command.arg("run").arg(self.config()).env("RUST_LOG", "info,hickory_server=warn");
         command.current_dir("/").stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
         self.child = Some(command.spawn().expect("tanist starts"));
+    }
+
+    /// It was started and has not been ended by us.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
     }
 
     /// Its processes.

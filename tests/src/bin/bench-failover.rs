@@ -1,0 +1,148 @@
+//! `bench-failover [RUNS]`: how long a client waits, on this machine, for each planned and unplanned change of the primary.
+//!
+//! Not a test: nothing is asserted but that no acknowledged row was lost; a row with a loss gets no median. Three nodes, the embedded store,
+//! synchronous mode, ttl 5, a client writing every 10 ms over sessions it keeps.
+
+use std::{net::IpAddr, time::Duration};
+use tanist_tests::{
+    cluster::Cluster,
+    node::Options,
+    process, rest, sql,
+    store::Kind,
+    watch_name::NameWatch,
+    writer::{Notes, Writer},
+};
+
+const NAME: &str = "primary.e2e.db.example";
+
+fn main() {
+    let runs = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(5_usize);
+    let git = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let git = git.map_or_else(|_| "unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let mut table = Table::default();
+    for run in 1..=runs {
+        println!("run {run} of {runs}");
+        one_run(&mut table);
+    }
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("\ncommit {git}, load average {}, milliseconds", load.split(' ').take(3).collect::<Vec<_>>().join(" "));
+    table.print();
+}
+
+/// All faults once, on a cluster of its own.
+fn one_run(table: &mut Table) {
+    let mut cluster = Cluster::start(Kind::Local, 3, &Options::default());
+    std::thread::sleep(Duration::from_secs(5));
+    memory(&cluster, table);
+    table.add_gap("switchover, write gap", &mut cluster, |cluster, old| {
+        let candidate = cluster.named_standby().expect("a standby");
+        let body = format!(r#"{{"leader":"{}","candidate":"{}"}}"#, cluster.nodes[old].name, cluster.nodes[candidate].name);
+        let (code, text) = rest::request("POST", cluster.nodes[old].rest, "/switchover", &body).expect("an answer");
+        assert_eq!(code, 200, "{text}");
+    });
+    table.add_gap("postmaster killed, write gap", &mut cluster, |cluster, old| {
+        process::kill(cluster.nodes[old].pids().postmaster.expect("a postmaster"));
+    });
+    table.add_gap("node gone (ttl 5), write gap", &mut cluster, |cluster, old| cluster.nodes[old].kill());
+    agent_kill(&cluster, table);
+}
+
+/// An agent that is killed: failed writes on the primary, and the gap.
+fn agent_kill(cluster: &Cluster, table: &mut Table) {
+    let writer = cluster.writer();
+    let leader = cluster.primary().expect("a primary");
+    let fault = Cluster::now();
+    process::kill(cluster.nodes[leader].pids().agent);
+    std::thread::sleep(Duration::from_secs(7));
+    assert_eq!(cluster.primary(), Ok(leader), "the same leader");
+    let notes = writer.finish();
+    let node = cluster.nodes[leader].postgres.ip().to_string();
+    let failed = notes.0.iter().filter(|note| note.at > fault && note.node == node && note.word != "ack").count();
+    table.put("agent killed, failed writes", failed as f64);
+    table.put("agent killed, write gap", millis(notes.gap_after(fault)));
+}
+
+/// Resident memory of the idle programs, in KiB.
+fn memory(cluster: &Cluster, table: &mut Table) {
+    let pids = cluster.nodes[cluster.primary().expect("a primary")].pids();
+    let field = |pid: i32, name: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with(name)).map(str::to_owned);
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).unwrap_or(f64::NAN)
+    };
+    table.put("idle guard, locked memory (KiB)", field(pids.guard, "VmLck"));
+    table.put("idle agent, resident memory (KiB)", field(pids.agent, "VmRSS"));
+}
+
+#[derive(Default)]
+struct Table {
+    rows: Vec<(String, Vec<f64>)>,
+    lost: usize,
+}
+
+impl Table {
+    fn put(&mut self, name: &str, value: f64) {
+        match self.rows.iter_mut().find(|(known, _)| known == name) {
+            Some((_, values)) => values.push(value),
+            None => self.rows.push((name.to_owned(), vec![value])),
+        }
+    }
+
+    /// One fault: the longest time between two acknowledged writes, and how long after the first write on the new primary its name followed.
+    fn add_gap(&mut self, name: &str, cluster: &mut Cluster, fault: impl FnOnce(&mut Cluster, usize)) {
+        let writer = cluster.writer();
+        let old = cluster.primary().expect("a primary");
+        let watches: Vec<NameWatch> =
+            (0..cluster.nodes.len()).filter(|node| *node != old).map(|node| NameWatch::start(cluster.nodes[node].dns, NAME)).collect();
+        let before = Cluster::now();
+        fault(cluster, old);
+        let new = cluster.next_primary(old, Duration::from_secs(60));
+        std::thread::sleep(Duration::from_secs(1));
+        let address = cluster.nodes[new].postgres.ip();
+        let notes = self.finish(writer, cluster, new);
+        self.put(name, millis(notes.gap_after(before)));
+        if let Some(first) = notes.of("ack").filter(|note| note.at > before && note.node == address.to_string()).map(|note| note.at).min() {
+            self.put("own DNS answer after the first write", name_after(&watches, address, before, first));
+        }
+        for node in &mut cluster.nodes {
+            if !node.is_running() {
+                node.start();
+            }
+        }
+        cluster.settled(true);
+    }
+
+    fn finish(&mut self, writer: Writer, cluster: &Cluster, primary: usize) -> Notes {
+        let notes = writer.finish();
+        let rows = sql::query(cluster.nodes[primary].postgres, "SELECT n FROM counted").expect("the rows");
+        let found: std::collections::BTreeSet<i64> = rows.into_iter().filter_map(|row| row[0].parse().ok()).collect();
+        self.lost += notes.acknowledged().difference(&found).count();
+        notes
+    }
+
+    fn print(&self) {
+        println!("{:40} {:>3} {:>9} {:>9} {:>9}", "", "n", "min", "median", "max");
+        for (name, values) in &self.rows {
+            let mut sorted = values.clone();
+            sorted.sort_by(f64::total_cmp);
+            let (least, most, middle) = (sorted[0], sorted[sorted.len() - 1], sorted[sorted.len() / 2]);
+            let median = if self.lost == 0 { format!("{middle:9.1}") } else { format!("{:>9}", "lost rows") };
+            println!("{name:40} {:>3} {least:9.1} {median} {most:9.1}", sorted.len());
+        }
+        println!("acknowledged rows lost: {}", self.lost);
+    }
+}
+
+/// Milliseconds from the first write on the new primary until every server named it; below zero: before it.
+fn name_after(watches: &[NameWatch], address: IpAddr, from: u64, first_write: u64) -> f64 {
+    let moved: Vec<u64> = watches.iter().filter_map(|watch| watch.first(address, from)).collect();
+    if moved.len() < watches.len() {
+        return f64::NAN;
+    }
+    let last = moved.into_iter().max().unwrap_or(u64::MAX);
+    (last as f64 - first_write as f64) / 1e6
+}
+
+fn millis(span: Duration) -> f64 {
+    span.as_secs_f64() * 1_000.0
+}
