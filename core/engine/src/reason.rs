@@ -73,7 +73,7 @@ pub enum Reason {
     NothingToLeadWith,
     #[error("the store knows no cluster, but {member} has data: not creating another one")]
     MemberHasData { member: MemberName },
-    #[error("another node runs under this node's name (epoch {epoch}): rename one of the two")]
+    #[error("the lease of epoch {epoch} has this node's name and is not its own: waiting for the end of its last run, or of a node of the same name")]
     Twin { epoch: Epoch },
 
     // The lease is mine.

@@ -94,6 +94,9 @@ fn own(api: &Api, status: &crate::run::Status, now: tanist_engine::Moment) -> Ma
     if let Some(job) = &seen.job {
         own.insert("job".into(), job.job.name().into());
     }
+    if let Some(trouble) = &api.tools.mirror.snapshot().trouble {
+        own.insert("store_error".into(), trouble.to_string().into());
+    }
     if let Some(error) = api.tools.postgres.error() {
         own.insert("postgresql_error".into(), error.into());
     }

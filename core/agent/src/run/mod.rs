@@ -8,6 +8,7 @@ mod compose;
 mod dynamic;
 mod effect;
 mod fact;
+mod name;
 mod recorder;
 mod start;
 mod status;
@@ -59,6 +60,8 @@ pub struct Loop {
     news: mpsc::UnboundedReceiver<Fact>,
     timer: clock::Timer,
     confirming: bool,
+    /// Since when the lease has had this node's name and is not its own.
+    twin_since: Option<Moment>,
     ending: Option<Ending>,
 }
 
@@ -97,10 +100,23 @@ impl Loop {
             self.begin(action, &decision, &seen, now);
         }
         if let Reason::ForeignDataDirectory { .. } = &decision.reason {
-            self.ending = Some(Ending::Fatal(decision.reason.to_string()));
+            let path = self.tools.settings.postgres.data_dir.display();
+            self.ending = Some(Ending::Fatal(format!("postgresql.data_dir: {path}: {}", decision.reason)));
         }
+        self.notice_twin(&decision, now);
         self.show(&seen, &decision, now);
         decision
+    }
+
+    /// The lease of the own last run ends by itself. One of this name that outlives it twice is renewed by somebody else.
+    fn notice_twin(&mut self, decision: &Decision, now: Moment) {
+        let Reason::Twin { epoch } = decision.reason else { return self.twin_since = None };
+        let since = *self.twin_since.get_or_insert(now);
+        if now > since + self.policy.ttl * 2 {
+            let name = &self.tools.settings.name;
+            let message = format!("name: another node leads as {name} with epoch {epoch}; give this node a name of its own");
+            self.ending = Some(Ending::Fatal(message));
+        }
     }
 
     fn begin(&mut self, action: Action, decision: &Decision, seen: &Observation, now: Moment) {

@@ -17,6 +17,7 @@ use tanist_dcs::{
 };
 use tanist_engine::{Epoch, Memory, Moment, Reading};
 use tanist_guard::{client::Connection, page::Page};
+use tanist_postgres::{PlanError, plan::check_listen};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Plugins get this long to hear of the end.
@@ -45,6 +46,9 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// PostgreSQL's addresses.
+    #[error("postgresql.listen: {0}")]
+    Listen(#[from] PlanError),
     /// The system.
     #[error("{0}")]
     System(#[from] io::Error),
@@ -60,6 +64,9 @@ pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: 
     watch_guard(guard.clone(), settings.postgres.data_dir.clone(), facts.clone())?;
     std::fs::create_dir_all(&settings.state_dir)
         .map_err(|error| StartError::StateDir { path: settings.state_dir.clone(), error })?;
+    if guard.page().postmaster().is_none() {
+        check_listen(&dynamic.postgres())?;
+    }
     let recorder = Recorder::start(&settings.state_dir)?;
 
     let store = cluster::open(&settings.cluster.store).await?;
@@ -97,6 +104,7 @@ pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: 
         news,
         timer: clock::Timer::new()?,
         confirming: false,
+        twin_since: None,
         ending: None,
     };
     let ending = agent.run().await?;

@@ -1,14 +1,20 @@
 //! From the mirror of the store to facts: the lease first, then the view, then the dynamic configuration.
 
-use super::{Fact, Facts, clock, dynamic::Dynamic};
+use super::{
+    Fact, Facts, clock,
+    dynamic::Dynamic,
+    name::{NameCheck, Verdict},
+};
 use crate::{cluster::ViewReader, execute::Tools};
 use std::sync::Arc;
+use tanist_dcs::Snapshot;
 
 /// Follows the mirror until the agent ends.
 pub async fn follow(tools: Arc<Tools>, mut dynamic: Dynamic, facts: Facts) {
     let mut snapshots = tools.mirror.subscribe();
     let mut reader = ViewReader::new(tools.keeper.keys().clone());
     let mut trouble = None;
+    let mut name = Naming::new(&tools);
     loop {
         let snapshot = snapshots.borrow_and_update().clone();
         tools.keeper.observe(&snapshot, clock::reading());
@@ -20,7 +26,7 @@ pub async fn follow(tools: Arc<Tools>, mut dynamic: Dynamic, facts: Facts) {
             }
             trouble = said;
         }
-        if snapshot.as_of.is_some() {
+        if snapshot.as_of.is_some() && name.is_free(&snapshot, &tools, &facts) {
             facts.tell(Fact::Store(Box::new(reader.read(&snapshot))));
             let config = snapshot.get(&tools.keeper.keys().config()).map(|mirrored| mirrored.kv.value.as_slice());
             if let Some(policy) = dynamic.learn(config, &tools) {
@@ -30,5 +36,36 @@ pub async fn follow(tools: Arc<Tools>, mut dynamic: Dynamic, facts: Facts) {
         if snapshots.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// The check of the own name, and what was said about it.
+struct Naming {
+    check: NameCheck,
+    said: Verdict,
+}
+
+impl Naming {
+    fn new(tools: &Tools) -> Self {
+        Self { check: NameCheck::new(&tools.settings), said: Verdict::Free }
+    }
+
+    /// Whether this node may go on under its name; ends the agent when another node has it.
+    fn is_free(&mut self, snapshot: &Snapshot, tools: &Tools, facts: &Facts) -> bool {
+        let me = &tools.settings.name;
+        let verdict = self.check.look(snapshot.get(&tools.keeper.keys().member(me)), tools.keeper.ttl());
+        if verdict != self.said {
+            match &verdict {
+                Verdict::Free => tracing::info!("the name {me} is free"),
+                Verdict::Waiting(place) => {
+                    tracing::warn!("name: {me} was a moment ago the name of another node ({place}); waiting until that is gone");
+                }
+                Verdict::Taken(place) => facts.tell(Fact::Fatal(format!(
+                    "name: {me} is the name of another node, which runs at {place}; give this node a name of its own"
+                ))),
+            }
+        }
+        self.said = verdict;
+        self.said == Verdict::Free
     }
 }

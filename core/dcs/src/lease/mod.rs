@@ -52,6 +52,11 @@ impl Keeper {
         &self.keys
     }
 
+    /// The ttl in force here.
+    pub fn ttl(&self) -> Duration {
+        self.state().ttl
+    }
+
     /// Changes ttl; the next write of the record carries it.
     pub fn set_ttl(&self, ttl: Duration) {
         self.state().ttl = ttl;
