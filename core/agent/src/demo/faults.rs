@@ -9,7 +9,7 @@ use super::{
 use crate::cli::Failure;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -43,14 +43,10 @@ impl Fault {
 /// Waits for a whole cluster, commits the fault, waits for what must follow, and counts.
 pub async fn commit(stage: &Stage, fault: Fault) -> Result<Report, Failure> {
     let before = stage.whole().await?;
-    let mut delivered = deliveries(stage).await;
+    let delivered = deliveries(stage).await;
     stage.screen.say(&fault.title(before));
     let begun = Instant::now();
     strike(stage, fault, before).await?;
-    if fault == Fault::Node {
-        // Its counters begin anew.
-        delivered.remove(&before.primary);
-    }
 
     let after = stage
         .until("another node is primary", FOLLOW, || match stage.seen.borrow().primary()? {
@@ -78,7 +74,8 @@ pub async fn commit(stage: &Stage, fault: Fault) -> Result<Report, Failure> {
 
     let callbacks = told(stage, &delivered, after).await?;
     let acknowledged = stage.writer.acknowledged();
-    let found = writer::found(&stage.access).await.map_err(|error| Failure::failed(format!("the rows cannot be counted: {error}")))?;
+    let found =
+        writer::found(&stage.access).await.map_err(|error| Failure::failed(format!("the rows cannot be counted: {error}")))?;
     Ok(Report {
         title: fault.title(before),
         gap: stage.writer.gap_after(begun).unwrap_or(Duration::MAX),
@@ -117,34 +114,50 @@ async fn strike(stage: &Stage, fault: Fault, before: Whole) -> Result<(), Failur
     Ok(())
 }
 
-/// How many events each node's plugins have taken, and the newest epoch among them.
-async fn deliveries(stage: &Stage) -> BTreeMap<u8, (u64, u64)> {
-    let mut counts = BTreeMap::new();
+/// A callback that a plugin has taken.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Taken {
+    epoch: u64,
+    sequence: u64,
+    plugin: String,
+    what: String,
+}
+
+/// The newest callback that each plugin of each node has taken. Calls that are no callbacks (`reconcile`) do not count.
+async fn deliveries(stage: &Stage) -> BTreeSet<(u8, Taken)> {
+    let mut taken = BTreeSet::new();
     for number in NODES {
-        if let Some(answer) = stage.http.get(stage.place.rest(number), "/plugins").await {
-            counts.insert(number, count(&answer));
-        }
+        let answer = stage.http.get(stage.place.rest(number), "/plugins").await.unwrap_or_default();
+        taken.extend(newest(&answer).into_iter().map(|callback| (number, callback)));
     }
-    counts
+    taken
 }
 
-fn count(answer: &Value) -> (u64, u64) {
+fn newest(answer: &Value) -> Vec<Taken> {
     let plugins = answer["plugins"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let delivered = plugins.iter().filter_map(|plugin| plugin["delivered"].as_u64()).sum();
-    let newest = plugins.iter().filter_map(|plugin| plugin["last_event"]["epoch"].as_u64()).max();
-    (delivered, newest.unwrap_or(0))
+    // What waits or runs is not delivered yet.
+    let idle = |plugin: &&Value| plugin["running"] == false && plugin["pending"].as_array().is_some_and(Vec::is_empty);
+    let callback = |plugin: &Value| {
+        let event = &plugin["last_event"];
+        let plugin = plugin["name"].as_str()?.to_owned();
+        let what = format!("{} {}", event["action"].as_str()?, event["role"].as_str()?);
+        Some(Taken { epoch: event["epoch"].as_u64()?, sequence: event["sequence"].as_u64()?, plugin, what })
+    };
+    plugins.iter().filter(idle).filter_map(callback).collect()
 }
 
-/// Waits until the new primary's plugin has taken the event of its epoch; how many events were taken since `before`.
-async fn told(stage: &Stage, before: &BTreeMap<u8, (u64, u64)>, (primary, epoch): (u8, u64)) -> Result<u64, Failure> {
+/// Waits until the new primary's plugin has taken the callback of its epoch; every callback that was taken since `before`, in words.
+async fn told(stage: &Stage, before: &BTreeSet<(u8, Taken)>, (primary, epoch): (u8, u64)) -> Result<Vec<String>, Failure> {
     let begun = Instant::now();
     loop {
         stage.reaper.check()?;
         let now = deliveries(stage).await;
-        let newest = now.get(&primary).copied().unwrap_or_default();
-        let since = |number: &u8| before.get(number).map_or(0, |(count, _)| *count);
-        if newest.1 >= epoch && newest.0 > since(&primary) {
-            return Ok(now.iter().map(|(number, (count, _))| count.saturating_sub(since(number))).sum());
+        let new: Vec<&(u8, Taken)> = now.difference(before).collect();
+        if new.iter().any(|(number, taken)| *number == primary && taken.epoch >= epoch) {
+            let words = |(number, Taken { epoch, plugin, what, .. }): &&(u8, Taken)| {
+                format!("{plugin} at n{number}: {what}, epoch {epoch}")
+            };
+            return Ok(new.iter().map(words).collect());
         }
         if begun.elapsed() > FOLLOW {
             return Err(Failure::failed(format!("no callback of epoch {epoch} was delivered at n{primary}: {now:?}")));
@@ -158,12 +171,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deliveries_are_summed_over_plugins() {
-        let answer = json!({"plugins": [
-            {"name": "a", "delivered": 2, "last_event": {"epoch": 3}},
-            {"name": "b", "delivered": 1, "last_event": null},
-        ]});
-        assert_eq!(count(&answer), (3, 3));
-        assert_eq!(count(&json!({"plugins": []})), (0, 0));
+    fn only_callbacks_that_are_over_count() {
+        let plugin = |running: bool, event: Value| json!({"name": "a", "running": running, "pending": [], "last_event": event});
+        let event = json!({"action": "on_role_change", "role": "primary", "epoch": 3, "sequence": 9});
+        let answer = json!({"plugins": [plugin(true, event.clone()), plugin(false, event), plugin(false, Value::Null)]});
+        let taken = Taken { epoch: 3, sequence: 9, plugin: "a".into(), what: "on_role_change primary".into() };
+        assert_eq!(newest(&answer), [taken]);
+        assert_eq!(newest(&Value::Null), []);
     }
 }

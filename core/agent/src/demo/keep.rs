@@ -51,8 +51,8 @@ pub fn instructions(stage: &Stage) -> String {
 pub fn stop(directory: &Path) -> Result<(), Failure> {
     let directory = checked(directory)?;
     let text = fs::read_to_string(directory.join(LIST)).unwrap_or_else(|_| "[]".to_owned());
-    let roots: Vec<Process> = serde_json::from_str(&text)
-        .map_err(|error| Failure::failed(format!("{}: {error}", directory.join(LIST).display())))?;
+    let roots: Vec<Process> =
+        serde_json::from_str(&text).map_err(|error| Failure::failed(format!("{}: {error}", directory.join(LIST).display())))?;
     let mut remains = Remains::default();
     let begun = Instant::now();
     loop {

@@ -10,6 +10,7 @@ use super::{
 use crate::cli::Failure;
 use rustix::process::{WaitOptions, WaitStatus, getpid, set_child_subreaper, wait};
 use std::{
+    collections::BTreeMap,
     fs::File,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -73,7 +74,8 @@ impl Reaper {
         let seen = processes::look(pid).ok_or_else(|| Failure::failed(format!("{what}: /proc does not show process {pid}")))?;
         let process = seen.process;
         inner.started.push(Started { what: what.to_owned(), process, log: log.to_owned(), ours: false, end: None });
-        let all: Vec<Process> = inner.started.iter().filter(|started| started.end.is_none()).map(|started| started.process).collect();
+        let all: Vec<Process> =
+            inner.started.iter().filter(|started| started.end.is_none()).map(|started| started.process).collect();
         let text = serde_json::to_string(&all).map_err(Failure::failed)?;
         std::fs::write(&self.list, text).map_err(|error| Failure::failed(format!("{}: {error}", self.list.display())))?;
         Ok(process)
@@ -111,9 +113,9 @@ impl Reaper {
     /// The ends of all logs, for a story that stands still.
     pub fn tails(&self) -> String {
         let inner = self.inner();
-        let mut logs: Vec<(&str, &Path)> = inner.started.iter().map(|started| (started.what.as_str(), started.log.as_path())).collect();
-        logs.dedup();
-        logs.into_iter().map(|(what, log)| format!("{what}, {}\n", tail(log))).collect()
+        let logs: BTreeMap<&Path, &str> =
+            inner.started.iter().map(|started| (started.log.as_path(), started.what.as_str())).collect();
+        logs.into_iter().map(|(log, what)| format!("{what}, {}\n", tail(log))).collect()
     }
 
     /// Notes the shared memory of everything that runs, for it may be killed without our doing.

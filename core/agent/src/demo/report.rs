@@ -14,7 +14,7 @@ pub struct Report {
     /// When the name in BIND had followed, after the fault.
     pub bind: Duration,
     /// Callbacks delivered to plugins since the fault.
-    pub callbacks: u64,
+    pub callbacks: Vec<String>,
     /// Rows acknowledged since the beginning.
     pub acknowledged: usize,
     /// Rows found.
@@ -37,7 +37,7 @@ impl fmt::Display for Report {
         writeln!(f, "      write gap            {:>7} ms", gap.as_millis())?;
         writeln!(f, "      own name followed    {:>7} ms after the fault", own.as_millis())?;
         writeln!(f, "      BIND followed        {:>7} ms after the fault", bind.as_millis())?;
-        writeln!(f, "      callbacks delivered  {callbacks:>7}")?;
+        writeln!(f, "      callbacks delivered  {:>7}    ({})", callbacks.len(), callbacks.join("; "))?;
         writeln!(f, "      rows acknowledged    {acknowledged:>7}")?;
         writeln!(f, "      rows found           {found:>7}")?;
         match missing.first() {
@@ -54,7 +54,9 @@ pub fn summary(reports: &[Report], doubtful: u64) -> String {
         text += &format!("  {title:<70}{:>8}{:>10}{:>8}\n", gap.as_millis(), own.as_millis(), bind.as_millis());
     }
     let (acknowledged, missing) = reports.last().map_or((0, 0), |last| (last.acknowledged, last.missing.len()));
-    text += &format!("  {acknowledged} rows acknowledged, {missing} of them lost; {doubtful} writes were sent and not acknowledged\n");
+    text += &format!(
+        "  {acknowledged} rows acknowledged, {missing} of them lost; {doubtful} writes were sent and not acknowledged\n"
+    );
     text
 }
 
@@ -65,7 +67,7 @@ mod tests {
     fn report(missing: Vec<i64>) -> Report {
         let ms = Duration::from_millis;
         let title = "kill -9".to_owned();
-        Report { title, gap: ms(800), own: ms(750), bind: ms(760), callbacks: 1, acknowledged: 100, found: 101, missing }
+        Report { title, gap: ms(800), own: ms(750), bind: ms(760), callbacks: vec![], acknowledged: 100, found: 101, missing }
     }
 
     #[test]

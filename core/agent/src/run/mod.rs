@@ -187,6 +187,11 @@ impl Loop {
                 let _in_time = tokio::time::timeout(LAST_RELEASE, release).await;
                 self.ending = Some(Ending::GuardDead);
             }
+            Fact::PostgresChanged(_) => {
+                self.world.learn(fact, now);
+                // A look that is under way began too early to count: without another nothing would be known until the next regular one.
+                self.tools.postgres.probe_now();
+            }
             other => self.world.learn(other, now),
         }
     }

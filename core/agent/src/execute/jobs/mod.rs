@@ -14,9 +14,17 @@ mod stop;
 
 use super::Tools;
 use crate::links::GuardError;
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    path::Path,
+};
 use tanist_engine::{Job, JobOutcome, Observation, Policy, SyncNames};
 use tanist_guard::protocol::Program;
 use tanist_postgres::{Command, ConfigureError, LayoutError, PlanError, SessionError, SettingsError, sql::SqlError};
+
+/// How much of the end of a log is read.
+const TAIL: u64 = 2048;
 
 /// Why a job failed. The text goes to log, REST and `explain`.
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +87,15 @@ impl Tools {
     async fn run_writer(&self, command: Command) -> Result<(), JobError> {
         let command = blocking(move || command.prepare().map(|()| command)).await??;
         let ended = self.guard.run_writer(program(&command)).await;
+        let log = command.log_file.clone();
         blocking(move || command.clean_up()).await??;
-        Ok(ended?)
+        match ended {
+            Err(error @ GuardError::Ended { .. }) => Err(JobError::Other(match blocking(move || last_words(&log)).await? {
+                Some(words) => format!("{error}: {words}"),
+                None => error.to_string(),
+            })),
+            ended => Ok(ended?),
+        }
     }
 }
 
@@ -98,6 +113,20 @@ fn program(command: &Command) -> Program {
         cwd: command.cwd.clone(),
         log: command.log_file.clone(),
     }
+}
+
+/// What a program said last: the end of its log, as one line. A refused login gets the key that has the password.
+fn last_words(log: &Path) -> Option<String> {
+    let mut file = File::open(log).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
+    let mut tail = Vec::new();
+    file.take(TAIL).read_to_end(&mut tail).ok()?;
+    let tail = String::from_utf8_lossy(&tail);
+    let last = tail.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    let refused = last.contains("authentication failed") || last.contains("no pg_hba.conf entry");
+    let remedy = if refused { "; correct postgresql.authentication.replication here, or pg_hba at the leader" } else { "" };
+    Some(format!("{last}{remedy}"))
 }
 
 /// Runs what may wait for a disk on a thread of its own.
