@@ -2,8 +2,9 @@
 //!
 //! A backend inside a statement does not notice that its postmaster is dead; it is its own session leader and, once orphaned, has
 //! another parent. What finds all of them is that every PostgreSQL process works in the data directory. So: stop the postmaster
-//! (nothing new is forked), kill its children until none is new, kill the postmaster, then scan for processes whose working directory *is*
-//! the data directory (device and inode, not name) until two scans find none that is not dead, or killed and in uninterruptible sleep.
+//! (nothing new is forked), kill its children until none is new, kill the postmaster, then scan for processes whose working directory
+//! *is* the data directory (device and inode, not name) until two scans find none that is not dead, or killed and in uninterruptible
+//! sleep.
 //!
 //! Only these are killed by the scan: programs named like PostgreSQL's own (`postgres…`, `postmaster`, `edb-postgres`, `pg_…`, `initdb`),
 //! and orphans that the fencing process inherited as a subreaper. An operator's shell or `psql` in the data directory lives on.
