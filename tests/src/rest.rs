@@ -9,13 +9,18 @@ use std::{
 
 /// Status code and body of one request, or what went wrong.
 pub fn request(method: &str, at: SocketAddr, path: &str, body: &str) -> Result<(u16, String), String> {
+    request_with(method, at, path, "", body)
+}
+
+/// The same with further header lines, each ended by CR LF.
+pub fn request_with(method: &str, at: SocketAddr, path: &str, headers: &str, body: &str) -> Result<(u16, String), String> {
     // A frozen agent's kernel accepts connections that nobody will answer.
     let limit = if method == "GET" { Duration::from_millis(500) } else { Duration::from_secs(60) };
     let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(1)).map_err(|error| format!("{at}: {error}"))?;
     stream.set_read_timeout(Some(limit)).map_err(|error| error.to_string())?;
     let length = body.len();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n{headers}\
          Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     );
     stream.write_all(head.as_bytes()).map_err(|error| error.to_string())?;

@@ -21,7 +21,7 @@ pub enum SessionError {
     #[error("{0}")]
     Full(String),
     /// The server answered with an error.
-    #[error("{message} ({code})")]
+    #[error("{message} ({code}){}", remedy(code))]
     Server {
         /// SQLSTATE.
         code: String,
@@ -31,6 +31,11 @@ pub enum SessionError {
     /// The session was lost, or the answer was not understood.
     #[error("{0}")]
     Lost(String),
+}
+
+/// What the operator does about it, where that is known: class 28 is the refusal of a login.
+fn remedy(code: &str) -> &'static str {
+    if code.starts_with("28") { "; correct postgresql.authentication.superuser, or the rule in pg_hba" } else { "" }
 }
 
 impl From<tokio_postgres::Error> for SessionError {
