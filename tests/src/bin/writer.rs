@@ -25,6 +25,8 @@ type Notes = Arc<Mutex<std::fs::File>>;
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().expect("usage: writer NOTES ADDRESS...");
+    // Beyond every number of a writer before this one, so that no row is there already.
+    NEXT.store((boot_nanos() / 1_000).cast_signed(), Ordering::SeqCst);
     let notes: Notes = Arc::new(Mutex::new(std::fs::File::create(path).expect("the notes")));
     let threads: Vec<_> = arguments
         .map(|address| {

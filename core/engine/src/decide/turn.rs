@@ -123,6 +123,11 @@ impl<'a> Turn<'a> {
         let (seen, now) = (self.seen, self.now);
         if let Postgres::Running(running) = &seen.postgres {
             self.memory.was_standby = matches!(running.role, ServerRole::Standby { .. });
+            // Somebody else has won and this node streams from him: what it stayed out of the races for is over.
+            let follows = matches!(running.role, ServerRole::Standby { streaming: true, .. });
+            if follows && matches!(&seen.lease, Lease::Theirs(theirs) if !theirs.twin) {
+                self.memory.no_lead_until = None;
+            }
         }
         let down = matches!(seen.postgres, Postgres::Stopped(_) | Postgres::Starting { .. });
         self.memory.down_since = match (self.held(), down, self.memory.down_since) {
