@@ -29,13 +29,14 @@ pub fn instructions(stage: &Stage) -> String {
     let address = stage.own.now().and_then(|addresses| addresses.first().copied());
     let address = address.map_or_else(String::new, |address| address.to_string());
     let (dns, password) = (access.server, &access.password);
+    let primary = stage.seen.borrow().primary().map_or(1, |(number, _)| number);
     let me = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("tanist"));
     format!(
         "\n  The cluster runs on. Connect:\n    PGPASSWORD={password} psql \"host={own} hostaddr={address} port={postgres_port} \
          user=postgres dbname=postgres\"\n  \
          Ask where the primary is:\n    dig @{dns} -p {dns_port} +short {own}\n    dig @{named} -p {named_port} +short {BIND_NAME}\n  \
          Look at it:\n    {tanist} list --config {directory}/n1/patroni.yml\n    {tanist} explain --config {directory}/n1/patroni.yml\n  \
-         Break it:\n    kill -9 $(head -1 {directory}/n1/data/postmaster.pid)\n    \
+         Break it:\n    kill -9 $(head -1 {directory}/n{primary}/data/postmaster.pid)\n    \
          {tanist} switchover --config {directory}/n1/patroni.yml\n  \
          End it, and remove everything:\n    {me} demo --stop {directory}\n",
         dns = dns.ip(),
