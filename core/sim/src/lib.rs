@@ -1,1 +1,16 @@
-//! placeholder
+//! A deterministic simulator of whole clusters: the shipped engine decides on every node, everything around it is a model.
+//!
+//! A seed is a world, a list of faults and every chance in between; the same seed gives the same trace on every machine. First things go
+//! wrong, then everything heals. Invariants are judged after every event, by the truth of the models.
+
+pub mod command;
+pub mod coverage;
+pub mod fault;
+pub mod invariant;
+pub mod model;
+pub mod mutant;
+pub mod options;
+pub mod rng;
+pub mod schedule;
+pub mod trace;
+pub mod world;

@@ -1,0 +1,7 @@
+//! The commands of `tanist-sim`.
+
+pub mod fuzz;
+pub mod mutants;
+pub mod replay;
+pub mod shrink;
+pub mod story;

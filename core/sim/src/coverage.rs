@@ -1,0 +1,128 @@
+//! What schedules have reached: faults, reasons, actions. A number that stays zero is a hole.
+
+use crate::fault::Kind;
+use std::fmt::Write as _;
+use tanist_engine::{Action, Reason};
+
+const ACTIONS: [&str; 20] = [
+    "acquire", "renew", "release", "arm", "disarm", "fence", "run", "set-sync-names", "write-sync", "write-initialize",
+    "claim-timeline", "record-timeline", "prove", "publish-primary", "publish-member", "publish-status", "clear-switchover", "emit",
+    "ask-peers", "exit",
+];
+
+/// Counts.
+#[derive(Clone, Debug)]
+pub struct Coverage {
+    faults: [u64; Kind::ALL.len()],
+    reasons: [u64; 128],
+    actions: [u64; ACTIONS.len()],
+    /// Promotions and starts that became writable.
+    pub failovers: u64,
+    /// Acknowledged writes.
+    pub acknowledged: u64,
+    /// The longest time from the healing until all was well, nanoseconds.
+    pub slowest_heal: u64,
+}
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self {
+            faults: [0; Kind::ALL.len()],
+            reasons: [0; 128],
+            actions: [0; ACTIONS.len()],
+            failovers: 0,
+            acknowledged: 0,
+            slowest_heal: 0,
+        }
+    }
+}
+
+/// The number of a reason's kind.
+pub fn reason_number(reason: &Reason) -> usize {
+    let kind = reason.kind();
+    Reason::ALL_KINDS.iter().position(|known| std::ptr::eq(*known, kind) || *known == kind).unwrap_or(127)
+}
+
+fn action_number(action: &Action) -> usize {
+    match action {
+        Action::Acquire { .. } => 0,
+        Action::Renew => 1,
+        Action::Release { .. } => 2,
+        Action::Arm { .. } => 3,
+        Action::Disarm => 4,
+        Action::Fence => 5,
+        Action::Run(_) => 6,
+        Action::SetSyncNames(_) => 7,
+        Action::WriteSync(_) => 8,
+        Action::WriteInitialize { .. } => 9,
+        Action::ClaimTimeline { .. } => 10,
+        Action::RecordTimeline { .. } => 11,
+        Action::Prove { .. } => 12,
+        Action::PublishPrimary(_) => 13,
+        Action::PublishMember(_) => 14,
+        Action::PublishStatus { .. } => 15,
+        Action::ClearSwitchover { .. } => 16,
+        Action::Emit(_) => 17,
+        Action::AskPeers => 18,
+        Action::Exit => 19,
+    }
+}
+
+impl Coverage {
+    /// A fault began.
+    pub fn fault(&mut self, kind: Kind) {
+        self.faults[kind as usize] += 1;
+    }
+
+    /// A decision had this reason.
+    pub fn reason(&mut self, reason: &Reason) {
+        self.reasons[reason_number(reason)] += 1;
+    }
+
+    /// A decision asked for this.
+    pub fn action(&mut self, action: &Action) {
+        self.actions[action_number(action)] += 1;
+    }
+
+    /// Adds the counts of another.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.faults.iter_mut().zip(other.faults) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.reasons.iter_mut().zip(other.reasons) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.actions.iter_mut().zip(other.actions) {
+            *mine += theirs;
+        }
+        self.failovers += other.failovers;
+        self.acknowledged += other.acknowledged;
+        self.slowest_heal = self.slowest_heal.max(other.slowest_heal);
+    }
+
+    /// Reasons and actions that were never reached.
+    pub fn holes(&self) -> Vec<&'static str> {
+        let reasons = Reason::ALL_KINDS.iter().enumerate().filter(|(number, _)| self.reasons[*number] == 0).map(|(_, kind)| *kind);
+        let actions = ACTIONS.iter().enumerate().filter(|(number, _)| self.actions[*number] == 0).map(|(_, name)| *name);
+        reasons.chain(actions).collect()
+    }
+
+    /// All counts on one line.
+    pub fn line(&self) -> String {
+        let mut line = format!("failovers={} acknowledged={} slowest_heal_ms={}", self.failovers, self.acknowledged, self.slowest_heal / 1_000_000);
+        line.push_str(" faults{");
+        for kind in Kind::ALL {
+            let _ = write!(line, "{kind:?}={} ", self.faults[kind as usize]);
+        }
+        line.push_str("} reasons{");
+        for (number, kind) in Reason::ALL_KINDS.iter().enumerate() {
+            let _ = write!(line, "{kind}={} ", self.reasons[number]);
+        }
+        line.push_str("} actions{");
+        for (number, name) in ACTIONS.iter().enumerate() {
+            let _ = write!(line, "{name}={} ", self.actions[number]);
+        }
+        line.push('}');
+        line
+    }
+}

@@ -1,0 +1,69 @@
+//! I2: an acknowledged write of a synchronous cluster is in every later primary; of an asynchronous one at most `maximum_lag_on_failover`
+//! behind the last `/status` is lost.
+
+use crate::world::World;
+use tanist_engine::Lsn;
+
+impl World {
+    /// A write returned as committed.
+    pub(crate) fn acknowledged(&mut self, node: usize, lsn: u64) {
+        self.coverage.acknowledged += 1;
+        let named = self.store.snap.sync().is_some_and(|sync| sync.leader.as_ref() == Some(&self.names[node]));
+        let mode = self.nodes[node].agent.policy.synchronous.is_on();
+        // Promised: this node leads by `/sync`, or acknowledges through a standby of its own as the mode says. What another node
+        // acknowledges whom `/sync` does not name is judged too: it must not happen.
+        let sync = self.store.snap.sync().is_some_and(|sync| sync.leader.is_some());
+        let config = self.store.snap.get(crate::model::store::CONFIG).is_some_and(|kv| {
+            matches!(&*kv.value, crate::model::store::Value::Config(mode) if mode.is_on())
+        });
+        if !(named && mode || sync && config && mode) {
+            return;
+        }
+        let branch = self.nodes[node].pg.wal.branch();
+        let begin = self.nodes[node].pg.wal.branch_begin();
+        let entry = self.checks.promised.entry(branch).or_insert((begin, lsn));
+        entry.1 = entry.1.max(lsn);
+        if let Some(current) = self.current_primary().filter(|current| *current != node)
+            && !self.nodes[current].pg.wal.covers(branch, begin, lsn)
+        {
+            let text = format!("{} acknowledged {lsn} of branch {branch} that the primary {} does not have", self.names[node], self.names[current]);
+            self.violate("I2", text);
+        }
+    }
+
+    /// The writable node of the highest epoch.
+    fn current_primary(&self) -> Option<usize> {
+        (0..self.nodes.len()).filter(|node| self.nodes[*node].pg.writable()).max_by_key(|node| self.writable_epoch(*node))
+    }
+
+    /// A node has become writable: has it all that was promised?
+    pub(crate) fn check_winner(&mut self, node: usize) {
+        self.coverage.failovers += 1;
+        let epoch = self.writable_epoch(node);
+        self.checks.writable_under.push((epoch, node));
+        let wal = &self.nodes[node].pg.wal;
+        let lost = self.checks.promised.iter().find(|(branch, (from, lsn))| !wal.covers(**branch, *from, *lsn));
+        if let Some((branch, (_, lsn))) = lost {
+            let text = format!("{} is writable under epoch {epoch} without the acknowledged write {lsn} of branch {branch}", self.names[node]);
+            self.violate("I2", text);
+        }
+        self.check_bound(node);
+    }
+
+    fn check_bound(&mut self, node: usize) {
+        let Some(Lsn(optime)) = self.store.snap.optime().filter(|_| !self.checks.store_restored) else { return };
+        let end = self.nodes[node].pg.wal.end();
+        let lag = optime.saturating_sub(end);
+        if lag > self.options.maximum_lag && self.nodes[node].pg.wal.timeline_begin().is_some() {
+            let text = format!("{} was promoted {lag} bytes behind the last /status", self.names[node]);
+            self.violate("I2", text);
+        }
+    }
+
+    /// `/sync` was emptied: from now on the mode is asynchronous, and earlier promises are bounded ones.
+    pub(crate) fn check_mode(&mut self) {
+        if self.store.snap.sync().is_none_or(|sync| sync.leader.is_none()) {
+            self.checks.promised.clear();
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! I6: callbacks are delivered in order, at least once, without gaps; a primary is announced only when it leads and was proved.
+
+use crate::world::World;
+use tanist_engine::{Callback, Emission, Role};
+
+impl World {
+    /// A callback is handed to the queue.
+    pub(crate) fn check_emitted(&mut self, node: usize, emission: &Emission) {
+        if emission.role != Role::Primary || emission.callback == Callback::OnStop || self.checks.store_restored {
+            return;
+        }
+        if emission.epoch < self.checks.primary_callback {
+            let text = format!("{} announces a primary of epoch {} after {}", self.names[node], emission.epoch, self.checks.primary_callback);
+            self.violate("I6", text);
+        }
+        self.checks.primary_callback = emission.epoch;
+    }
+
+    /// A plugin got a callback.
+    pub(crate) fn check_delivered(&mut self, node: usize, number: u64, _emission: &Emission) {
+        let next = self.checks.delivered[node];
+        if number != next && number + 1 != next {
+            self.violate("I6", format!("a plugin of {} got callback {number}, expected {next}", self.names[node]));
+        }
+        self.checks.delivered[node] = next.max(number + 1);
+    }
+}

@@ -1,0 +1,54 @@
+//! I4: what is shown never goes back: the face, every DNS server's answers, timeline numbers.
+
+use crate::world::World;
+use tanist_engine::Epoch;
+
+impl World {
+    /// After a commit: the face.
+    pub(crate) fn check_face(&mut self) {
+        let Some(face) = self.store.snap.face() else { return };
+        let (epoch, name) = (face.epoch, face.name.clone());
+        if epoch == self.checks.face_epoch {
+            return;
+        }
+        if epoch < self.checks.face_epoch {
+            self.violate("I4", format!("the face went back from epoch {} to {epoch}", self.checks.face_epoch));
+        }
+        self.checks.face_epoch = epoch;
+        // Proved under this very epoch, or writable under the one before it when the leader key was put back (a new epoch of the same
+        // holder restarts nothing).
+        let writable = self.find(&name).is_some_and(|node| self.nodes[node].pg.proof.is_some() || self.was_writable(node));
+        if !writable && !self.checks.store_restored {
+            self.violate("I4", format!("{name} was published under epoch {epoch} without ever being writable"));
+        }
+    }
+
+    fn was_writable(&self, node: usize) -> bool {
+        self.checks.writable_under.iter().any(|(_, known)| *known == node)
+    }
+
+    /// A DNS server names a primary.
+    pub(crate) fn check_named(&mut self, server: usize, named: usize, epoch: Epoch) {
+        if self.checks.store_restored {
+            return;
+        }
+        let last = self.checks.named[server];
+        if epoch < last {
+            self.violate("I4", format!("the DNS server of {} went back from epoch {last} to {epoch}", self.names[server]));
+        }
+        self.checks.named[server] = epoch;
+        if epoch != last && !self.was_writable(named) {
+            self.violate("I4", format!("the DNS server of {} names {}, never writable", self.names[server], self.names[named]));
+        }
+    }
+
+    /// A timeline is opened.
+    pub(crate) fn check_opened(&mut self, node: usize, branch: u32, timeline: u32, epoch: Epoch) {
+        if let Some((_, earlier)) = self.checks.opened.insert(timeline, (branch, epoch))
+            && !self.checks.store_restored
+        {
+            let text = format!("{} opens timeline {timeline} under epoch {epoch}, opened before under {earlier}", self.names[node]);
+            self.violate("I4", text);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! I3: a lease is taken only when its holder's is over by his own clocks, and nothing is promoted but under a lease that is held in the
+//! store.
+
+use crate::{model::clock::SEC, world::World};
+use tanist_engine::Epoch;
+
+impl World {
+    /// After every commit of the store.
+    pub(crate) fn check_commit(&mut self, by: Option<usize>) {
+        self.check_mode();
+        self.check_face();
+        let Some((record, revision)) = self.store.snap.record() else { return };
+        if revision == self.checks.lease_revision {
+            return;
+        }
+        let epoch = record.epoch_at(revision);
+        let holder = self.find(&record.holder);
+        let released = record.released;
+        let before = self.checks.lease_holder;
+        self.checks.lease_revision = revision;
+        if let (Some(before), Some(holder)) = (before, holder)
+            && before != holder
+        {
+            self.check_overlap(before, holder);
+        }
+        if epoch < self.checks.lease_epoch && !self.checks.store_restored {
+            self.violate("I4", format!("the lease's epoch fell from {} to {epoch}", self.checks.lease_epoch));
+        }
+        if epoch != self.checks.lease_epoch && holder != before {
+            self.check_cause(holder, by);
+        }
+        self.checks.lease_epoch = epoch;
+        self.checks.lease_holder = if released { None } else { holder };
+    }
+
+    fn check_overlap(&mut self, before: usize, holder: usize) {
+        let here = &self.nodes[before];
+        if !here.agent.alive || here.exempt_until > self.now || self.checks.store_restored {
+            return;
+        }
+        let now = self.reading(before);
+        let left = self.nodes[before].agent.keeper.clock.left(now);
+        if self.nodes[before].agent.keeper.mine.is_some() && left > std::time::Duration::ZERO {
+            let text = format!("{} took the lease while {} counts on it for {left:?} more", self.names[holder], self.names[before]);
+            self.violate("I3", text);
+        }
+    }
+
+    /// The guard lets PostgreSQL become writable.
+    pub(crate) fn check_permission(&mut self, node: usize, epoch: Epoch) {
+        if self.nodes[node].exempt_until > self.now || self.checks.store_restored {
+            return;
+        }
+        let held = self.store.snap.record().is_some_and(|(record, revision)| {
+            record.holder == self.names[node] && !record.released && record.epoch_at(revision) == epoch
+        });
+        if !held {
+            self.violate("I3", format!("{} is promoted under epoch {epoch}, which it does not hold", self.names[node]));
+        }
+    }
+
+    /// How long nothing was disturbed.
+    pub(crate) fn calm_for(&self) -> u64 {
+        self.now.saturating_sub(self.checks.last_disturbance.max(10 * SEC))
+    }
+}

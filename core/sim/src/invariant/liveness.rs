@@ -1,0 +1,78 @@
+//! After everything has healed: exactly one primary, shown, everybody follows it, queues drained, and it stays so.
+
+use crate::{model::postgres::Server, world::World};
+use tanist_engine::{Lease, Role};
+
+impl World {
+    /// All is well.
+    fn well(&self) -> Result<(), &'static str> {
+        let Some(leader) = self.leader() else { return Err("nobody holds the lease") };
+        if !self.can_write(leader) {
+            return Err("the holder of the lease is not writable");
+        }
+        let Some(face) = self.store.snap.face() else { return Err("no primary is shown") };
+        let Some((record, revision)) = self.store.snap.record() else { return Err("no record") };
+        if face.name != self.names[leader] || face.epoch != record.epoch_at(revision) {
+            return Err("the face is not that of the lease");
+        }
+        for (node, here) in self.nodes.iter().enumerate() {
+            if node == leader {
+                continue;
+            }
+            if here.pg.server != Server::Standby {
+                return Err("a node is not a standby");
+            }
+            if here.pg.connection.is_none_or(|(upstream, _)| upstream != leader) {
+                return Err("a standby does not stream from the primary");
+            }
+        }
+        if self.nodes.iter().any(|here| !here.queue.waiting.is_empty()) {
+            return Err("callbacks wait");
+        }
+        Ok(())
+    }
+
+    /// After every event of the second phase.
+    pub(crate) fn check_well(&mut self) {
+        if self.checks.well_at.is_some() {
+            return;
+        }
+        if self.well().is_ok() {
+            self.checks.well_at = Some(self.now);
+            let took = self.now.saturating_sub(self.options.heal_at);
+            self.coverage.slowest_heal = self.coverage.slowest_heal.max(took);
+        }
+    }
+
+    /// At the end.
+    pub(crate) fn check_end(&mut self) {
+        // A restored store may have forgotten the cluster, and then an operator decides.
+        if self.checks.store_restored {
+            return;
+        }
+        if let Err(why) = self.well() {
+            let nodes: Vec<String> = self
+                .nodes
+                .iter()
+                .map(|here| {
+                    let lease = match &here.agent.seen.lease {
+                        Lease::Unknown => "unknown",
+                        Lease::Vacant { .. } => "vacant",
+                        Lease::Mine(_) => "mine",
+                        Lease::Theirs(_) => "theirs",
+                    };
+                    format!("{} {:?} lease {lease} queue {}", here.agent.seen.me, here.pg.server, here.queue.waiting.len())
+                })
+                .collect();
+            return self.violate("liveness", format!("{why}: {}", nodes.join("; ")));
+        }
+        for node in 0..self.nodes.len() {
+            let announced = self.nodes[node].agent.memory.announced;
+            let expected = if self.leader() == Some(node) { Role::Primary } else { Role::Replica };
+            if announced != Some(expected) {
+                let text = format!("{} is {expected} and has announced {announced:?}", self.names[node]);
+                self.violate("I6", text);
+            }
+        }
+    }
+}

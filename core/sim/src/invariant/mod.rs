@@ -1,0 +1,73 @@
+//! What has to hold, one file each. All are judged by the truth of the models, never by what a node believes.
+
+mod acknowledged;
+mod callbacks;
+mod causes;
+mod epochs;
+mod lease;
+mod liveness;
+mod one_primary;
+
+use std::collections::BTreeMap;
+use tanist_engine::Epoch;
+
+/// An invariant is broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: &'static str,
+    /// How.
+    pub text: String,
+    /// When, true time.
+    pub at: u64,
+}
+
+/// What the checks remember.
+#[derive(Debug, Default)]
+pub struct Checks {
+    /// The first violation.
+    pub violation: Option<Violation>,
+    /// The store was restored from a backup: epochs and `/sync` may go back.
+    pub store_restored: bool,
+    /// The last fault or its end.
+    pub last_disturbance: u64,
+    /// Acknowledged writes that must be in every later primary: per branch its begin, and the last.
+    pub(crate) promised: BTreeMap<u32, (u64, u64)>,
+    /// Claimed timelines that were opened, with their branch and epoch.
+    pub(crate) opened: BTreeMap<u32, (u32, Epoch)>,
+    pub(crate) face_epoch: Epoch,
+    pub(crate) lease_epoch: Epoch,
+    pub(crate) lease_holder: Option<usize>,
+    pub(crate) lease_revision: u64,
+    /// The newest epoch each DNS server has answered with.
+    pub(crate) named: Vec<Epoch>,
+    /// Nodes that were writable under an epoch.
+    pub(crate) writable_under: Vec<(Epoch, usize)>,
+    /// The number of the last callback delivered, per node, plus one.
+    pub(crate) delivered: Vec<u64>,
+    pub(crate) primary_callback: Epoch,
+    pub(crate) well_at: Option<u64>,
+}
+
+impl Checks {
+    /// For so many nodes.
+    pub fn new(nodes: usize) -> Self {
+        Self { named: vec![Epoch::NONE; nodes], delivered: vec![0; nodes], ..Self::default() }
+    }
+
+    /// Something was disturbed, at least until then.
+    pub fn disturbed(&mut self, until: u64) {
+        self.last_disturbance = self.last_disturbance.max(until);
+    }
+
+    /// The store has gone back.
+    pub fn restored(&mut self) {
+        self.store_restored = true;
+        self.lease_epoch = Epoch::NONE;
+        self.face_epoch = Epoch::NONE;
+        self.promised.clear();
+    }
+
+    /// A node's data are thrown away.
+    pub fn forgotten(&mut self, _node: usize) {}
+}

@@ -1,0 +1,59 @@
+//! `tanist-sim`: hunts the engine with random schedules.
+
+use std::{path::Path, process::ExitCode};
+use tanist_sim::{command, mutant::Mutant};
+
+const HELP: &str = "tanist-sim: a deterministic simulator of whole clusters over the shipped engine
+
+  fuzz --schedules N --seed S [--jobs N]     many schedules; the last line is a summary; exit code 1 on a violation
+  run SEED [--save FILE]                     one schedule as a story; FILE gets its decisions
+  shrink SEED                                the smallest list of faults that still breaks the same invariant
+  replay FILE                                decides a flight recorder's decisions again and compares
+  mutants [--schedules N] [--seed S]         switches rules off and shows which seed catches each
+
+  --mutant NAME                              with fuzz, run, shrink: switch that rule off";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<bool, String> {
+    let Some((name, rest)) = arguments.split_first() else { return Err(HELP.to_owned()) };
+    let mutant = match option(rest, "--mutant") {
+        None => None,
+        Some(name) => Some(Mutant::named(&name).ok_or(format!("no mutant {name}; there are {:?}", Mutant::ALL))?),
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = number(rest, "--jobs")?.map_or(cores, |jobs| jobs.clamp(1, 256) as usize);
+    let first = number(rest, "--seed")?.unwrap_or(1);
+    let seed = || rest.first().and_then(|text| text.parse::<u64>().ok()).ok_or(format!("{name} needs a seed"));
+    let told = |error: std::io::Error| error.to_string();
+    match name.as_str() {
+        "fuzz" => Ok(command::fuzz::fuzz(first, number(rest, "--schedules")?.unwrap_or(10_000), jobs, mutant)),
+        "run" => command::story::run(seed()?, mutant, option(rest, "--save").as_deref().map(Path::new)).map_err(told),
+        "shrink" => Ok(command::shrink::shrink(seed()?, mutant)),
+        "replay" => command::replay::replay(Path::new(rest.first().ok_or("replay needs a file")?)).map_err(told),
+        "mutants" => Ok(command::mutants::mutants(first, number(rest, "--schedules")?.unwrap_or(40_000), jobs)),
+        _ => Err(HELP.to_owned()),
+    }
+}
+
+fn option(arguments: &[String], name: &str) -> Option<String> {
+    let at = arguments.iter().position(|argument| argument == name)?;
+    arguments.get(at + 1).cloned()
+}
+
+fn number(arguments: &[String], name: &str) -> Result<Option<u64>, String> {
+    match option(arguments, name) {
+        None => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| format!("{name} needs a number, not {text}")),
+    }
+}

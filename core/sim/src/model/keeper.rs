@@ -1,0 +1,339 @@
+//! What one agent knows of the lease: a faithful copy of the folding in the store adapter (`tanist-dcs`, `lease/state.rs`), over this
+//! simulator's typed values. The transactions are in `world::lease`.
+
+use super::{
+    record::Record,
+    store::{self, Kv, Snap, Value},
+};
+use std::time::Duration;
+use tanist_engine::{
+    Attempt, Epoch, Held, HolderClock, Lease, MemberName, Moment, ObserverClock, Reading, Revision, SyncState, Theirs,
+};
+
+/// The own lease.
+#[derive(Clone, Debug)]
+pub struct Mine {
+    /// Revision of the record.
+    pub revision: u64,
+    /// What it says.
+    pub record: Record,
+    /// The fencing token.
+    pub epoch: Epoch,
+    /// Revision of the leader key.
+    pub acquisition: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Recorded {
+    revision: u64,
+    record: Record,
+    received: Reading,
+}
+
+#[derive(Clone, Debug)]
+struct LastGood {
+    holder: MemberName,
+    epoch: Epoch,
+    acquisition: u64,
+    ttl: Duration,
+}
+
+/// What the guard's page says an earlier agent held.
+#[derive(Clone, Copy, Debug)]
+pub struct Adopted {
+    /// Armed for this epoch.
+    pub epoch: Epoch,
+    /// Until then.
+    pub until: Reading,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Keeper {
+    /// This node.
+    pub me: MemberName,
+    /// The start nonce of its guard.
+    pub nonce: u64,
+    /// The ttl to write.
+    pub ttl: Duration,
+    /// The holder's clock.
+    pub clock: HolderClock,
+    /// An attempt is on its way.
+    pub in_flight: bool,
+    /// The own lease.
+    pub mine: Option<Mine>,
+    /// The leader key.
+    pub leader: Option<Kv>,
+    /// Revision and value of the base.
+    pub base: (u64, Epoch),
+    recorded: Option<Recorded>,
+    observer: ObserverClock,
+    page: Option<Adopted>,
+    last_good: Option<LastGood>,
+    known: u64,
+    history: u64,
+    /// Rules that a mutant switches off.
+    pub broken: Broken,
+}
+
+/// Rules of the lease that a mutant switches off.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Broken {
+    /// A record with our name is ours, whatever nonce or attempt it carries.
+    pub any_record_of_mine: bool,
+    /// Vacant as soon as the record is over, without a confirming read.
+    pub unconfirmed: bool,
+    /// The leader key of somebody else does not matter.
+    pub ignore_leader_key: bool,
+}
+
+impl Keeper {
+    /// Knows nothing yet.
+    pub fn new(me: MemberName, nonce: u64, ttl: Duration, broken: Broken) -> Self {
+        Self {
+            me,
+            nonce,
+            ttl,
+            clock: HolderClock::default(),
+            in_flight: false,
+            mine: None,
+            leader: None,
+            base: (0, Epoch::NONE),
+            recorded: None,
+            observer: ObserverClock::default(),
+            page: None,
+            last_good: None,
+            known: 0,
+            history: 0,
+            broken,
+        }
+    }
+
+    fn own(record: Record, revision: u64) -> Mine {
+        Mine { revision, epoch: record.epoch_at(revision), acquisition: record.acquisition_at(revision), record }
+    }
+
+    /// The page of an earlier agent.
+    pub fn adopt(&mut self, page: Adopted, now: Reading) {
+        self.page = Some(page);
+        if let Some(Recorded { revision, record, received }) = self.recorded.clone() {
+            self.fold_record(revision, &record, received, now);
+        }
+    }
+
+    /// What the mirror shows; `history` counts how often the store went back, `received` is the first receipt of the record.
+    pub fn observe(&mut self, snap: &Snap, history: u64, received: Reading, now: Reading) {
+        if history != self.history {
+            self.history = history;
+            self.known = 0;
+            self.mine = None;
+            self.recorded = None;
+            self.clock = HolderClock::default();
+            self.observer = ObserverClock::default();
+        }
+        self.fold(snap, received, now);
+    }
+
+    /// Takes in a consistent view of record, leader key and base.
+    pub fn fold(&mut self, view: &Snap, received: Reading, now: Reading) {
+        if view.revision < self.known {
+            return;
+        }
+        self.known = view.revision;
+        self.leader = view.get(store::LEADER).cloned();
+        self.base = match view.get(store::BASE) {
+            Some(kv) => (kv.revision, if let Value::Base(base) = &*kv.value { *base } else { Epoch::NONE }),
+            None => (0, Epoch::NONE),
+        };
+        match view.record() {
+            None => {
+                self.recorded = None;
+                self.observer.saw(Revision(0), received, self.longest_ttl());
+                self.lose();
+            }
+            Some((record, revision)) => {
+                let known = self.recorded.take().filter(|recorded| recorded.revision == revision);
+                let recorded = known.unwrap_or_else(|| Recorded { revision, record: record.clone(), received });
+                self.fold_record(revision, &recorded.record, recorded.received, now);
+                self.recorded = Some(recorded);
+            }
+        }
+        let theirs = self.leader.as_ref().is_some_and(|leader| !self.is_me(leader));
+        if theirs && !self.broken.ignore_leader_key {
+            self.lose();
+        }
+    }
+
+    fn is_me(&self, leader: &Kv) -> bool {
+        matches!(&*leader.value, Value::Leader(name) if *name == self.me)
+    }
+
+    fn fold_record(&mut self, revision: u64, record: &Record, received: Reading, now: Reading) {
+        self.observer.saw(Revision(revision), received, record.ttl);
+        let mine = Self::own(record.clone(), revision);
+        self.last_good =
+            Some(LastGood { holder: record.holder.clone(), epoch: mine.epoch, acquisition: mine.acquisition, ttl: record.ttl });
+        let same = record.nonce == self.nonce || self.broken.any_record_of_mine;
+        if record.holder != self.me || !same || record.released {
+            return self.lose();
+        }
+        if self.broken.any_record_of_mine && !self.clock.landed(Attempt(record.attempt)) {
+            self.clock.adopt(now.plus(record.ttl));
+            self.mine = Some(mine);
+            return;
+        }
+        let landed = self.clock.landed(Attempt(record.attempt));
+        let held = self.mine.as_ref().map(|mine| mine.epoch);
+        let adopted = self.page.filter(|page| page.epoch == mine.epoch);
+        if held == Some(mine.epoch) || landed && (held.is_some() || self.clock.left(now) > Duration::ZERO) {
+            self.mine = Some(mine);
+        } else if let (None, Some(page)) = (held, adopted) {
+            self.clock.adopt(page.until);
+            self.page = None;
+            self.mine = Some(mine);
+        } else {
+            self.lose();
+        }
+    }
+
+    /// The record that a transaction of ours wrote at `revision`, together with the leader key if `acquired`.
+    pub fn wrote(&mut self, revision: u64, record: Record, acquired: Option<Kv>, now: Reading) -> Option<Held> {
+        self.in_flight = false;
+        if revision >= self.known {
+            let landed = self.clock.landed(Attempt(record.attempt));
+            self.known = revision;
+            if let Some(leader) = acquired {
+                self.leader = Some(leader);
+            }
+            self.observer.saw(Revision(revision), now, record.ttl);
+            self.recorded = Some(Recorded { revision, record: record.clone(), received: now });
+            self.mine = Some(Self::own(record, revision)).filter(|_| landed);
+        }
+        self.held(now)
+    }
+
+    /// A release that landed.
+    pub fn gave_up(&mut self, revision: u64, record: Record, now: Reading) {
+        if revision >= self.known {
+            self.known = revision;
+            self.leader = None;
+            self.observer.saw(Revision(revision), now, record.ttl);
+            self.recorded = Some(Recorded { revision, record, received: now });
+        }
+        self.lose();
+    }
+
+    fn lose(&mut self) {
+        if self.mine.take().is_some() || self.clock.until().is_some() {
+            self.clock.lost();
+        }
+    }
+
+    fn longest_ttl(&self) -> Duration {
+        self.last_good.as_ref().map_or(self.ttl, |good| good.ttl.max(self.ttl))
+    }
+
+    /// The own lease in the engine's words.
+    pub fn held(&self, now: Reading) -> Option<Held> {
+        let mine = self.mine.as_ref()?;
+        Some(Held {
+            epoch: mine.epoch,
+            acquisition: Revision(mine.acquisition),
+            until: self.clock.until_moment(now),
+            renewed: self.clock.renewed().unwrap_or_default().boot,
+            attempted: self.clock.attempted().unwrap_or_default().boot,
+            in_flight: self.in_flight,
+            sync_at_acquisition: mine
+                .record
+                .sync
+                .clone()
+                .map(|sync| SyncState { revision: Revision(mine.acquisition), ..sync }),
+        })
+    }
+
+    /// The end of the own lease on both clocks.
+    pub fn until(&self) -> Option<Reading> {
+        self.mine.as_ref().and(self.clock.until())
+    }
+
+    fn foreign_leader(&self) -> Option<&Kv> {
+        if self.broken.ignore_leader_key {
+            return None;
+        }
+        self.leader.as_ref().filter(|leader| {
+            !self.last_good.as_ref().is_some_and(|good| {
+                matches!(&*leader.value, Value::Leader(name) if *name == good.holder) && leader.revision == good.acquisition
+            })
+        })
+    }
+
+    fn released(&self) -> bool {
+        self.recorded.as_ref().is_some_and(|recorded| recorded.record.released) && self.leader.is_none()
+    }
+
+    /// The lease as the engine sees it.
+    pub fn lease(&self, now: Reading) -> Lease {
+        if let Some(held) = self.held(now) {
+            return Lease::Mine(held);
+        }
+        let Some(revision) = self.observer.revision() else { return Lease::Unknown };
+        if let Some(leader) = self.foreign_leader() {
+            let Value::Leader(holder) = &*leader.value else { return Lease::Unknown };
+            return Lease::Theirs(Theirs {
+                holder: holder.clone(),
+                epoch: Epoch::of(self.base.1, Revision(leader.create)).unwrap_or_default(),
+                vacant_at: Moment::MAX,
+                twin: false,
+            });
+        }
+        let released = self.released();
+        let since = match &self.recorded {
+            Some(recorded) if released => Some(recorded.received.boot),
+            _ if self.broken.unconfirmed && self.observer.is_over(now) => Some(self.observer.over_at(now)),
+            _ => self.observer.vacant_since(),
+        };
+        if let Some(since) = since {
+            return Lease::Vacant {
+                since,
+                record: revision,
+                last_holder: self.last_good.as_ref().map(|good| good.holder.clone()),
+                last_epoch: self.last_good.as_ref().map_or(Epoch::NONE, |good| good.epoch),
+                released,
+            };
+        }
+        match &self.recorded {
+            Some(Recorded { revision, record, .. }) if self.observer.over_for(now) <= self.ttl => Lease::Theirs(Theirs {
+                holder: record.holder.clone(),
+                epoch: record.epoch_at(*revision),
+                vacant_at: self.observer.over_at(now),
+                twin: record.holder == self.me && record.nonce != self.nonce,
+            }),
+            _ => Lease::Unknown,
+        }
+    }
+
+    /// The record is over and nobody has confirmed it.
+    pub fn wants_confirmation(&self, now: Reading) -> bool {
+        self.mine.is_none()
+            && self.foreign_leader().is_none()
+            && !self.released()
+            && self.observer.vacant_since().is_none()
+            && self.observer.is_over(now)
+    }
+
+    /// When the lease will look different without any news.
+    pub fn next_change(&self, now: Reading) -> Option<Moment> {
+        let settled = self.mine.is_some() || self.released() || self.observer.vacant_since().is_some();
+        (!settled && self.observer.revision().is_some()).then(|| self.observer.over_at(now))
+    }
+
+    /// Takes in the answer to a confirming read.
+    pub fn confirm(&mut self, view: &Snap, asked: Reading, answered: Reading) {
+        let revision = view.revision_of(store::LEASE);
+        let fresh = view.revision >= self.known;
+        self.fold(view, answered, answered);
+        if fresh && self.mine.is_none() {
+            self.observer.confirm(Revision(revision), asked, answered);
+        }
+    }
+}

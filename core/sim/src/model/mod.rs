@@ -1,0 +1,11 @@
+//! Models of everything around the engine, one file each.
+
+pub mod clock;
+pub mod guard;
+pub mod keeper;
+pub mod network;
+pub mod plugins;
+pub mod postgres;
+pub mod record;
+pub mod store;
+pub mod wal;

@@ -1,0 +1,243 @@
+//! PostgreSQL on one node: data directory, server, replication as far as the promise depends on it.
+//!
+//! What is written is flushed. A crash keeps what was flushed and forgets sessions; a standby that crashed does not know its position
+//! before it has replayed what it has. Timers and messages are in `world::postgres`.
+
+use super::wal::Wal;
+use std::collections::BTreeSet;
+use tanist_engine::{
+    Epoch, Lsn, MemberName, Moment, Position, Postgres, Running, ServerRole, StandbySeen, Stopped, SyncNames, Timeline, Upstream,
+    WriteProof,
+};
+
+/// The data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dir {
+    /// Absent or empty.
+    Empty,
+    /// An unfinished bootstrap or copy.
+    HalfMade,
+    /// A cluster.
+    Cluster,
+}
+
+/// The server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// None.
+    Down,
+    /// In recovery before it accepts connections.
+    Starting {
+        /// Since when by the node's boot time.
+        since: Moment,
+        /// Without `standby.signal`.
+        as_primary: bool,
+    },
+    /// In recovery.
+    Standby,
+    /// Told to leave recovery.
+    Promoting,
+    /// Writable.
+    Primary,
+    /// Shutting down, sessions ended.
+    Stopping,
+}
+
+/// A commit that waits for a standby.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    /// End of its record.
+    pub lsn: u64,
+}
+
+/// A standby's connection, as its primary sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Walsender {
+    /// The standby.
+    pub node: usize,
+    /// Number of the connection.
+    pub connection: u64,
+    /// Flushed up to here.
+    pub flushed: u64,
+    /// Sent up to here.
+    pub sent: u64,
+}
+
+/// A node's PostgreSQL.
+#[derive(Debug)]
+pub struct Pg {
+    /// The data directory.
+    pub dir: Dir,
+    /// The database system identifier.
+    pub system: u64,
+    /// Its log.
+    pub wal: Wal,
+    /// The control file says: shut down in order.
+    pub clean: bool,
+    /// The control file says: a primary.
+    pub was_primary: bool,
+    /// The server.
+    pub server: Server,
+    /// Counts server lives; a message to an earlier one is void.
+    pub life: u32,
+    /// The last server shut down as primary.
+    pub stopping_primary: bool,
+    /// `primary_conninfo`.
+    pub upstream: Option<Upstream>,
+    /// `synchronous_standby_names` in the configuration file.
+    pub names_file: SyncNames,
+    /// What every process has.
+    pub names: SyncNames,
+    /// What some processes have already.
+    pub names_next: Option<SyncNames>,
+    /// All local WAL has been replayed since the start, or it has streamed.
+    pub exhausted: bool,
+    /// Connection to the upstream.
+    pub connection: Option<(usize, u64)>,
+    /// Standbys connected here.
+    pub walsenders: Vec<Walsender>,
+    /// Commits that wait.
+    pub waiting: Vec<Waiting>,
+    /// The newest write probe.
+    pub proof: Option<WriteProof>,
+    /// The epoch whose permission made it writable.
+    pub writable_epoch: Epoch,
+}
+
+impl Pg {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self {
+            dir: Dir::Empty,
+            system: 0,
+            wal: Wal::default(),
+            clean: true,
+            was_primary: false,
+            server: Server::Down,
+            life: 0,
+            stopping_primary: false,
+            upstream: None,
+            names_file: SyncNames::Nobody,
+            names: SyncNames::Nobody,
+            names_next: None,
+            exhausted: false,
+            connection: None,
+            walsenders: Vec::new(),
+            waiting: Vec::new(),
+            proof: None,
+            writable_epoch: Epoch::NONE,
+        }
+    }
+
+    /// Accepts writes.
+    pub fn writable(&self) -> bool {
+        self.server == Server::Primary
+    }
+
+    /// The server is gone at once; what it was doing is not finished.
+    pub fn crash(&mut self) {
+        if self.server != Server::Down {
+            self.was_primary = match self.server {
+                Server::Primary | Server::Starting { as_primary: true, .. } => true,
+                Server::Stopping => self.stopping_primary,
+                _ => false,
+            };
+            self.clean = false;
+        }
+        self.end();
+    }
+
+    /// The server has shut down in order.
+    pub fn stopped(&mut self) {
+        self.clean = true;
+        self.was_primary = self.stopping_primary;
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.server = Server::Down;
+        self.life += 1;
+        self.connection = None;
+        self.walsenders.clear();
+        self.waiting.clear();
+        self.names_next = None;
+        self.proof = None;
+        self.stopping_primary = false;
+    }
+
+    /// Whether a commit ending at `lsn` is acknowledged. While names are changing each process may have either.
+    pub fn acknowledges(&self, lsn: u64, name: impl Fn(usize) -> MemberName) -> bool {
+        let by = |names: &SyncNames| match names {
+            SyncNames::Nobody => true,
+            SyncNames::Reserved => false,
+            SyncNames::FirstOf(demanded) => self.first_connected(demanded, &name).is_some_and(|sender| sender.flushed >= lsn),
+        };
+        by(&self.names) || self.names_next.as_ref().is_some_and(by)
+    }
+
+    fn first_connected(&self, demanded: &BTreeSet<MemberName>, name: &impl Fn(usize) -> MemberName) -> Option<&Walsender> {
+        demanded.iter().find_map(|wanted| self.walsenders.iter().find(|sender| name(sender.node) == *wanted))
+    }
+
+    /// What the probe finds, the opening epoch left empty.
+    pub fn look(&self, name: impl Fn(usize) -> MemberName, names_known: bool) -> Postgres {
+        let position = || Position {
+            opened_by: Epoch::NONE,
+            timeline: Timeline(self.wal.timeline()),
+            lsn: Lsn(self.wal.end()),
+        };
+        let running = |role| Postgres::Running(Running { role, system_id: self.system.to_string(), version: 150_018 });
+        match self.server {
+            Server::Down => match self.dir {
+                Dir::Empty => Postgres::NoData,
+                Dir::HalfMade => Postgres::HalfMade,
+                Dir::Cluster => Postgres::Stopped(Stopped {
+                    clean: self.clean,
+                    was_primary: self.was_primary,
+                    position: position(),
+                    system_id: self.system.to_string(),
+                }),
+            },
+            Server::Starting { since, as_primary } => Postgres::Starting { since, as_primary },
+            Server::Standby | Server::Promoting => running(ServerRole::Standby {
+                position: self.exhausted.then(position),
+                replayed: Lsn(self.wal.end()),
+                upstream: self.upstream.clone(),
+                streaming: self.connection.is_some(),
+            }),
+            Server::Stopping if !self.stopping_primary => running(ServerRole::Standby {
+                position: self.exhausted.then(position),
+                replayed: Lsn(self.wal.end()),
+                upstream: self.upstream.clone(),
+                streaming: false,
+            }),
+            // Refuses new sessions; the prober's kept session is gone. Shown as what it was.
+            Server::Primary | Server::Stopping => running(ServerRole::Primary {
+                position: position(),
+                timeline_begin: self.wal.timeline_begin().map(Lsn),
+                proof: self.proof.filter(|proof| proof.timeline.0 == self.wal.timeline()),
+                standbys: self
+                    .walsenders
+                    .iter()
+                    .map(|sender| StandbySeen {
+                        name: name(sender.node),
+                        streaming: true,
+                        flushed: Lsn(sender.flushed),
+                        sync: matches!(&self.names, SyncNames::FirstOf(names) if names.contains(&name(sender.node))),
+                    })
+                    .collect(),
+                names_in_force: match &self.names_next {
+                    None => Some(self.names.clone()),
+                    Some(next) if names_known => Some(next.clone()),
+                    Some(_) => None,
+                },
+            }),
+        }
+    }
+}
+
+impl Default for Pg {
+    fn default() -> Self {
+        Self::new()
+    }
+}

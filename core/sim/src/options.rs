@@ -1,0 +1,81 @@
+//! What kind of world a seed makes, and which rule is switched off.
+
+use crate::{
+    model::clock::{MS, SEC},
+    mutant::Mutant,
+    rng::Rng,
+};
+use std::time::Duration;
+use tanist_engine::{Policy, SyncMode, Tags};
+
+/// The options of one schedule.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Nodes.
+    pub nodes: usize,
+    /// The lease's ttl, nanoseconds.
+    pub ttl: u64,
+    /// The mode at the beginning.
+    pub mode: SyncMode,
+    /// Largest lag of a candidate.
+    pub maximum_lag: u64,
+    /// Upper bound between decisions.
+    pub loop_wait: u64,
+    /// Everything heals then.
+    pub heal_at: u64,
+    /// The end.
+    pub end: u64,
+    /// `primary_start_timeout`.
+    pub start_timeout: Option<Duration>,
+    /// The rule that is switched off.
+    pub mutant: Option<Mutant>,
+}
+
+impl Options {
+    /// What a seed says.
+    pub fn of(seed: u64, mutant: Option<Mutant>) -> Self {
+        let mut rng = Rng::new(seed).fork(7);
+        let nodes = match rng.below(20) {
+            0..=2 => 2,
+            3..=15 => 3,
+            16..=17 => 4,
+            18 => 5,
+            _ => 7,
+        };
+        let mode = match rng.below(10) {
+            0..=3 => SyncMode::Off,
+            4..=7 => SyncMode::On { strict: false },
+            _ => SyncMode::On { strict: true },
+        };
+        Self {
+            nodes,
+            ttl: [5 * SEC, 5 * SEC, 6 * SEC, 10 * SEC][rng.index(4)],
+            mode,
+            maximum_lag: [1_500, 100_000, 1 << 20][rng.index(3)],
+            loop_wait: rng.range(2 * SEC, 10 * SEC),
+            heal_at: 70 * SEC,
+            end: 120 * SEC,
+            start_timeout: [None, None, Some(Duration::ZERO), Some(Duration::from_secs(3))][rng.index(4)],
+            mutant,
+        }
+    }
+
+    /// The engine's policy in a mode.
+    pub fn policy(&self, mode: SyncMode) -> Policy {
+        Policy {
+            ttl: Duration::from_nanos(self.ttl),
+            loop_wait: Duration::from_nanos(self.loop_wait),
+            retry_timeout: Duration::from_nanos(1500 * MS),
+            maximum_lag_on_failover: self.maximum_lag,
+            synchronous: mode,
+            primary_start_timeout: self.start_timeout,
+            primary_stop_timeout: Duration::ZERO,
+            tags: Tags::default(),
+        }
+    }
+
+    /// A rule is switched off.
+    pub fn without(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+}

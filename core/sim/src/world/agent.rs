@@ -1,0 +1,520 @@
+//! The agent: the same turn as the shipped run loop. Observe, decide, audit, record, begin what was decided, wait.
+//!
+//! Effects are carried out as the shipped agent does: one of each kind under way, a failed one rests, one job at a time.
+
+use super::{World, effects, event::{Event, Local}, lease::LeaseCall, view};
+use crate::{
+    model::{
+        clock::MS,
+        guard::{Deadline, Permit},
+        keeper::{Adopted, Broken, Keeper},
+        store::Snap,
+    },
+    mutant::Mutant,
+    trace::Entry,
+};
+use std::{collections::VecDeque, rc::Rc, time::Duration};
+use tanist_engine::{
+    Action, Armed, Decision, FenceState, Guard, Memory, MemberState, Moment, Observation, Policy, Position, Postgres, Reading, Reason,
+    Role, ServerRole, StoreView, TimelineClaim, audit, decide,
+};
+
+/// What a call to the store is for.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each is what it says")]
+pub enum Purpose {
+    Lease(LeaseCall),
+    Confirm { asked: Reading },
+    Relist { watch: u32 },
+    Leader { effect: usize },
+    Member,
+    KeepAlive,
+}
+
+/// The keys as the watch shows them.
+#[derive(Debug, Default)]
+pub struct Mirror {
+    /// The newest copy; nothing: never read.
+    pub snap: Option<Rc<Snap>>,
+    /// How often the store was found to have gone back.
+    pub history: u64,
+    /// First receipt of the lease record's revision.
+    pub received: Reading,
+    /// Number of the watch.
+    pub watch: u32,
+    /// It stands.
+    pub watching: bool,
+}
+
+/// A running effect or a resting one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Under {
+    /// May begin.
+    Free,
+    /// Is under way.
+    Way,
+    /// Rests until then.
+    Rest(Moment),
+}
+
+/// An agent's process.
+pub struct Agent {
+    /// Counts its starts.
+    pub life: u32,
+    /// It lives.
+    pub alive: bool,
+    /// The engine's memory.
+    pub memory: Memory,
+    /// The rules in force.
+    pub policy: Policy,
+    /// What it knows.
+    pub seen: Observation,
+    /// Looks begun earlier are void.
+    pub valid_from: Moment,
+    /// Effects.
+    pub effects: [Under; effects::COUNT],
+    /// The lease.
+    pub keeper: Keeper,
+    /// The store's keys.
+    pub mirror: Mirror,
+    /// Calls under way.
+    pub calls: Vec<(u64, Purpose)>,
+    /// A lease call is under way.
+    pub lease_busy: bool,
+    /// Lease calls that wait for it.
+    pub lease_waiting: VecDeque<LeaseCall>,
+    /// Number of the running job.
+    pub job: u64,
+    /// The newest planned wake.
+    pub wake: u64,
+    /// When it is.
+    pub wake_at: u64,
+    /// A confirmation is under way.
+    pub confirming: bool,
+    /// The fence carried out by this agent: 0 none, 1 running, 2 complete.
+    pub own_fence: u8,
+    /// The guard's fence counter when it began.
+    pub own_fence_at: u64,
+    /// The watch over the guard.
+    pub last_armed: Option<Permit>,
+    /// The guard's silence does not count before.
+    pub lenient_until: u64,
+    /// The newest planned look of the watch over the guard.
+    pub watchdog: u64,
+    /// The newest planned look at PostgreSQL.
+    pub look: u64,
+    /// The first look without an answer.
+    pub unresponsive: Option<Moment>,
+    /// The member key as it should be.
+    pub member: Option<tanist_engine::Member>,
+    last_reason: Option<Reason>,
+}
+
+impl Agent {
+    /// One that does not run.
+    pub fn idle(world: &World, node: usize) -> Self {
+        let me = world.names[node].clone();
+        let ttl = Duration::from_nanos(world.options.ttl);
+        let broken = Broken {
+            any_record_of_mine: world.options.without(Mutant::AnyRecordIsMine),
+            unconfirmed: world.options.without(Mutant::Unconfirmed),
+            ignore_leader_key: world.options.without(Mutant::IgnoreLeaderKey),
+        };
+        Self {
+            life: 0,
+            alive: false,
+            memory: Memory::default(),
+            policy: world.options.policy(world.options.mode),
+            seen: Observation {
+                me: me.clone(),
+                lease: tanist_engine::Lease::Unknown,
+                store: StoreView::default(),
+                postgres: Postgres::Unknown,
+                guard: Guard { armed: None, fence: FenceState::Complete, budget: Duration::ZERO },
+                job: None,
+                last_job: None,
+                peers: Vec::new(),
+                stopping: false,
+            },
+            valid_from: Moment::ZERO,
+            effects: [Under::Free; effects::COUNT],
+            keeper: Keeper::new(me, 0, ttl, broken),
+            mirror: Mirror::default(),
+            calls: Vec::new(),
+            lease_busy: false,
+            lease_waiting: VecDeque::new(),
+            job: 0,
+            wake: 0,
+            wake_at: u64::MAX,
+            confirming: false,
+            own_fence: 0,
+            own_fence_at: 0,
+            last_armed: None,
+            lenient_until: 0,
+            watchdog: 0,
+            look: 0,
+            unresponsive: None,
+            member: None,
+            last_reason: None,
+        }
+    }
+
+    /// One that has just started under the node's guard.
+    pub fn new(world: &World, node: usize, life: u32) -> Self {
+        let here = &world.nodes[node];
+        let mut agent = Self { life, alive: true, ..Self::idle(world, node) };
+        agent.keeper.nonce = here.guard.nonce;
+        let now = here.clock.read(world.now);
+        agent.lenient_until = now.boot.as_nanos() + 200 * MS;
+        if let Some(permit) = here.guard.page.permit() {
+            agent.keeper.adopt(Adopted { epoch: permit.epoch, until: permit.until }, now);
+        }
+        agent
+    }
+
+    /// The newest fence is this agent's own.
+    pub fn has_fenced(&self, fences: u64) -> bool {
+        self.own_fence != 0 && fences <= self.own_fence_at
+    }
+}
+
+impl World {
+    /// First steps of an agent.
+    pub fn agent_begins(&mut self, node: usize) {
+        self.say_node(node, || "agent starts".into());
+        self.later(node, MS, Local::Relist { watch: 0 });
+        self.kick(node);
+        let third = self.options.ttl / 3;
+        self.later(node, third, Local::KeepAlive);
+        self.plan_watchdog(node);
+        if !self.nodes[node].queue.waiting.is_empty() {
+            self.later(node, 5 * MS, Local::Deliver);
+        }
+        self.turn(node);
+    }
+
+    /// The node's clocks.
+    pub fn reading(&self, node: usize) -> Reading {
+        self.nodes[node].clock.read(self.now)
+    }
+
+    /// A line of a node's story.
+    pub fn say_node(&mut self, node: usize, line: impl FnOnce() -> String) {
+        if self.trace.tells() {
+            let text = format!("{} {}", self.names[node], line());
+            self.say(|| text);
+        }
+    }
+
+    fn observe(&mut self, node: usize, now: Reading) {
+        let here = &mut self.nodes[node];
+        let (agent, page) = (&mut here.agent, &here.guard.page);
+        let fenced = agent.has_fenced(page.fences);
+        agent.seen.lease = agent.keeper.lease(now);
+        agent.seen.guard = Guard {
+            armed: page
+                .permit()
+                .filter(|_| !fenced)
+                .map(|permit| Armed { epoch: permit.epoch, until: permit.until.boot }),
+            fence: match agent.own_fence {
+                1 if fenced => FenceState::Running,
+                2 if fenced => FenceState::Complete,
+                _ => page.fence,
+            },
+            budget: Duration::from_nanos(page.budget),
+        };
+    }
+
+    /// One turn of the run loop.
+    pub fn turn(&mut self, node: usize) {
+        let now = self.reading(node);
+        self.observe(node, now);
+        let agent = &mut self.nodes[node].agent;
+        let mut decision = decide(&agent.policy, &agent.memory, &agent.seen, now.boot);
+        let verdict = audit(&agent.policy, &agent.seen, &decision, now.boot).err();
+        self.record(node, now, &decision, verdict.as_ref().map(ToString::to_string));
+        if let Some(violation) = verdict {
+            self.violate("audit", format!("{} {}: {violation} ({:?})", self.names[node], decision.reason, decision.actions));
+            return;
+        }
+        let actions = std::mem::take(&mut decision.actions);
+        self.nodes[node].agent.memory = std::mem::take(&mut decision.memory);
+        for action in actions {
+            self.coverage.action(&action);
+            self.begin(node, action, now);
+        }
+        if !self.nodes[node].agent.alive {
+            return;
+        }
+        self.show_names(node);
+        self.wait(node, decision.wake_at, now);
+    }
+
+    fn record(&mut self, node: usize, now: Reading, decision: &Decision, violation: Option<String>) {
+        self.coverage.reason(&decision.reason);
+        self.trace.hash.add(self.now ^ (node as u64) << 56);
+        self.trace.hash.add(crate::coverage::reason_number(&decision.reason) as u64 | (decision.actions.len() as u64) << 32);
+        self.trace.hash.add(decision.wake_at.as_nanos());
+        let agent = &self.nodes[node].agent;
+        let same = agent.last_reason.as_ref() == Some(&decision.reason)
+            && decision.actions.iter().all(|action| matches!(action, Action::Renew));
+        if !self.trace.tells() || same && violation.is_none() {
+            return;
+        }
+        let entry = Entry {
+            wall_ms: self.now / MS,
+            now: now.boot,
+            policy: agent.policy.clone(),
+            memory: agent.memory.clone(),
+            seen: agent.seen.clone(),
+            decision: decision.clone(),
+            violation,
+        };
+        let actions: Vec<String> = decision.actions.iter().map(|action| format!("{action:?}")).collect();
+        self.nodes[node].agent.last_reason = Some(decision.reason.clone());
+        if let Some(entries) = &mut self.trace.entries {
+            entries.push(entry);
+        }
+        let reason = decision.reason.to_string();
+        self.say_node(node, || format!("{reason} [{}]", actions.join(", ")));
+    }
+
+    fn begin(&mut self, node: usize, action: Action, now: Reading) {
+        match action {
+            Action::Arm { epoch, .. } => self.arm(node, epoch),
+            Action::Disarm => self.command(node, super::event::Command::Disarm),
+            Action::Emit(emission) => self.emit(node, emission),
+            Action::Exit => self.agent_exits(node),
+            Action::Run(job) => {
+                if self.nodes[node].agent.seen.job.is_none() {
+                    self.begin_job(node, job, now);
+                }
+            }
+            action => {
+                let Some(effect) = effects::kind(&action) else { return };
+                let state = &mut self.nodes[node].agent.effects[effect];
+                let free = match *state {
+                    Under::Free => true,
+                    Under::Way => false,
+                    Under::Rest(until) => until <= now.boot,
+                };
+                if free {
+                    *state = Under::Way;
+                    self.begin_effect(node, effect, action);
+                }
+            }
+        }
+    }
+
+    fn wait(&mut self, node: usize, decided: Moment, now: Reading) {
+        let agent = &self.nodes[node].agent;
+        if !agent.confirming && agent.keeper.wants_confirmation(now) {
+            self.confirm_vacant(node);
+        }
+        let agent = &self.nodes[node].agent;
+        let mut wake = decided;
+        if let Some(change) = agent.keeper.next_change(now) {
+            wake = wake.min(change.max(now.boot + Duration::from_millis(1)));
+        }
+        for state in &agent.effects {
+            if let Under::Rest(until) = state
+                && *until > now.boot
+            {
+                wake = wake.min(*until);
+            }
+        }
+        let wake = wake.max(now.boot + Duration::from_millis(1));
+        let at = self.nodes[node].clock.when_boot(self.now, wake);
+        let agent = &mut self.nodes[node].agent;
+        agent.wake += 1;
+        agent.wake_at = at;
+        let (life, wake) = (agent.life, agent.wake);
+        self.at(at, Event::Local { node, life, what: Local::Wake { wake } });
+    }
+
+    /// An event in the agent's process.
+    pub fn agent_event(&mut self, node: usize, what: Local) {
+        match what {
+            Local::Answer { call, answer } => self.answered(node, call, Some(answer)),
+            Local::Timeout { call } => self.answered(node, call, None),
+            Local::Retry { call } => self.retry_lease(node, call),
+            Local::Shown { watch, snap } => self.shown(node, watch, snap),
+            Local::Relist { watch } => self.relist(node, watch),
+            Local::Wake { wake } => {
+                if self.nodes[node].agent.wake == wake {
+                    self.turn(node);
+                }
+            }
+            Local::KeepAlive => self.keep_alive(node),
+            Local::Look { look } => self.look(node, look),
+            Local::Found { begun, found } => self.found(node, begun, *found),
+            Local::EffectEnded { effect, done } => {
+                self.end_effect(node, effect, done);
+                self.turn(node);
+            }
+            Local::Proof { epoch } => self.probe_writes(node, epoch),
+            Local::Confirmed => {
+                self.nodes[node].agent.confirming = false;
+                self.turn(node);
+            }
+            Local::Peer(peer) => {
+                let peers = &mut self.nodes[node].agent.seen.peers;
+                match peers.iter_mut().find(|known| known.name == peer.name) {
+                    Some(known) => *known = *peer,
+                    None => peers.push(*peer),
+                }
+                self.turn(node);
+            }
+            Local::Work { job } => self.work(node, job),
+            Local::JobEnded { job, outcome } => self.job_ended(node, job, outcome),
+            Local::Watchdog { look } => self.watchdog(node, look),
+            Local::OwnFence { stage, dead_guard } => self.own_fence(node, stage, dead_guard),
+            Local::Deliver => self.deliver(node),
+            Local::Delivered { number, attempt } => self.delivered(node, number, attempt),
+            Local::Exit { dead_guard } => self.last_exit(node, dead_guard),
+            Local::Command(_) | Local::GuardLook { .. } | Local::Fenced { .. } | Local::PromoteFile { .. } | Local::Inside(_) => {}
+        }
+    }
+
+    /// Looks at PostgreSQL soon.
+    pub fn kick(&mut self, node: usize) {
+        let soon = self.rng.range(MS / 2, 6 * MS);
+        self.plan_look(node, soon);
+    }
+
+    fn plan_look(&mut self, node: usize, after: u64) {
+        let agent = &mut self.nodes[node].agent;
+        agent.look += 1;
+        let look = agent.look;
+        self.later(node, after, Local::Look { look });
+    }
+
+    fn look(&mut self, node: usize, look: u64) {
+        if self.nodes[node].agent.look != look {
+            return;
+        }
+        let begun = self.reading(node).boot;
+        let here = &self.nodes[node];
+        let hung = here.stopped[super::event::Process::Postgres as usize] > 0 && here.pg.server != crate::model::postgres::Server::Down;
+        let (found, took) = if hung {
+            let since = self.nodes[node].agent.unresponsive.unwrap_or(begun);
+            self.nodes[node].agent.unresponsive = Some(since);
+            (Postgres::Unresponsive { since }, 1000 * MS)
+        } else {
+            self.nodes[node].agent.unresponsive = None;
+            let believed = self.options.without(Mutant::NamesSetIsInForce);
+            let names = &self.names;
+            (self.nodes[node].pg.look(|node| names[node].clone(), believed), self.rng.range(MS / 2, 8 * MS))
+        };
+        let pause = match &found {
+            Postgres::Unknown | Postgres::Starting { .. } => 25 * MS,
+            Postgres::Unresponsive { .. } => 200 * MS,
+            Postgres::Running(running) => match &running.role {
+                ServerRole::Primary { names_in_force: None, .. } => 25 * MS,
+                ServerRole::Primary { names_in_force: Some(tanist_engine::SyncNames::Nobody), .. } => 1000 * MS,
+                ServerRole::Primary { standbys, .. } if standbys.iter().all(|standby| !standby.sync) => 200 * MS,
+                ServerRole::Standby { streaming: false, .. } | ServerRole::Standby { position: None, .. } => 400 * MS,
+                _ => 1000 * MS,
+            },
+            _ => 1000 * MS,
+        };
+        self.later(node, took, Local::Found { begun, found: Box::new(found) });
+        self.plan_look(node, took + pause);
+    }
+
+    fn found(&mut self, node: usize, begun: Moment, mut found: Postgres) {
+        let agent = &mut self.nodes[node].agent;
+        if begun < agent.valid_from {
+            return;
+        }
+        place(&mut found, &agent.seen.store.timelines);
+        if self.options.without(Mutant::PositionAlwaysKnown)
+            && let Postgres::Running(running) = &mut found
+            && let ServerRole::Standby { position, replayed, .. } = &mut running.role
+            && position.is_none()
+        {
+            *position = Some(Position { opened_by: tanist_engine::Epoch::NONE, timeline: tanist_engine::Timeline(1), lsn: *replayed });
+        }
+        if agent.seen.postgres != found {
+            agent.seen.postgres = found;
+            self.found_for_job(node);
+            self.turn(node);
+        }
+    }
+
+    /// PostgreSQL has changed in a way that whoever caused it tells at once.
+    pub fn postgres_changed(&mut self, node: usize, state: Postgres) {
+        let now = self.reading(node).boot;
+        let agent = &mut self.nodes[node].agent;
+        agent.seen.postgres = state;
+        agent.valid_from = now;
+        self.kick(node);
+    }
+
+    /// The view of the store has changed: positions are placed anew.
+    pub fn view_changed(&mut self, node: usize) {
+        let now = self.reading(node).boot;
+        let Some(snap) = self.nodes[node].agent.mirror.snap.clone() else { return };
+        let agent = &mut self.nodes[node].agent;
+        if let Some(mode) = view::mode(&snap)
+            && agent.policy.synchronous != mode
+        {
+            agent.policy.synchronous = mode;
+        }
+        view::read(&snap, now, &mut agent.seen.store);
+        let claims = std::mem::take(&mut agent.seen.store.timelines);
+        place(&mut agent.seen.postgres, &claims);
+        for answer in agent.seen.peers.iter_mut().filter_map(|peer| peer.answer.as_mut()) {
+            if let Some(position) = &mut answer.position {
+                position.opened_by = opener(&claims, position);
+            }
+        }
+        agent.seen.store.timelines = claims;
+    }
+
+    /// What the agent says of itself over REST.
+    pub fn answer_of(&self, node: usize) -> tanist_engine::PeerAnswer {
+        let seen = &self.nodes[node].agent.seen;
+        let (state, role, position) = match &seen.postgres {
+            Postgres::Running(running) => match &running.role {
+                ServerRole::Primary { position, .. } => (MemberState::Running, Role::Primary, Some(*position)),
+                ServerRole::Standby { position, streaming, .. } => {
+                    (if *streaming { MemberState::Streaming } else { MemberState::Running }, Role::Replica, *position)
+                }
+            },
+            Postgres::Starting { as_primary, .. } => {
+                (MemberState::Starting, if *as_primary { Role::Primary } else { Role::Replica }, None)
+            }
+            Postgres::Stopped(_) => (MemberState::Stopped, Role::Replica, None),
+            _ => (MemberState::Unknown, Role::Uninitialized, None),
+        };
+        tanist_engine::PeerAnswer { state, role, position, tags: tanist_engine::Tags::default() }
+    }
+
+    /// The page's permission, for whoever may use it.
+    pub fn armed_epoch(&self, node: usize) -> Option<tanist_engine::Epoch> {
+        match self.nodes[node].guard.page.deadline {
+            Deadline::Armed(permit) => Some(permit.epoch),
+            Deadline::Unarmed | Deadline::Fenced => None,
+        }
+    }
+}
+
+fn place(postgres: &mut Postgres, claims: &[TimelineClaim]) {
+    let position = match postgres {
+        Postgres::Stopped(stopped) => Some(&mut stopped.position),
+        Postgres::Running(running) => match &mut running.role {
+            ServerRole::Primary { position, .. } => Some(position),
+            ServerRole::Standby { position, .. } => position.as_mut(),
+        },
+        _ => None,
+    };
+    if let Some(position) = position {
+        position.opened_by = opener(claims, position);
+    }
+}
+
+/// The epoch that claimed the position's timeline.
+pub fn opener(claims: &[TimelineClaim], position: &Position) -> tanist_engine::Epoch {
+    claims.iter().filter(|claim| claim.timeline == position.timeline).map(|claim| claim.epoch).max().unwrap_or_default()
+}

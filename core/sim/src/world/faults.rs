@@ -1,0 +1,247 @@
+//! Faults and operators at work, and the healing of everything.
+
+use super::{World, event::{Event, PROCESSES, Process}};
+use crate::{
+    fault::{Fault, Kind},
+    model::{
+        clock::{MS, SEC},
+        store::{self, Op, Txn, Value},
+    },
+};
+use tanist_engine::SyncMode;
+
+impl World {
+    /// Who holds the lease record now.
+    pub fn leader(&self) -> Option<usize> {
+        self.store.snap.record().filter(|(record, _)| !record.released).and_then(|(record, _)| self.find(&record.holder))
+    }
+
+    /// A fault begins.
+    pub fn begin_fault(&mut self, index: usize) {
+        let fault = self.faults[index];
+        let node = fault.node.unwrap_or_else(|| self.leader().unwrap_or(0));
+        self.faults[index].node = Some(node);
+        self.coverage.fault(fault.kind);
+        self.checks.disturbed(self.now + fault.span);
+        self.say(|| format!("--- {}", Fault { node: Some(node), ..fault }));
+        self.apply(node, &fault, true);
+        if lasting(fault.kind) {
+            self.at(self.now + fault.span, Event::End(index));
+        }
+    }
+
+    /// It ends.
+    pub fn end_fault(&mut self, index: usize) {
+        let fault = self.faults[index];
+        let Some(node) = fault.node else { return };
+        self.say(|| format!("--- end of {fault}"));
+        self.apply(node, &fault, false);
+        self.checks.disturbed(self.now);
+    }
+
+    fn apply(&mut self, node: usize, fault: &Fault, on: bool) {
+        let store = self.net.store();
+        let nodes = self.nodes.len();
+        let other = (node + 1 + (fault.choice as usize) % (nodes - 1)) % nodes;
+        match fault.kind {
+            Kind::CutFromStore => {
+                self.net.cut(node, store, on);
+                self.net.cut(store, node, on);
+                self.cut_watch(node, on);
+            }
+            Kind::CutRequests => self.net.cut(node, store, on),
+            Kind::CutAnswers => {
+                self.net.cut(store, node, on);
+                self.cut_watch(node, on);
+            }
+            Kind::CutNodes => self.cut_pair(node, other, on),
+            Kind::CutOneWay => {
+                self.net.cut(node, other, on);
+                if on {
+                    self.link_cut(node, other);
+                }
+            }
+            Kind::Isolate => {
+                self.net.cut(node, store, on);
+                self.net.cut(store, node, on);
+                self.cut_watch(node, on);
+                for peer in (0..nodes).filter(|peer| *peer != node) {
+                    self.cut_pair(node, peer, on);
+                }
+            }
+            Kind::SlowStore => self.net.slow(node, on),
+            Kind::LossyStore => self.net.lossy(node, on),
+            Kind::StoreDown => self.store_up_at = self.store_up_at.max(self.now + fault.span),
+            Kind::StoreElection => {
+                self.store_up_at = self.store_up_at.max(self.now + fault.span.min(2 * SEC));
+                self.store.elect(self.now);
+            }
+            Kind::WatchGap => self.break_watch(node),
+            Kind::LeaderKeyDeleted => {
+                if self.store.delete(store::LEADER, self.now) {
+                    self.committed(None);
+                }
+            }
+            Kind::Restore if on => self.store.back_up(),
+            Kind::Restore => self.restore_store(),
+            Kind::AgentKill => self.kill_agent(node),
+            Kind::AgentPause => self.stop_or_go(node, &[Process::Agent], on),
+            Kind::GuardPause => self.stop_or_go(node, &[Process::Guard], on),
+            Kind::GuardKill => {
+                if self.nodes[node].guard.alive {
+                    self.kill_guard(node);
+                }
+            }
+            Kind::GuardAndAgentPause => self.stop_or_go(node, &[Process::Agent, Process::Guard], on),
+            Kind::PostgresKill => {
+                self.crash_postgres(node);
+                self.postmaster_died(node);
+            }
+            Kind::PostgresHang => {
+                self.stop_or_go(node, &[Process::Postgres], on);
+                self.kick(node);
+            }
+            Kind::Freeze => self.stop_or_go(node, &PROCESSES, on),
+            Kind::VmPause => self.pause_vm(node, on),
+            Kind::PowerLoss if on => self.power_off(node),
+            Kind::PowerLoss => self.power_on(node),
+            Kind::Slew => {
+                let ppm = if on { (fault.choice % 200_001) as i64 - 100_000 } else { 0 };
+                self.nodes[node].clock.slew(self.now, ppm);
+                self.plan_guard_look(node);
+                self.plan_watchdog(node);
+            }
+            Kind::SlowFence => self.slow(node, 0, on),
+            Kind::SlowPromote => (0..nodes).for_each(|node| self.slow(node, 1, on)),
+            Kind::SlowStop => self.slow(node, 2, on),
+            Kind::SlowStart => self.slow(node, 3, on),
+            Kind::CopyFails => (0..nodes).for_each(|node| self.slow(node, 4, on)),
+            Kind::Switchover => self.ask_switchover(other, fault.choice),
+            Kind::Mode => self.change_mode(fault.choice),
+            Kind::StopService if on => {
+                if self.nodes[node].agent.alive {
+                    self.nodes[node].agent.seen.stopping = true;
+                    self.wake_agent(node);
+                }
+            }
+            Kind::StopService => {
+                self.nodes[node].out_of_service = false;
+                if !self.nodes[node].guard.alive {
+                    self.start_guard(node);
+                }
+            }
+            Kind::PluginTrouble => {
+                let troubled = &mut self.nodes[node].queue.troubled;
+                *troubled = if on { *troubled + 1 } else { troubled.saturating_sub(1) };
+            }
+            Kind::CancelWaits => self.cancel_waits(node),
+        }
+    }
+
+    fn wake_agent(&mut self, node: usize) {
+        let wake = self.nodes[node].agent.wake;
+        self.later(node, MS, super::event::Local::Wake { wake });
+    }
+
+    fn cut_watch(&mut self, node: usize, on: bool) {
+        if on {
+            self.break_watch(node);
+        }
+    }
+
+    fn cut_pair(&mut self, one: usize, other: usize, on: bool) {
+        self.net.cut(one, other, on);
+        self.net.cut(other, one, on);
+        if on {
+            self.link_cut(one, other);
+        }
+    }
+
+    fn stop_or_go(&mut self, node: usize, which: &[Process], on: bool) {
+        if on { self.freeze(node, which) } else { self.thaw(node, which) }
+    }
+
+    fn pause_vm(&mut self, node: usize, on: bool) {
+        if on {
+            self.nodes[node].clock.stop(self.now);
+            return self.freeze(node, &PROCESSES);
+        }
+        self.nodes[node].clock.run(self.now);
+        self.thaw(node, &PROCESSES);
+        // Its clocks do not know; nor does it, before the store has answered or the lease has ended by its clocks.
+        let end = self.now + self.options.ttl + self.options.ttl / 5;
+        let here = &mut self.nodes[node];
+        here.exempt_until = here.exempt_until.max(end);
+    }
+
+    fn slow(&mut self, node: usize, which: usize, on: bool) {
+        let cell = &mut self.nodes[node].slow[which];
+        *cell = if on { *cell + 1 } else { cell.saturating_sub(1) };
+    }
+
+    fn ask_switchover(&mut self, candidate: usize, choice: u64) {
+        let leader = self.leader().filter(|_| choice & 1 == 0).map(|leader| self.names[leader].clone());
+        let candidate = (choice & 2 == 0).then(|| self.names[candidate].clone());
+        self.operator_writes(store::FAILOVER, Value::Failover { leader, candidate });
+    }
+
+    fn change_mode(&mut self, choice: u64) {
+        if self.store.snap.get(store::CONFIG).is_none() {
+            return;
+        }
+        let mode = match choice % 3 {
+            0 => SyncMode::Off,
+            1 => SyncMode::On { strict: false },
+            _ => SyncMode::On { strict: true },
+        };
+        self.operator_writes(store::CONFIG, Value::Config(mode));
+    }
+
+    fn operator_writes(&mut self, key: usize, value: Value) {
+        let txn = Txn { compares: Vec::new(), then: vec![Op::Put(key, value)] };
+        if self.store.apply(&txn, self.now).1 {
+            self.committed(None);
+        }
+    }
+
+    fn restore_store(&mut self) {
+        if self.store.restore() {
+            self.checks.restored();
+            for node in 0..self.nodes.len() {
+                self.break_watch(node);
+            }
+        }
+    }
+
+    /// Everything that still lasts ends, everybody runs again, and from now on only liveness is in question.
+    pub fn heal(&mut self) {
+        self.healed = true;
+        self.say(|| "--- everything heals".into());
+        self.store_up_at = self.now;
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].out_of_service || !self.nodes[node].guard.alive && self.nodes[node].powered {
+                self.nodes[node].out_of_service = false;
+                if !self.nodes[node].agent.alive {
+                    self.restart_service(node);
+                }
+            }
+        }
+        self.checks.disturbed(self.now);
+    }
+}
+
+fn lasting(kind: Kind) -> bool {
+    !matches!(
+        kind,
+        Kind::StoreDown
+            | Kind::StoreElection
+            | Kind::WatchGap
+            | Kind::LeaderKeyDeleted
+            | Kind::AgentKill
+            | Kind::GuardKill
+            | Kind::PostgresKill
+            | Kind::Switchover
+            | Kind::Mode
+            | Kind::CancelWaits
+    )
+}

@@ -1,0 +1,376 @@
+//! The guard at work: commands, the deadline, the fence; and the agent's watch over it.
+
+use super::{World, event::{Command, Inside, Local, Process}};
+use crate::{
+    model::{
+        clock::{MS, SEC},
+        guard::{BEHIND_GUARD, Deadline, Permit},
+        postgres::{Dir, Server},
+    },
+    mutant::Mutant,
+};
+use tanist_engine::{Epoch, FenceState, Job, JobOutcome, Lease, Postgres, StopMode, SyncNames, Upstream};
+
+impl World {
+    /// Sends a command.
+    pub fn command(&mut self, node: usize, command: Command) {
+        let took = self.rng.range(MS / 20, MS);
+        self.later(node, took, Local::Command(command));
+    }
+
+    /// An event in the guard's process. The deadline comes before everything else.
+    pub fn guard_event(&mut self, node: usize, what: Local) {
+        if !matches!(what, Local::Fenced { .. }) {
+            self.over_and_fenced(node);
+        }
+        match what {
+            Local::Command(command) => self.obey(node, command),
+            Local::GuardLook { look } if self.nodes[node].guard.look == look => self.plan_guard_look(node),
+            Local::Fenced { complete, began } => self.fence_step(node, complete, began),
+            Local::PromoteFile { job, epoch, timeline } => self.promote_file(node, job, epoch, timeline),
+            _ => {}
+        }
+    }
+
+    fn margin(&self, node: usize) -> u64 {
+        if self.options.without(Mutant::NoBudget) { 0 } else { self.nodes[node].guard.page.budget }
+    }
+
+    fn permit_left(&self, node: usize, permit: &Permit, margin: u64) -> u64 {
+        let now = self.reading(node);
+        if self.options.without(Mutant::BootClockOnly) {
+            return permit.until.boot.as_nanos().saturating_sub(margin).saturating_sub(now.boot.as_nanos());
+        }
+        permit.left(now, margin)
+    }
+
+    fn over_and_fenced(&mut self, node: usize) {
+        let Deadline::Armed(permit) = self.nodes[node].guard.page.deadline else { return };
+        if self.permit_left(node, &permit, self.margin(node)) > 0 || self.options.without(Mutant::GuardNeverFences) {
+            return;
+        }
+        self.say_node(node, || "guard: the lease is over, fencing".into());
+        self.nodes[node].guard.page.take();
+        self.guard_fences(node);
+    }
+
+    /// Plans the guard's next look: when the first clock reaches the deadline, and late by what a loaded machine is late.
+    pub fn plan_guard_look(&mut self, node: usize) {
+        let Deadline::Armed(permit) = self.nodes[node].guard.page.deadline else { return };
+        let margin = std::time::Duration::from_nanos(self.margin(node));
+        let here = &self.nodes[node];
+        let mut at = here.clock.when_boot(self.now, permit.until.boot.minus(margin));
+        if !self.options.without(Mutant::BootClockOnly) {
+            at = at.min(here.clock.when_raw(self.now, permit.until.raw.minus(margin)));
+        }
+        let late = self.rng.range(0, 13 * MS);
+        let guard = &mut self.nodes[node].guard;
+        guard.look += 1;
+        let look = guard.look;
+        self.later(node, at.saturating_sub(self.now) + late, Local::GuardLook { look });
+    }
+
+    fn obey(&mut self, node: usize, command: Command) {
+        let now = self.reading(node);
+        match command {
+            Command::Arm(permit) => {
+                let longest = self.nodes[node].guard.longest;
+                if self.nodes[node].guard.page.arm(permit, longest, now) {
+                    self.plan_guard_look(node);
+                    self.plan_watchdog(node);
+                }
+                self.tell_agent(node);
+            }
+            Command::Disarm => {
+                let server = self.nodes[node].pg.server;
+                let writable = matches!(server, Server::Primary | Server::Promoting | Server::Starting { as_primary: true, .. });
+                if !writable {
+                    self.nodes[node].guard.page.deadline = Deadline::Unarmed;
+                }
+                self.tell_agent(node);
+            }
+            Command::Fence => {
+                self.nodes[node].guard.page.take();
+                self.guard_fences(node);
+            }
+            Command::Start { job, primary, upstream, names } => self.start_postgres(node, job, primary, upstream, names),
+            Command::Promote { job, epoch, timeline } => {
+                let permitted = self.permitted(node, epoch) && self.nodes[node].pg.server == Server::Standby;
+                if !permitted {
+                    return self.refuse(node, job);
+                }
+                let took = self.rng.range(MS, 30 * MS);
+                self.later(node, took, Local::PromoteFile { job, epoch, timeline });
+            }
+            Command::Stop { job, mode } => self.stop_postgres(node, job, mode),
+            Command::Writer { job, copy_of, names } => self.begin_writer(node, job, copy_of, names),
+            Command::KillJobs => self.nodes[node].writer = None,
+        }
+    }
+
+    fn permitted(&self, node: usize, epoch: Epoch) -> bool {
+        if self.options.without(Mutant::PromoteUnarmed) {
+            return true;
+        }
+        let page = &self.nodes[node].guard.page;
+        match page.deadline {
+            Deadline::Armed(permit) => permit.epoch == epoch && self.permit_left(node, &permit, page.budget) > 0,
+            Deadline::Unarmed | Deadline::Fenced => false,
+        }
+    }
+
+    fn refuse(&mut self, node: usize, job: u64) {
+        self.later(node, MS / 10, Local::JobEnded { job, outcome: JobOutcome::Failed("the guard refused".to_owned()) });
+    }
+
+    /// Something on the page has changed.
+    fn tell_agent(&mut self, node: usize) {
+        if self.nodes[node].agent.alive {
+            let wake = self.nodes[node].agent.wake;
+            self.later(node, MS / 10, Local::Wake { wake });
+        }
+    }
+
+    fn start_postgres(&mut self, node: usize, job: u64, primary: Option<Epoch>, upstream: Option<Upstream>, names: SyncNames) {
+        let busy = self.nodes[node].pg.server != Server::Down || self.nodes[node].writer.is_some();
+        let forbidden = primary.is_some_and(|epoch| !self.permitted(node, epoch));
+        if busy || forbidden || self.nodes[node].pg.dir != Dir::Cluster {
+            return self.refuse(node, job);
+        }
+        let since = self.reading(node).boot;
+        let here = &mut self.nodes[node];
+        if primary.is_none() && here.guard.page.deadline == Deadline::Fenced {
+            here.guard.page.deadline = Deadline::Unarmed;
+        }
+        here.guard.page.fence = FenceState::Open;
+        here.pg.life += 1;
+        here.pg.server = Server::Starting { since, as_primary: primary.is_some() };
+        here.pg.upstream = upstream;
+        here.pg.names_file = names.clone();
+        here.pg.names = names;
+        here.pg.names_next = None;
+        here.pg.exhausted = false;
+        here.pg.writable_epoch = primary.unwrap_or_default();
+        let slow = if here.slow[3] > 0 { self.rng.range(0, 12 * SEC) } else { 0 };
+        let clean = self.nodes[node].pg.clean;
+        let took = slow + if clean { self.rng.range(30 * MS, 400 * MS) } else { self.rng.range(100 * MS, 2 * SEC) };
+        self.later(node, took, Local::Inside(Inside::Up));
+        self.later(node, MS / 10, Local::JobEnded { job, outcome: JobOutcome::Done });
+        self.postgres_changed(node, Postgres::Starting { since, as_primary: primary.is_some() });
+        self.plan_watchdog(node);
+    }
+
+    fn promote_file(&mut self, node: usize, job: u64, epoch: Epoch, timeline: u32) {
+        if !self.permitted(node, epoch) || self.nodes[node].pg.server != Server::Standby {
+            return self.refuse(node, job);
+        }
+        self.check_permission(node, epoch);
+        self.drop_connection(node);
+        self.nodes[node].pg.server = Server::Promoting;
+        let took = if self.nodes[node].slow[1] > 0 { self.rng.range(SEC, 14 * SEC) } else { self.rng.range(20 * MS, 300 * MS) };
+        self.later(node, took, Local::Inside(Inside::Promoted { epoch, timeline }));
+    }
+
+    fn stop_postgres(&mut self, node: usize, job: u64, mode: StopMode) {
+        match self.nodes[node].pg.server {
+            Server::Down => {
+                self.later(node, MS, Local::JobEnded { job, outcome: JobOutcome::Done });
+            }
+            _ if mode == StopMode::Immediate => {
+                self.crash_postgres(node);
+                self.later(node, MS, Local::JobEnded { job, outcome: JobOutcome::Done });
+            }
+            _ => self.shut_down(node),
+        }
+    }
+
+    /// A fence begins. Until every signal is sent, backends go on.
+    fn guard_fences(&mut self, node: usize) {
+        let here = &mut self.nodes[node];
+        if here.guard.page.fence == FenceState::Running {
+            return;
+        }
+        here.guard.page.fence = FenceState::Running;
+        let most = here.guard.page.budget.saturating_sub(20 * MS).max(30 * MS);
+        let took = if here.slow[0] > 0 { self.rng.range(most / 2, most) } else { self.rng.range(5 * MS, 80 * MS) };
+        let began = self.now;
+        self.later(node, took, Local::Fenced { complete: false, began });
+        self.tell_agent(node);
+    }
+
+    fn fence_step(&mut self, node: usize, complete: bool, began: u64) {
+        if !complete {
+            let spared = self.options.without(Mutant::FenceSparesBackends);
+            if !spared {
+                self.crash_postgres(node);
+            }
+            let here = &mut self.nodes[node];
+            here.writer = None;
+            if here.pg.dir != Dir::Cluster && here.pg.dir != Dir::Empty {
+                here.pg.dir = Dir::HalfMade;
+            }
+            here.guard.longest = here.guard.longest.max(self.now - began);
+            let took = self.rng.range(10 * MS, 400 * MS);
+            return self.later(node, took, Local::Fenced { complete: true, began });
+        }
+        let here = &mut self.nodes[node];
+        here.guard.page.fence = FenceState::Complete;
+        here.guard.page.fences += 1;
+        self.fence_reported(node);
+    }
+
+    fn fence_reported(&mut self, node: usize) {
+        self.say_node(node, || "fence complete".into());
+        if !self.nodes[node].agent.alive {
+            return;
+        }
+        self.postgres_changed(node, Postgres::Unknown);
+        self.later(node, MS, Local::EffectEnded { effect: super::effects::FENCE, done: true });
+        let agent = &self.nodes[node].agent;
+        if let Some(running) = &agent.seen.job {
+            let (job, outcome) = match running.job {
+                Job::Stop(_) => (agent.job, JobOutcome::Done),
+                _ => (agent.job, JobOutcome::Failed("fenced".to_owned())),
+            };
+            self.later(node, MS, Local::JobEnded { job, outcome });
+        }
+    }
+
+    /// The postmaster has ended without being asked to: the guard fences what is left.
+    pub fn postmaster_died(&mut self, node: usize) {
+        if self.nodes[node].guard.alive {
+            self.later(node, MS, Local::Command(Command::Fence));
+        }
+    }
+
+    /// Plans the next look of the agent's watch over the guard.
+    pub fn plan_watchdog(&mut self, node: usize) {
+        if !self.nodes[node].agent.alive {
+            return;
+        }
+        let here = &self.nodes[node];
+        let Deadline::Armed(permit) = here.guard.page.deadline else { return };
+        let margin = std::time::Duration::from_nanos(here.guard.page.budget.saturating_sub(BEHIND_GUARD));
+        let at = here
+            .clock
+            .when_boot(self.now, permit.until.boot.minus(margin))
+            .min(here.clock.when_raw(self.now, permit.until.raw.minus(margin)));
+        let late = self.rng.range(0, 20 * MS);
+        self.look_at_guard(node, at.saturating_sub(self.now) + late);
+    }
+
+    fn look_at_guard(&mut self, node: usize, after: u64) {
+        let agent = &mut self.nodes[node].agent;
+        agent.watchdog += 1;
+        let look = agent.watchdog;
+        self.later(node, after, Local::Watchdog { look });
+    }
+
+    /// The guard has stopped, died or come back: the agent sees it within one look.
+    pub fn watch_guard(&mut self, node: usize) {
+        if self.nodes[node].agent.alive {
+            let after = self.rng.range(MS, 50 * MS);
+            self.look_at_guard(node, after);
+        }
+    }
+
+    /// One look at the guard.
+    pub fn watchdog(&mut self, node: usize, look: u64) {
+        if self.nodes[node].agent.watchdog != look || self.options.without(Mutant::NoWatchdog) {
+            return;
+        }
+        let now = self.reading(node);
+        let here = &mut self.nodes[node];
+        if !here.guard.alive {
+            return self.begin_own_fence(node, true);
+        }
+        match here.guard.page.deadline {
+            Deadline::Armed(permit) => here.agent.last_armed = Some(permit),
+            Deadline::Unarmed => here.agent.last_armed = None,
+            Deadline::Fenced => {}
+        }
+        let done = here.guard.page.fence == FenceState::Complete
+            || here.agent.own_fence == 2 && here.agent.has_fenced(here.guard.page.fences);
+        if done || here.guard.page.deadline == Deadline::Unarmed {
+            return;
+        }
+        let margin = here.guard.page.budget.saturating_sub(BEHIND_GUARD);
+        let left = here.agent.last_armed.map_or(0, |permit| permit.left(now, margin));
+        if left == 0 {
+            return self.begin_own_fence(node, false);
+        }
+        let Some(stood) = here.guard.stood_still_at else { return self.plan_watchdog(node) };
+        let patience = (self.options.ttl / 5).min(SEC);
+        let silent = now.boot.since(stood).as_nanos() as u64 > patience && now.boot.as_nanos() >= here.agent.lenient_until;
+        if silent {
+            return self.begin_own_fence(node, false);
+        }
+        self.look_at_guard(node, left.min(50 * MS));
+    }
+
+    fn begin_own_fence(&mut self, node: usize, dead_guard: bool) {
+        let here = &mut self.nodes[node];
+        here.agent.own_fence = 1;
+        here.agent.own_fence_at = here.guard.page.fences;
+        self.say_node(node, || "agent fences in the guard's place".into());
+        let took = self.rng.range(5 * MS, 100 * MS);
+        self.later(node, took, Local::OwnFence { stage: 1, dead_guard });
+    }
+
+    /// The agent's own fence goes on.
+    pub fn own_fence(&mut self, node: usize, stage: u8, dead_guard: bool) {
+        if stage == 1 {
+            self.crash_postgres(node);
+            self.nodes[node].writer = None;
+            let took = self.rng.range(10 * MS, 300 * MS);
+            return self.later(node, took, Local::OwnFence { stage: 2, dead_guard });
+        }
+        self.nodes[node].agent.own_fence = 2;
+        self.fence_reported(node);
+        self.turn(node);
+        if dead_guard {
+            let now = self.reading(node);
+            if let Lease::Mine(_) = self.nodes[node].agent.keeper.lease(now) {
+                self.begin_lease(node, super::lease::Kind::Release { handoff: None, clear_switchover: false });
+            }
+            self.later(node, 300 * MS, Local::Exit { dead_guard: true });
+        } else {
+            self.watch_guard(node);
+        }
+    }
+
+    /// The agent ends because the guard is dead; the service manager starts both.
+    pub fn last_exit(&mut self, node: usize, _dead_guard: bool) {
+        let here = &mut self.nodes[node];
+        here.agent.alive = false;
+        here.agent.life += 1;
+        here.queue.busy = false;
+        if !here.guard.alive {
+            self.restart_service(node);
+        }
+    }
+
+    /// The agent ends in order, and the guard with it.
+    pub fn agent_exits(&mut self, node: usize) {
+        self.say_node(node, || "agent exits".into());
+        let here = &mut self.nodes[node];
+        here.out_of_service = true;
+        here.agent.alive = false;
+        here.agent.life += 1;
+        here.queue.busy = false;
+        here.guard.alive = false;
+        here.guard.life += 1;
+        here.guard.page.deadline = Deadline::Unarmed;
+        self.crash_postgres(node);
+        let txn = crate::model::store::Txn { compares: Vec::new(), then: vec![crate::model::store::Op::Revoke(node)] };
+        if self.store.apply(&txn, self.now).1 {
+            self.committed(Some(node));
+        }
+    }
+
+    /// Whether the guard or the agent of a node can fence it.
+    pub fn watched(&self, node: usize) -> bool {
+        let here = &self.nodes[node];
+        here.runs(Process::Guard) || here.runs(Process::Agent)
+    }
+}

@@ -1,0 +1,213 @@
+//! The simulated world: an event queue, the models, the real engine on every node, and the invariants after every event.
+
+pub mod agent;
+mod calls;
+mod effects;
+pub mod event;
+mod faults;
+mod guard;
+mod jobs;
+mod lease;
+pub mod node;
+mod observers;
+mod postgres;
+mod replication;
+mod view;
+
+use crate::{
+    coverage::Coverage,
+    fault::Fault,
+    invariant::{Checks, Violation},
+    model::{
+        clock::{MS, NodeClock, SEC},
+        network::Network,
+        store::Store,
+    },
+    options::Options,
+    rng::Rng,
+    trace::Trace,
+};
+use agent::Agent;
+use event::{Event, Local};
+use node::Node;
+use std::{cmp::Ordering, collections::BinaryHeap};
+use tanist_engine::MemberName;
+
+struct Entry {
+    at: u64,
+    number: u64,
+    event: Event,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.number).cmp(&(self.at, self.number))
+    }
+}
+
+/// The world.
+pub struct World {
+    /// True time, nanoseconds.
+    pub now: u64,
+    queue: BinaryHeap<Entry>,
+    pushed: u64,
+    /// Chance.
+    pub rng: Rng,
+    /// What kind of world.
+    pub options: Options,
+    /// The store.
+    pub store: Store,
+    /// It answers again then.
+    pub store_up_at: u64,
+    /// The network.
+    pub net: Network,
+    /// The nodes.
+    pub nodes: Vec<Node>,
+    /// Their names.
+    pub names: Vec<MemberName>,
+    /// What has to hold.
+    pub checks: Checks,
+    /// What has been reached.
+    pub coverage: Coverage,
+    /// What happened.
+    pub trace: Trace,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// Everything has been healed.
+    pub healed: bool,
+    numbers: u64,
+    branches: u32,
+}
+
+impl World {
+    /// A world in which nothing has happened.
+    pub fn new(options: Options, seed: u64, faults: Vec<Fault>, trace: Trace) -> Self {
+        let mut rng = Rng::new(seed).fork(1);
+        let nodes = options.nodes;
+        let names: Vec<MemberName> = (1..=nodes).map(|number| MemberName(format!("n{number}"))).collect();
+        let mut world = Self {
+            now: 0,
+            queue: BinaryHeap::with_capacity(256),
+            pushed: 0,
+            store: Store::new(nodes, options.ttl),
+            store_up_at: 0,
+            net: Network::new(nodes),
+            nodes: Vec::with_capacity(nodes),
+            names,
+            checks: Checks::new(nodes),
+            coverage: Coverage::default(),
+            trace,
+            faults,
+            healed: false,
+            numbers: 0,
+            branches: 0,
+            rng: rng.fork(2),
+            options,
+        };
+        for node in 0..nodes {
+            // Oscillators are up to 0.5 % off.
+            let clock = NodeClock::new(rng.range(SEC, 1_000_000 * SEC), rng.range(0, 10_001) as i64 - 5_000);
+            let agent = Agent::idle(&world, node);
+            world.nodes.push(Node::new(agent, clock));
+            world.nodes[node].guard.alive = false;
+            world.at(rng.range(0, 300 * MS), Event::StartGuard { node });
+        }
+        for index in 0..world.faults.len() {
+            world.at(world.faults[index].at, Event::Begin(index));
+        }
+        world.at(world.options.heal_at, Event::Heal);
+        world
+    }
+
+    /// Runs to the end, or to the first violation.
+    pub fn run(&mut self) -> Option<Violation> {
+        while let Some(entry) = self.queue.pop() {
+            if entry.at > self.options.end {
+                break;
+            }
+            self.now = entry.at;
+            self.happen(entry.event);
+            self.check();
+            if self.checks.violation.is_some() {
+                break;
+            }
+        }
+        if self.checks.violation.is_none() {
+            self.check_end();
+        }
+        self.checks.violation.clone()
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Local { node, life, what } => self.local(node, life, what),
+            Event::Arrive { node, life, call, txn } => self.arrive(node, life, call, &txn),
+            Event::WriterEnds { node, job } => self.writer_ends(node, job),
+            Event::Expire => self.expire(),
+            Event::Begin(index) => self.begin_fault(index),
+            Event::End(index) => self.end_fault(index),
+            Event::StartGuard { node } => self.start_guard(node),
+            Event::StartAgent { node } => self.start_agent(node),
+            Event::Heal => self.heal(),
+            Event::Check => {}
+        }
+    }
+
+    /// Plans an event.
+    pub fn at(&mut self, at: u64, event: Event) {
+        self.pushed += 1;
+        self.queue.push(Entry { at, number: self.pushed, event });
+    }
+
+    /// Plans something in a process of a node, in its present life.
+    pub fn later(&mut self, node: usize, after: u64, what: Local) {
+        let life = self.nodes[node].life(what.process());
+        self.at(self.now + after, Event::Local { node, life, what });
+    }
+
+    /// A number never used before.
+    pub fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    /// A branch never used before.
+    pub fn branch(&mut self) -> u32 {
+        self.branches += 1;
+        self.branches
+    }
+
+    /// The node of that name.
+    pub fn find(&self, name: &MemberName) -> Option<usize> {
+        self.names.iter().position(|known| known == name)
+    }
+
+    /// A line of the story.
+    pub fn say(&mut self, line: impl FnOnce() -> String) {
+        if self.trace.tells() {
+            let at = self.now;
+            self.trace.tell(at, line());
+        }
+    }
+
+    /// Something must not have happened.
+    pub fn violate(&mut self, invariant: &'static str, text: String) {
+        let at = self.now;
+        self.say(|| format!("VIOLATION {invariant}: {text}"));
+        self.checks.violation.get_or_insert(Violation { invariant, text, at });
+    }
+}
