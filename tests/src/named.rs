@@ -113,7 +113,7 @@ fn configuration(path: &str, address: SocketAddr) -> String {
     let port = address.port();
     format!(
         "options {{ directory \"{path}\"; listen-on port {port} {{ {HOST}; }}; listen-on-v6 {{ none; }}; pid-file none; lock-file none;\n  \
-         session-keyfile none; recursion no; dnssec-validation no; notify no; allow-transfer {{ any; }}; }};\ncontrols {{ }};\n\
+         session-keyfile none; recursion no; dnssec-validation no; notify no; allow-transfer {{ any; }}; max-ixfr-ratio unlimited; }};\ncontrols {{ }};\n\
          key \"{KEY}\" {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};\n\
          zone \"{ZONE}\" {{ type primary; file \"zone\"; allow-update {{ key \"{KEY}\"; }}; }};\n"
     )

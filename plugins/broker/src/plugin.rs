@@ -3,7 +3,7 @@
 use crate::{
     LastEvent, LoadState, Notice, PluginConfig, PluginStatus, Runs, Tuning,
     journal::{Acknowledged, Journal, JournalError, Record},
-    protocol::{Action, Event, Export, Load, LoadFailure, Loaded, Outcome, Role},
+    protocol::{Action, Event, Export, Import, Load, LoadFailure, Loaded, Outcome, Role},
     queue::{Delivery, Queue, QueuePolicy, Verdict},
 };
 use std::{collections::BTreeSet, path::Path, time::Duration};
@@ -133,7 +133,7 @@ impl Plugin {
         if let LoadFailure::NotGranted { import } = failure {
             let granted = grants.imports();
             let named = |capability: &str| import.contains(&format!("/{capability}")) || import == capability;
-            let known = [crate::protocol::Import::Leadership, crate::protocol::Import::Dns];
+            let known = [Import::Log, Import::Config, Import::Leadership, Import::Dns];
             match known.into_iter().find(|known| named(known.name())) {
                 Some(known) if granted.contains(&known) && !manifest.capabilities.contains(&known) => {
                     text += &format!("; plugin.toml does not ask for it: capabilities = [\"{}\"]", known.name());

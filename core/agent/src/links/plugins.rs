@@ -11,7 +11,7 @@ use std::{
 use tanist_broker::{
     Broker, BrokerConfig, BrokerError, BrokerHandle, BrokerStatus, ClusterFace, DnsGrant, EmissionContext, Grants, HostCommand, Leadership,
     Manifest, ManifestError, PluginConfig, Tuning,
-    protocol::{Action, Digest, Limits, PluginId, Source},
+    protocol::{Action, Digest, Import, Limits, PluginId, Source},
 };
 use tanist_engine::{Emission, Epoch, Lease, Lsn, Observation, Postgres, Role, ServerRole, Timeline};
 
@@ -241,7 +241,8 @@ fn manifest_beside(plugin: &str, component: &Path) -> Result<Manifest, PluginsEr
         version: "0".to_owned(),
         runs: tanist_broker::Runs::Node,
         events: BTreeSet::from([Action::OnStart, Action::OnStop, Action::OnRestart, Action::OnReload, Action::OnRoleChange]),
-        capabilities: BTreeSet::new(),
+        // Nothing says what it wants: it may have whatever is granted.
+        capabilities: BTreeSet::from([Import::Log, Import::Config, Import::Leadership, Import::Dns]),
         limits: Limits::default(),
         wall: Duration::from_secs(5),
         cpu: Duration::from_millis(200),

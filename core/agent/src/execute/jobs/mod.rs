@@ -123,7 +123,9 @@ fn last_words(log: &Path) -> Option<String> {
     let mut tail = Vec::new();
     file.take(TAIL).read_to_end(&mut tail).ok()?;
     let tail = String::from_utf8_lossy(&tail);
-    let last = tail.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    let lines = || tail.lines().map(str::trim).filter(|line| !line.is_empty());
+    // libpq adds where the password came from; what went wrong is in the line before.
+    let last = lines().rfind(|line| line.contains("error: ") || line.contains("FATAL: ")).or_else(|| lines().last())?;
     let refused = last.contains("authentication failed") || last.contains("no pg_hba.conf entry");
     let remedy = if refused { "; correct postgresql.authentication.replication here, or pg_hba at the leader" } else { "" };
     Some(format!("{last}{remedy}"))
