@@ -6,7 +6,7 @@ use super::{
     table,
 };
 use serde_json::{Value, json};
-use tanist_engine::{Member, MemberName, Role};
+use tanist_engine::{Member, MemberName, MemberState, Role};
 use tanist_patroni::{dcs::LeaderKey, state_word};
 
 /// Prints the members.
@@ -47,7 +47,8 @@ impl Row {
             member: member.name.0.clone(),
             host: endpoint.map_or_else(String::new, |endpoint| format!("{}:{}", endpoint.host, endpoint.port)),
             role,
-            state: state_word(member.state).to_string(),
+            // As patronictl shows it; the member key has `running` for both.
+            state: if member.state == MemberState::Streaming && !leads { "streaming" } else { state_word(member.state) }.to_owned(),
             timeline: member.timeline.map(|timeline| timeline.0),
             lag,
         }
