@@ -28,6 +28,9 @@ pub struct Memory {
     pub no_lead_until: Option<Moment>,
     /// The epoch whose lease is being given up.
     pub giving_up: Option<Epoch>,
+    /// The epoch whose release was asked for, and in whose favour. Its outcome may stay unknown, and it may land late: under this lease
+    /// nothing may become writable any more.
+    pub released: Option<(Epoch, Option<MemberName>)>,
     /// The failed job that has already been answered by giving up.
     pub failure_at: Option<Moment>,
     /// When PostgreSQL was first seen down under the held lease, and the lease's epoch.

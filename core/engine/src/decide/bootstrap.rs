@@ -1,12 +1,19 @@
 //! A cluster that does not exist yet, and data that belong to another one.
 
-use super::{fence::fence, leading::release, turn::Turn};
+use super::{
+    fence::fence,
+    leading::{release, released},
+    turn::Turn,
+};
 use crate::{FenceCause, Job, Postgres, Reason};
 
 /// The holder of the lease has no data: it makes the cluster if there is none, and otherwise must not lead.
 pub(super) fn create(turn: &mut Turn<'_>) -> Reason {
     if turn.seen.store.initialize.is_some() {
         return release(turn, None, Reason::NoDataToLead);
+    }
+    if let Some(reason) = turn.held().and_then(|held| released(turn, held)) {
+        return reason;
     }
     turn.run(Job::Bootstrap, Reason::Bootstrapping)
 }

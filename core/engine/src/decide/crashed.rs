@@ -5,7 +5,7 @@
 //! in place; synchronous with a confirmed candidate: fail over; synchronous without: restart in place, where commits wait until a
 //! standby has the end of WAL (`sync`). Each of it only after a completed fence or a clean shutdown.
 
-use super::{fence::fence, leading::release, members, switchover, turn::Turn};
+use super::{fence::fence, leading::{release, released}, members, switchover, turn::Turn};
 use crate::{Action, FenceCause, Held, Job, Reason, StartAs, Stopped};
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ pub(super) fn recover(turn: &mut Turn<'_>, held: &Held, stopped: &Stopped) -> Re
         return fence(turn, FenceCause::Leftovers);
     }
     if let Some(reason) = switchover::hand_over(turn, stopped) {
+        return reason;
+    }
+    if let Some(reason) = released(turn, held) {
         return reason;
     }
     if !stopped.was_primary {

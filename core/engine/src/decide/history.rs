@@ -26,19 +26,27 @@ pub(super) fn ancestry(own: Position, leader: Timeline, claims: &[TimelineClaim]
         let other = opened_by.is_some_and(|epoch| own.opened_by != Epoch::NONE && own.opened_by != epoch);
         return if other { Ancestry::Diverged } else { Ancestry::Prefix };
     }
-    // The smallest begin is right even when a timeline in between was no ancestor of the leader's: at worst it is too strict.
+    // The smallest begin is right even when a timeline in between was no ancestor of the leader's: at worst it is too strict. One that
+    // was claimed and whose begin nobody recorded may have begun before own end: its leader may have died right after opening it.
     match begins(own.timeline, leader, claims).min() {
         Some(fork) if own.lsn > fork => Ancestry::Diverged,
-        Some(_) if begin_of(leader, claims).is_some() => Ancestry::Prefix,
+        Some(_) if all_recorded(own.timeline, leader, claims) => Ancestry::Prefix,
         _ => Ancestry::Uncertain,
     }
 }
 
-/// Where the timelines after `own` up to `leader` begin.
-fn begins(own: Timeline, leader: Timeline, claims: &[TimelineClaim]) -> impl Iterator<Item = Lsn> {
-    claims.iter().filter(move |claim| claim.timeline > own && claim.timeline <= leader).filter_map(|claim| claim.begin)
+/// The leader's timeline is claimed, and every begin after `own` is known.
+fn all_recorded(own: Timeline, leader: Timeline, claims: &[TimelineClaim]) -> bool {
+    let claimed = claims.iter().any(|claim| claim.timeline == leader);
+    claimed && between(own, leader, claims).all(|claim| claim.begin.is_some())
 }
 
-fn begin_of(timeline: Timeline, claims: &[TimelineClaim]) -> Option<Lsn> {
-    claims.iter().find(|claim| claim.timeline == timeline)?.begin
+/// The claims of the timelines after `own` up to `leader`.
+fn between(own: Timeline, leader: Timeline, claims: &[TimelineClaim]) -> impl Iterator<Item = &TimelineClaim> {
+    claims.iter().filter(move |claim| claim.timeline > own && claim.timeline <= leader)
+}
+
+/// Where the timelines after `own` up to `leader` begin.
+fn begins(own: Timeline, leader: Timeline, claims: &[TimelineClaim]) -> impl Iterator<Item = Lsn> {
+    between(own, leader, claims).filter_map(|claim| claim.begin)
 }

@@ -53,8 +53,18 @@ fn may_come_up(turn: &Turn<'_>) -> bool {
     !turn.fence_complete() && !(harmless && turn.seen.job.is_none())
 }
 
+/// A release of this lease has been asked for, and its outcome is not known: it may yet land, so it is repeated, and nothing becomes
+/// writable under this lease any more. Asked before every step that would.
+pub(super) fn released(turn: &mut Turn<'_>, held: &Held) -> Option<Reason> {
+    let (_, handoff) = turn.memory.released.clone().filter(|(epoch, _)| *epoch == held.epoch)?;
+    Some(release(turn, handoff, Reason::LeaseLost))
+}
+
 /// Gives the lease up. Only called where nothing can write.
 pub(super) fn release(turn: &mut Turn<'_>, handoff: Option<MemberName>, reason: Reason) -> Reason {
+    if let Some(held) = turn.held() {
+        turn.memory.released = Some((held.epoch, handoff.clone()));
+    }
     let ours =
         turn.seen.store.switchover.as_ref().is_some_and(|asked| asked.leader.as_ref().is_none_or(|name| *name == turn.seen.me));
     if turn.seen.guard.armed.is_some() && !turn.may_write() {

@@ -4,7 +4,10 @@
 //! Each step waits for the one before to be *seen*: the claim in the store, the permission on the guard's page. A node that is frozen
 //! between two of them finds, when it runs again, a permission that has run out, and a guard that does not promote.
 
-use super::{leading::release, turn::Turn};
+use super::{
+    leading::{release, released},
+    turn::Turn,
+};
 use crate::{Action, Epoch, Held, Job, Position, PromoteStep, Reason, SyncState, Timeline};
 
 /// The next step of the promotion.
@@ -12,6 +15,9 @@ pub(super) fn promote(turn: &mut Turn<'_>, held: &Held, position: Option<Positio
     if let Some(reason) = may_not(turn, held) {
         turn.stay_out();
         return release(turn, None, reason);
+    }
+    if let Some(reason) = released(turn, held) {
+        return reason;
     }
     let epoch = held.epoch;
     let Some(claim) = turn.seen.store.timelines.iter().find(|claim| claim.epoch == epoch) else {
