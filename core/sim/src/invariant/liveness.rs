@@ -1,6 +1,6 @@
 //! After everything has healed: exactly one primary, shown, everybody follows it, queues drained, and it stays so.
 
-use crate::{model::postgres::Server, world::World};
+use crate::{model::postgres::{Dir, Server}, world::World};
 use tanist_engine::{Lease, Role};
 
 impl World {
@@ -16,7 +16,9 @@ impl World {
             return Err("the face is not that of the lease");
         }
         for (node, here) in self.nodes.iter().enumerate() {
-            if node == leader {
+            // Data of a bootstrap that somebody else's overtook are left to the operator.
+            let foreign = here.pg.dir == Dir::Cluster && here.pg.system != self.nodes[leader].pg.system;
+            if node == leader || foreign {
                 continue;
             }
             if here.pg.server != Server::Standby {
@@ -69,7 +71,8 @@ impl World {
         for node in 0..self.nodes.len() {
             let announced = self.nodes[node].agent.memory.announced;
             let expected = if self.leader() == Some(node) { Role::Primary } else { Role::Replica };
-            if announced != Some(expected) {
+            let foreign = self.nodes[node].pg.dir == Dir::Cluster && self.leader().is_some_and(|leader| self.nodes[leader].pg.system != self.nodes[node].pg.system);
+            if announced != Some(expected) && !foreign {
                 let text = format!("{} is {expected} and has announced {announced:?}", self.names[node]);
                 self.violate("I6", text);
             }

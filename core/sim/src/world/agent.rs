@@ -372,7 +372,7 @@ impl World {
             Local::Deliver => self.deliver(node),
             Local::Delivered { number, attempt } => self.delivered(node, number, attempt),
             Local::Exit { dead_guard } => self.last_exit(node, dead_guard),
-            Local::Command(_) | Local::GuardLook { .. } | Local::Fenced { .. } | Local::PromoteFile { .. } | Local::Inside(_) => {}
+            Local::PostmasterEnded | Local::Command(_) | Local::GuardLook { .. } | Local::Fenced { .. } | Local::PromoteFile { .. } | Local::Inside(_) => {}
         }
     }
 

@@ -251,6 +251,7 @@ impl World {
             self.later(node, after, Local::Inside(super::event::Inside::NamesInForce));
             self.release_commits(node);
             self.kick(node);
+            return self.later(node, after + MS, Local::EffectEnded { effect: NAMES, done: true });
         }
         self.end_later(node, NAMES, true);
     }

@@ -81,6 +81,7 @@ pub enum Local {
     Command(Command),
     GuardLook { look: u64 },
     Fenced { complete: bool, began: u64 },
+    PostmasterEnded,
     PromoteFile { job: u64, epoch: Epoch, timeline: u32 },
     Inside(Inside),
 }
@@ -89,7 +90,7 @@ impl Local {
     /// The process in which it happens.
     pub fn process(&self) -> Process {
         match self {
-            Self::Command(_) | Self::GuardLook { .. } | Self::Fenced { .. } | Self::PromoteFile { .. } => Process::Guard,
+            Self::PostmasterEnded | Self::Command(_) | Self::GuardLook { .. } | Self::Fenced { .. } | Self::PromoteFile { .. } => Process::Guard,
             Self::Inside(_) => Process::Postgres,
             _ => Process::Agent,
         }

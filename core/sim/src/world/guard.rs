@@ -21,11 +21,20 @@ impl World {
     /// An event in the guard's process. The deadline comes before everything else.
     pub fn guard_event(&mut self, node: usize, what: Local) {
         if !matches!(what, Local::Fenced { .. }) {
+            // One thread: while it fences, everything else waits.
+            if self.nodes[node].guard.page.fence == FenceState::Running {
+                return self.later(node, 4 * MS, what);
+            }
             self.over_and_fenced(node);
+            if self.nodes[node].guard.page.fence == FenceState::Running {
+                return self.later(node, 4 * MS, what);
+            }
         }
         match what {
             Local::Command(command) => self.obey(node, command),
             Local::GuardLook { look } if self.nodes[node].guard.look == look => self.plan_guard_look(node),
+            // What is left of it is fenced; the permission stays.
+            Local::PostmasterEnded if self.nodes[node].guard.page.fence != FenceState::Complete => self.guard_fences(node),
             Local::Fenced { complete, began } => self.fence_step(node, complete, began),
             Local::PromoteFile { job, epoch, timeline } => self.promote_file(node, job, epoch, timeline),
             _ => {}
@@ -239,7 +248,7 @@ impl World {
     /// The postmaster has ended without being asked to: the guard fences what is left.
     pub fn postmaster_died(&mut self, node: usize) {
         if self.nodes[node].guard.alive {
-            self.later(node, MS, Local::Command(Command::Fence));
+            self.later(node, MS, Local::PostmasterEnded);
         }
     }
 
@@ -320,7 +329,10 @@ impl World {
     /// The agent's own fence goes on.
     pub fn own_fence(&mut self, node: usize, stage: u8, dead_guard: bool) {
         if stage == 1 {
-            self.crash_postgres(node);
+            if self.nodes[node].pg.server != Server::Down {
+                self.crash_postgres(node);
+                self.postmaster_died(node);
+            }
             self.nodes[node].writer = None;
             let took = self.rng.range(10 * MS, 300 * MS);
             return self.later(node, took, Local::OwnFence { stage: 2, dead_guard });
