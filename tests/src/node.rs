@@ -138,7 +138,7 @@ impl Node {
             "scope: e2e\nname: {name}\n\
              restapi:\n  listen: {rest}\n  connect_address: {rest}\n\
              {store}\
-             tanist:\n  state_dir: {directory}/state\n  user: postgres\n\
+             tanist:\n  state_dir: {directory}/state\n{user}\
              bootstrap:\n  dcs:\n    ttl: {ttl}\n    loop_wait: 1\n    retry_timeout: 2\n    maximum_lag_on_failover: 1048576\n    \
              synchronous_mode: {synchronous}\n    postgresql:\n      parameters:\n        max_connections: 60\n        \
              shared_buffers: 16MB\n        fsync: 'on'\n{extra}  initdb:\n    - encoding: UTF8\n    - data-checksums\n\
@@ -157,6 +157,7 @@ impl Node {
             bin = bin.display(),
             dns = self.dns,
             plugins = options.plugins,
+            user = if place::is_root() { "  user: postgres\n" } else { "" },
         )
     }
 

@@ -157,7 +157,7 @@ impl Looker {
         loop {
             let begun = clock::now();
             let found = self.look(begun).await;
-            let pause = pause_after(&found);
+            let pause = pause_after(&found, lock(&self.shared.settings).synchronous);
             self.tell(found, begun);
             if !newcomer_out && self.postmaster.is_some() && begun >= next_newcomer {
                 (newcomer_out, next_newcomer) = (true, begun + NEWCOMER);
@@ -248,15 +248,14 @@ fn add_proof(found: &mut Postgres, known: Option<WriteProof>) {
     }
 }
 
-fn pause_after(found: &Postgres) -> Duration {
+fn pause_after(found: &Postgres, synchronous: bool) -> Duration {
     match found {
         Postgres::Unknown | Postgres::Starting { .. } => SOON,
         Postgres::Unresponsive { .. } => WAITING,
         Postgres::NoData | Postgres::HalfMade | Postgres::Stopped(_) => IDLE,
         Postgres::Running(running) => match &running.role {
             ServerRole::Primary { names_in_force: None, .. } => SOON,
-            ServerRole::Primary { names_in_force: Some(SyncNames::Nobody), .. } => IDLE,
-            ServerRole::Primary { standbys, .. } if standbys.iter().all(|standby| !standby.sync) => WAITING,
+            ServerRole::Primary { standbys, .. } if synchronous && standbys.iter().all(|standby| !standby.sync) => WAITING,
             ServerRole::Standby { streaming: false, .. } | ServerRole::Standby { position: None, .. } => WAITING,
             _ => IDLE,
         },
