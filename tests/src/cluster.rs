@@ -115,7 +115,7 @@ impl Cluster {
         writer
     }
 
-    /// The end of a fault test: the cluster heals, nothing that was acknowledged is missing on any node, and no two nodes acknowledged in turns.
+    /// The end of a fault test: the cluster heals, nothing that was acknowledged is missing, and no two nodes acknowledged in turns.
     pub fn verdict(&self, writer: Writer, synchronous: bool) -> Notes {
         let primary = self.settled(synchronous);
         writer.writes_again(Duration::from_secs(30));

@@ -55,7 +55,8 @@ impl Named {
     /// The `plugins:` section with the bundled plugin that moves the record.
     pub fn plugin(&self) -> String {
         format!(
-            "plugins:\n  - name: move\n    component: builtin:dns-update\n    config: {{name: {RECORD}, ttl: 1}}\n    grants:\n      dns:\n        \
+            "plugins:\n  - name: move\n    component: builtin:dns-update\n    config: {{name: {RECORD}, ttl: 1}}\n    \
+             grants:\n      dns:\n        \
              server: {}\n        zone: {ZONE}\n        names: [{RECORD}]\n        \
              tsig_key: {{name: {KEY}, algorithm: hmac-sha256, secret: {SECRET}}}\n",
             self.address
@@ -113,7 +114,8 @@ fn configuration(path: &str, address: SocketAddr) -> String {
     let port = address.port();
     format!(
         "options {{ directory \"{path}\"; listen-on port {port} {{ {HOST}; }}; listen-on-v6 {{ none; }}; pid-file none; lock-file none;\n  \
-         session-keyfile none; recursion no; dnssec-validation no; notify no; allow-transfer {{ any; }}; max-ixfr-ratio unlimited; }};\ncontrols {{ }};\n\
+         session-keyfile none; recursion no; dnssec-validation no; notify no; allow-transfer {{ any; }};\n  \
+         max-ixfr-ratio unlimited; }};\ncontrols {{ }};\n\
          key \"{KEY}\" {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};\n\
          zone \"{ZONE}\" {{ type primary; file \"zone\"; allow-update {{ key \"{KEY}\"; }}; }};\n"
     )

@@ -81,7 +81,11 @@ fn a_configuration_that_cannot_be_obeyed() {
     for (from, to, words) in [
         ("maximum_lag_on_failover:", "maximum_lag_at_failover:", ["maximum_lag_at_failover", "unknown"]),
         ("restapi:", "restaip:", ["restaip", "unknown key; correct its name or remove it"]),
-        (bin.as_str(), empty.to_str().expect("text"), ["postgresql.bin_dir", "install PostgreSQL's server package or name its directory"]),
+        (
+            bin.as_str(),
+            empty.to_str().expect("text"),
+            ["postgresql.bin_dir", "install PostgreSQL's server package or name its directory"],
+        ),
         (bin.as_str(), "/nonexistent/bin", ["postgresql.bin_dir", "name the directory"]),
         ("ttl: 5\n", "ttl: five\n", ["bootstrap.dcs.ttl", "must be"]),
     ] {
@@ -93,7 +97,10 @@ fn a_configuration_that_cannot_be_obeyed() {
         assert!(words.iter().all(|word| check.out.contains(word)), "{words:?} in {check:?}");
         let run = tanist(&["run", &file]);
         assert!(run.code > 0, "{run:?}");
-        assert!(run.err.lines().any(|line| line.contains(&file) && words.iter().all(|word| line.contains(word))), "{words:?}: {run:?}");
+        assert!(
+            run.err.lines().any(|line| line.contains(&file) && words.iter().all(|word| line.contains(word))),
+            "{words:?}: {run:?}"
+        );
         untouched(&cluster.nodes[0]);
     }
     std::fs::write(cluster.nodes[0].config(), good).expect("the configuration");
@@ -113,7 +120,10 @@ fn a_configuration_that_cannot_be_obeyed() {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("permissions");
         let owned = Command::new("chown").arg("root:").arg(&file).status().expect("chown runs");
         assert!(owned.success());
-        refuses(&mut cluster.nodes[0], &[&file, "cannot be read: Permission denied", "readable by the user that PostgreSQL runs as"]);
+        refuses(
+            &mut cluster.nodes[0],
+            &[&file, "cannot be read: Permission denied", "readable by the user that PostgreSQL runs as"],
+        );
         untouched(&cluster.nodes[0]);
         let data = cluster.nodes[0].data();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("permissions");
@@ -222,7 +232,9 @@ fn wrong_credentials() {
     assert_eq!(third.stop(SLACK), Some(0));
 
     // The agent's own login, where no rule lets it in without a password.
-    third.edit(|text| text.replace("password: secret", "password: mistaken").replace("local all all trust", "local all all scram-sha-256"));
+    third.edit(|text| {
+        text.replace("password: secret", "password: mistaken").replace("local all all trust", "local all all scram-sha-256")
+    });
     third.start();
     let error = wait::until("the third node cannot log in", SLACK, || {
         let view = third.view()?;

@@ -154,10 +154,13 @@ fn keys(cluster: &Cluster, [primary, sync, _]: [usize; 3]) {
     let text = command::finish(&mut etcdctl).output();
     let lines: Vec<&str> = text.lines().collect();
     let value = |key: &str| {
-        let at = lines.iter().position(|line| *line == format!("/service/e2e/{key}")).unwrap_or_else(|| panic!("no {key} in\n{text}"));
+        let at =
+            lines.iter().position(|line| *line == format!("/service/e2e/{key}")).unwrap_or_else(|| panic!("no {key} in\n{text}"));
         lines[at + 1]
     };
-    let json = |key: &str| -> serde_json::Value { serde_json::from_str(value(key)).unwrap_or_else(|error| panic!("{key}: {error}\n{text}")) };
+    let json = |key: &str| -> serde_json::Value {
+        serde_json::from_str(value(key)).unwrap_or_else(|error| panic!("{key}: {error}\n{text}"))
+    };
     let name = |index: usize| cluster.nodes[index].name.as_str();
     assert_eq!(value("leader"), name(primary));
     assert!(value("initialize").parse::<u64>().is_ok(), "{text}");
@@ -184,13 +187,21 @@ fn commands(cluster: &Cluster, [primary, sync, _]: [usize; 3]) {
     assert!(pretty.starts_with("+ Cluster: e2e (") && pretty.lines().count() == 7, "{pretty}");
     assert!(pretty.contains("| Member ") && pretty.contains("| Sync Standby "), "{pretty}");
     let tsv = list("tsv");
-    let row = |name: &str| tsv.lines().find(|line| line.starts_with(&format!("{name}\t"))).unwrap_or_else(|| panic!("no {name} in {tsv}"));
+    let row = |name: &str| {
+        tsv.lines().find(|line| line.starts_with(&format!("{name}\t"))).unwrap_or_else(|| panic!("no {name} in {tsv}"))
+    };
     let (leader, standby) = (&cluster.nodes[primary], &cluster.nodes[sync]);
     assert!(row(&leader.name).starts_with(&format!("{}\t{}\tLeader\trunning\t1\t", leader.name, leader.postgres)), "{tsv}");
-    assert!(row(&standby.name).starts_with(&format!("{}\t{}\tSync Standby\tstreaming\t1\t", standby.name, standby.postgres)), "{tsv}");
+    assert!(
+        row(&standby.name).starts_with(&format!("{}\t{}\tSync Standby\tstreaming\t1\t", standby.name, standby.postgres)),
+        "{tsv}"
+    );
     let json: serde_json::Value = serde_json::from_str(&list("json")).expect("JSON");
     assert_eq!(json.as_array().map(Vec::len), Some(3), "{json}");
-    assert!(json.as_array().expect("rows").iter().any(|row| row["Role"] == "Leader" && row["Member"] == leader.name.as_str()), "{json}");
+    assert!(
+        json.as_array().expect("rows").iter().any(|row| row["Role"] == "Leader" && row["Member"] == leader.name.as_str()),
+        "{json}"
+    );
     assert_eq!(list("yaml").matches("Role: ").count(), 3);
 
     let version = tanist(&["version"]).output();

@@ -128,7 +128,8 @@ fn record_and_scripts_follow_the_primary(kind: Kind) {
         vec!["on_start replica e2e", "on_role_change primary e2e"]
     };
     script.has_called(&cluster.nodes[candidate], &risen);
-    let handed = ["on_start replica e2e", "on_role_change primary e2e", "on_role_change demoted e2e", "on_role_change replica e2e"];
+    let handed =
+        ["on_start replica e2e", "on_role_change primary e2e", "on_role_change demoted e2e", "on_role_change replica e2e"];
     script.has_called(&cluster.nodes[second], &handed);
     cluster.verdict(writer, true);
 
@@ -192,7 +193,9 @@ fn a_dead_plugin_host_delays_the_record_and_nothing_else() {
     writer.writes_again(SLACK);
     let host_killed = writer.so_far().gap_after(fault);
     record_names(&named, &cluster, leader);
-    println!("write gap with the host {with_host:?}, with the host stopped {host_stopped:?}, with the host killed {host_killed:?}");
+    println!(
+        "write gap with the host {with_host:?}, with the host stopped {host_stopped:?}, with the host killed {host_killed:?}"
+    );
     for gap in [with_host, host_stopped, host_killed] {
         assert!(gap < GAP, "{gap:?}");
     }

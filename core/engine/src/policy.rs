@@ -17,8 +17,8 @@ pub struct Policy {
     /// Synchronous replication.
     pub synchronous: SyncMode,
     /// How long a crashed primary may take to come up again before its lease is given up. Set: Patroni's meaning (zero: fail over
-    /// at once when a candidate is there). Not set: a synchronous cluster with a confirmed candidate fails over at once, an asynchronous one
-    /// restarts in place.
+    /// at once when a candidate is there). Not set: a synchronous cluster with a confirmed candidate fails over at once, an
+    /// asynchronous one restarts in place.
     pub primary_start_timeout: Option<Duration>,
     /// How long a fast shutdown may take before it turns into an immediate one; zero: without limit.
     pub primary_stop_timeout: Duration,

@@ -100,7 +100,8 @@ pub fn beside(name: &str) -> Result<PathBuf, Failure> {
     if path.is_file() {
         return Ok(path);
     }
-    Err(Failure::environment(format!("{} is missing: tanist, tanist-guard and tanist-plugin-host belong into one directory", path.display())))
+    let remedy = "tanist, tanist-guard and tanist-plugin-host belong into one directory";
+    Err(Failure::environment(format!("{} is missing: {remedy}", path.display())))
 }
 
 /// Who everything is to belong to: the user that a process started as root becomes, or whoever this process is.
@@ -128,7 +129,9 @@ fn prepare_directories(settings: &Settings, owner: (u32, u32)) -> Result<(), Fai
         if let Ok(found) = std::fs::metadata(path) {
             let problem = match (found.is_dir(), found.uid()) {
                 (false, _) => "is not a directory; remove it or name another place".to_owned(),
-                (true, other) if other != uid => format!("belongs to uid {other}, PostgreSQL runs as uid {uid}; run chown -R {uid}:{gid} on it"),
+                (true, other) if other != uid => {
+                    format!("belongs to uid {other}, PostgreSQL runs as uid {uid}; run chown -R {uid}:{gid} on it")
+                }
                 (true, _) => continue,
             };
             return Err(Failure::config(format!("{key}: {} {problem}", path.display())));
@@ -148,6 +151,8 @@ pub fn ids_of(user: &str) -> Result<(u32, u32), Failure> {
     };
     match (ask("-u"), ask("-g")) {
         (Some(uid), Some(gid)) => Ok((uid, gid)),
-        _ => Err(Failure::config(format!("tanist.user: there is no user {user}; PostgreSQL does not run as root, name the user it runs as"))),
+        _ => Err(Failure::config(format!(
+            "tanist.user: there is no user {user}; PostgreSQL does not run as root, name the user it runs as"
+        ))),
     }
 }

@@ -80,7 +80,8 @@ pub fn load_text(
 fn read(path: &Path) -> Result<String, Vec<ConfigError>> {
     let file = path.display().to_string();
     let unreadable = |problem: String| vec![ConfigError::of_file(&file, problem)];
-    let bytes = std::fs::read(path).map_err(|error| unreadable(format!("cannot be read: {error}; it must exist and be readable by the user that PostgreSQL runs as")))?;
+    let remedy = "it must exist and be readable by the user that PostgreSQL runs as";
+    let bytes = std::fs::read(path).map_err(|error| unreadable(format!("cannot be read: {error}; {remedy}")))?;
     if bytes.len() > MAX_FILE {
         return Err(unreadable(format!("{} bytes are more than the {MAX_FILE} a configuration may have", bytes.len())));
     }

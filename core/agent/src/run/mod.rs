@@ -1,7 +1,7 @@
 //! The agent's run loop: look, decide, carry out, wait for news.
 //!
-//! One thread, one loop. It reacts to facts and to its one timer, never to polling, and waits for nothing else: whatever may take time runs as a
-//! task that tells its end as a fact. The decision itself is `tanist_engine::decide`; nothing here has an opinion.
+//! One thread, one loop. It reacts to facts and to its one timer, never to polling, and waits for nothing else: whatever may take time
+//! runs as a task that tells its end as a fact. The decision itself is `tanist_engine::decide`; nothing here has an opinion.
 
 pub mod clock;
 mod compose;

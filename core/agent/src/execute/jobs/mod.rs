@@ -1,7 +1,7 @@
 //! The long jobs: at most one runs per node. Every program that writes the data directory is run by the guard.
 //!
-//! A job is plain sequential code; only its outcome goes back to the engine. Files are written on blocking threads: a stalled disk holds the
-//! job up, never the loop.
+//! A job is plain sequential code; only its outcome goes back to the engine. Files are written on blocking threads: a stalled disk
+//! holds the job up, never the loop.
 
 mod bootstrap;
 mod checkpoint;
