@@ -96,7 +96,7 @@ impl Grants {
             Import::Log | Import::Config => "nothing; it is always granted".to_owned(),
             Import::Leadership => format!("plugins.{plugin}.grants.leadership: true"),
             Import::Dns => {
-                format!("plugins.{plugin}.grants.dns: [{{server: ADDRESS:PORT, zone: ZONE, names: [NAME], key: KEY}}]")
+                format!("plugins.{plugin}.grants.dns: [{{server: ADDRESS:PORT, zone: ZONE, names: [NAME], tsig_key: {{name: KEY, secret_file: FILE}}}}]")
             }
         }
     }

@@ -8,6 +8,7 @@ mod http;
 mod list;
 mod plugin;
 mod remote;
+mod repair;
 pub mod run;
 mod switchover;
 mod table;
@@ -47,6 +48,9 @@ enum Command {
     /// Look at plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Mend what no node may mend by itself
+    #[command(subcommand)]
+    Repair(repair::Command),
     /// Show the version
     Version,
 }
@@ -109,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::CheckConfig(file) => check_config::run(&file.path),
         Command::Plugin(command) => plugin::run(command),
+        Command::Repair(command) => repair::run(&command),
         Command::Version => {
             println!("tanist {}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -71,8 +71,6 @@ pub enum StoreSettings {
 pub struct EtcdSettings {
     /// URLs of its members, `http://host:port`.
     pub endpoints: Vec<String>,
-    /// User and password.
-    pub credentials: Option<Credentials>,
 }
 
 /// A user.

@@ -1,0 +1,76 @@
+//! `tanist repair`: mending what no node may mend by itself.
+
+use super::{Failure, remote};
+use crate::cluster;
+use clap::Subcommand;
+use std::time::Duration;
+use tanist_dcs::{
+    Compare, Op, Txn,
+    lease::{Record, decode_base, encode_base},
+};
+use tanist_engine::{Epoch, Revision};
+
+/// How long the store may take.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// What can be mended.
+#[derive(Subcommand)]
+pub enum Command {
+    /// After the store was restored from a backup or replaced: raise the base of the epochs above every epoch the cluster has shown
+    Epoch {
+        #[command(flatten)]
+        remote: remote::Arguments,
+        /// An epoch seen elsewhere (in a plugin's record, in a log); the base is raised above it, too
+        #[arg(long, value_name = "EPOCH", default_value_t = 0)]
+        above: u64,
+    },
+}
+
+/// Mends it.
+pub fn run(command: &Command) -> Result<(), Failure> {
+    let Command::Epoch { remote, above } = command;
+    let read = remote::Remote::read(remote)?;
+    let key = read.keys.epoch();
+    let present = read.snapshot.get(&key);
+    let revision = present.map_or(Revision(0), |mirrored| mirrored.kv.mod_revision);
+    let base = decode_base(present.map(|mirrored| mirrored.kv.value.as_slice())).map_err(Failure::failed)?;
+    let known = highest(&read, Epoch(*above));
+    if base >= known {
+        println!("the base of the epochs is {base}, and no higher epoch than {known} is known: nothing to do");
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
+    let written = runtime.block_on(async {
+        let store = cluster::open(&read.settings.store).await.map_err(Failure::config)?;
+        let compare = Compare::ModRevision(key.clone(), revision);
+        let txn = Txn { compares: vec![compare], then: vec![Op::put(key, encode_base(known))], otherwise: Vec::new() };
+        store.txn(txn, LIMIT).await.map_err(|error| Failure::failed(format!("the store: {error}")))
+    })?;
+    if !written.succeeded {
+        return Err(Failure::failed("the base of the epochs was changed meanwhile; look again and repeat this"));
+    }
+    println!("the base of the epochs is {known} now (it was {base}); the next leader's epoch is above it");
+    Ok(())
+}
+
+/// The highest epoch that the store, or the operator, knows.
+fn highest(read: &remote::Remote, above: Epoch) -> Epoch {
+    let face = read.view.primary.as_ref().map_or(Epoch::NONE, |face| face.epoch);
+    let claims = read.view.timelines.iter().map(|claim| claim.epoch).max().unwrap_or_default();
+    let record = read.snapshot.get(&read.keys.lease()).and_then(|mirrored| {
+        let record = Record::decode(&mirrored.kv.value).ok()?;
+        record.epoch_at(mirrored.kv.mod_revision)
+    });
+    [face, claims, record.unwrap_or_default(), above].into_iter().max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raised_base_is_read_back_as_it_was_written() {
+        assert_eq!(decode_base(Some(&encode_base(Epoch(4_711)))).unwrap(), Epoch(4_711));
+        assert_eq!(decode_base(None).unwrap(), Epoch::NONE);
+    }
+}
