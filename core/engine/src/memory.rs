@@ -47,6 +47,9 @@ pub struct Memory {
     pub sync_missed: Option<(MemberName, Moment)>,
     /// The position to which a standby must have flushed before `/sync` may name it.
     pub sync_target: Option<SyncTarget>,
+    /// The last write of `/sync` that was asked for, by the epoch and the revision it compares. While `/sync` still has that revision
+    /// the write may yet land.
+    pub sync_asked: Option<(Epoch, Revision)>,
     /// The switchover that is being carried out.
     pub switchover: Option<SwitchoverProgress>,
     /// The checkpoint before an orderly stop of the node was asked for then.

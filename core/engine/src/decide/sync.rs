@@ -69,7 +69,14 @@ fn target(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>, names: &SyncN
 /// `/sync` as a leader write over what it reads now.
 fn write(turn: &mut Turn<'_>, leader: Option<MemberName>, standby: Option<MemberName>) {
     let revision = turn.seen.store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default();
+    turn.memory.sync_asked = turn.held().map(|held| (held.epoch, revision));
     turn.act(Action::WriteSync(SyncState { revision, leader, standbys: standby.into_iter().collect() }));
+}
+
+/// A write of `/sync` that was asked for has not been seen: its outcome is unknown, and it may land late.
+fn unresolved(turn: &Turn<'_>) -> bool {
+    let revision = turn.seen.store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default();
+    turn.held().is_some_and(|held| turn.memory.sync_asked == Some((held.epoch, revision)))
 }
 
 /// The facts of synchronous replication.
@@ -187,9 +194,23 @@ impl Scene<'_> {
         (!turn.reached(until)).then(|| SyncStep::Grace { standby: standby.clone(), until })
     }
 
+    /// Names are loosened only when no write of `/sync` is open: it could name somebody whom the new names do not demand.
     fn set(&self, turn: &mut Turn<'_>, names: SyncNames, step: SyncStep) -> SyncStep {
+        if names != SyncNames::Reserved && unresolved(turn) {
+            return self.settle(turn);
+        }
         turn.act(Action::SetSyncNames(names));
         step
+    }
+
+    /// Writes `/sync` over the same revision once more, with what is sound now. Of all such writes one lands.
+    fn settle(&self, turn: &mut Turn<'_>) -> SyncStep {
+        let present = turn.seen.store.sync.as_ref().filter(|sync| sync.leader.as_ref() == Some(&turn.seen.me));
+        match present.and_then(|sync| sync.standbys.first().cloned()) {
+            Some(standby) if self.has_everything(&standby) => self.confirm(turn, standby),
+            Some(standby) if self.strict => SyncStep::CatchUp { standby },
+            _ => self.declare_alone(turn),
+        }
     }
 
     fn demand(&self, turn: &mut Turn<'_>, standby: MemberName) -> SyncStep {
