@@ -1,6 +1,6 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint fmt bench-failover clean
+.PHONY: help build demo test lint fmt bench-failover sim sim-mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -31,6 +31,17 @@ bench-failover: ## failover times of this machine, as a table; RUNS=5
 	scripts/need build postgres named etcd
 	scripts/stage
 	cargo run -p tanist-tests --bin bench-failover -- $(RUNS)
+
+SCHEDULES ?= 1000000
+SEED ?= 1
+
+sim: ## hunt the engine with random schedules; SCHEDULES=10000000 SEED=1
+	cargo build -p tanist-sim
+	target/debug/tanist-sim fuzz --schedules $(SCHEDULES) --seed $(SEED)
+
+sim-mutants: ## show which seed catches each bad change
+	cargo build -p tanist-sim
+	target/debug/tanist-sim mutants
 
 clean: ## remove everything that was built
 	cargo clean

@@ -20,6 +20,8 @@ pub struct Coverage {
     pub failovers: u64,
     /// Acknowledged writes.
     pub acknowledged: u64,
+    /// Schedules that ended with a node that an operator has to help, for a reason that is known and named in `invariant::liveness`.
+    pub stuck: u64,
     /// The longest time from the healing until all was well, nanoseconds.
     pub slowest_heal: u64,
 }
@@ -32,6 +34,7 @@ impl Default for Coverage {
             actions: [0; ACTIONS.len()],
             failovers: 0,
             acknowledged: 0,
+            stuck: 0,
             slowest_heal: 0,
         }
     }
@@ -97,6 +100,7 @@ impl Coverage {
         }
         self.failovers += other.failovers;
         self.acknowledged += other.acknowledged;
+        self.stuck += other.stuck;
         self.slowest_heal = self.slowest_heal.max(other.slowest_heal);
     }
 
@@ -109,7 +113,7 @@ impl Coverage {
 
     /// All counts on one line.
     pub fn line(&self) -> String {
-        let mut line = format!("failovers={} acknowledged={} slowest_heal_ms={}", self.failovers, self.acknowledged, self.slowest_heal / 1_000_000);
+        let mut line = format!("failovers={} acknowledged={} stuck={} slowest_heal_ms={}", self.failovers, self.acknowledged, self.stuck, self.slowest_heal / 1_000_000);
         line.push_str(" faults{");
         for kind in Kind::ALL {
             let _ = write!(line, "{kind:?}={} ", self.faults[kind as usize]);

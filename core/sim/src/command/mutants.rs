@@ -4,26 +4,27 @@ use super::fuzz::hunt;
 use crate::mutant::Mutant;
 
 /// Schedules tried at once.
-const BATCH: u64 = 2_000;
+const BATCH: u64 = 500;
+
+/// The first seed that catches a mutant, and how.
+pub fn first_catch(mutant: Mutant, first: u64, schedules: u64, jobs: usize) -> Option<(u64, String)> {
+    (0..schedules.div_ceil(BATCH)).find_map(|batch| {
+        let begin = batch * BATCH;
+        hunt(first.wrapping_add(begin), BATCH.min(schedules - begin), jobs, Some(mutant)).found.into_iter().next()
+    })
+}
 
 /// The command. `false`: a mutant lives.
 pub fn mutants(first: u64, schedules: u64, jobs: usize) -> bool {
     let (mut caught, mut living) = (0, Vec::new());
     for mutant in Mutant::ALL {
-        let mut tried = 0;
-        let mut by = None;
-        while tried < schedules && by.is_none() {
-            let batch = BATCH.min(schedules - tried);
-            by = hunt(first.wrapping_add(tried), batch, jobs, Some(mutant)).found.into_iter().next();
-            tried += batch;
-        }
-        match by {
+        match first_catch(mutant, first, schedules, jobs) {
             Some((seed, text)) => {
                 caught += 1;
                 println!("{mutant:?}: caught by seed {seed}: {text}");
             }
             None => {
-                println!("{mutant:?}: LIVES after {tried} schedules");
+                println!("{mutant:?}: LIVES after {schedules} schedules");
                 living.push(format!("{mutant:?}"));
             }
         }

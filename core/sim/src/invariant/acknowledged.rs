@@ -8,15 +8,8 @@ impl World {
     /// A write returned as committed.
     pub(crate) fn acknowledged(&mut self, node: usize, lsn: u64) {
         self.coverage.acknowledged += 1;
-        let named = self.store.snap.sync().is_some_and(|sync| sync.leader.as_ref() == Some(&self.names[node]));
-        let mode = self.nodes[node].agent.policy.synchronous.is_on();
-        // Promised: this node leads by `/sync`, or acknowledges through a standby of its own as the mode says. What another node
-        // acknowledges whom `/sync` does not name is judged too: it must not happen.
-        let sync = self.store.snap.sync().is_some_and(|sync| sync.leader.is_some());
-        let config = self.store.snap.get(crate::model::store::CONFIG).is_some_and(|kv| {
-            matches!(&*kv.value, crate::model::store::Value::Config(mode) if mode.is_on())
-        });
-        if !(named && mode || sync && config && mode) {
+        // Promised: this node was the leader of `/sync` since the mode was last off. A stale one counts as well: it must not acknowledge.
+        if !self.checks.synchronous[node] || self.checks.store_restored {
             return;
         }
         let branch = self.nodes[node].pg.wal.branch();
@@ -68,8 +61,14 @@ impl World {
 
     /// `/sync` was emptied: from now on the mode is asynchronous, and earlier promises are bounded ones.
     pub(crate) fn check_mode(&mut self) {
-        if self.store.snap.sync().is_none_or(|sync| sync.leader.is_none()) {
-            self.checks.promised.clear();
+        // Switched off by the operator: asynchronous, whatever `/sync` still says.
+        let off = crate::world::view::mode(&self.store.snap).is_some_and(|mode| !mode.is_on());
+        match self.store.snap.sync().filter(|_| !off).and_then(|sync| sync.leader.as_ref()).and_then(|leader| self.find(leader)) {
+            Some(leader) => self.checks.synchronous[leader] = true,
+            None => {
+                self.checks.promised.clear();
+                self.checks.synchronous.fill(false);
+            }
         }
     }
 }

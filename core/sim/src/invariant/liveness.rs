@@ -1,11 +1,22 @@
 //! After everything has healed: exactly one primary, shown, everybody follows it, queues drained, and it stays so.
 
 use crate::{model::postgres::{Dir, Server}, world::World};
-use tanist_engine::{Lease, Role};
+use tanist_engine::{Lease, Role, SyncMode};
 
 impl World {
+    /// Known to need an operator, counted and not judged: a standby whose timeline is no ancestor of the leader's although every begin
+    /// recorded since lies behind its end (the claims do not say which timeline another one left), and the one standby of a strict
+    /// cluster whose data have to be copied anew while `/sync` names it.
+    fn stuck(&self, node: usize, leader: usize) -> bool {
+        let pg = &self.nodes[node].pg;
+        let refused = pg.server == Server::Standby && self.nodes[leader].pg.wal.send(pg.wal.timeline(), pg.wal.end(), pg.wal.end()).is_none();
+        let named = self.store.snap.sync().is_some_and(|sync| self.sync_names(sync, node));
+        let kept = pg.server == Server::Down && named && self.nodes[leader].agent.policy.synchronous == SyncMode::On { strict: true };
+        refused || kept
+    }
+
     /// All is well.
-    fn well(&self) -> Result<(), &'static str> {
+    fn well(&self, end: bool) -> Result<(), &'static str> {
         let Some(leader) = self.leader() else { return Err("nobody holds the lease") };
         if !self.can_write(leader) {
             return Err("the holder of the lease is not writable");
@@ -18,7 +29,7 @@ impl World {
         for (node, here) in self.nodes.iter().enumerate() {
             // Data of a bootstrap that somebody else's overtook are left to the operator.
             let foreign = here.pg.dir == Dir::Cluster && here.pg.system != self.nodes[leader].pg.system;
-            if node == leader || foreign {
+            if node == leader || foreign || end && self.stuck(node, leader) {
                 continue;
             }
             if here.pg.server != Server::Standby {
@@ -39,7 +50,7 @@ impl World {
         if self.checks.well_at.is_some() {
             return;
         }
-        if self.well().is_ok() {
+        if self.well(false).is_ok() {
             self.checks.well_at = Some(self.now);
             let took = self.now.saturating_sub(self.options.heal_at);
             self.coverage.slowest_heal = self.coverage.slowest_heal.max(took);
@@ -52,7 +63,7 @@ impl World {
         if self.checks.store_restored {
             return;
         }
-        if let Err(why) = self.well() {
+        if let Err(why) = self.well(true) {
             let nodes: Vec<String> = self
                 .nodes
                 .iter()
@@ -67,6 +78,11 @@ impl World {
                 })
                 .collect();
             return self.violate("liveness", format!("{why}: {}", nodes.join("; ")));
+        }
+        let Some(leader) = self.leader() else { return };
+        if (0..self.nodes.len()).any(|node| node != leader && self.stuck(node, leader)) {
+            self.coverage.stuck += 1;
+            return;
         }
         for node in 0..self.nodes.len() {
             let announced = self.nodes[node].agent.memory.announced;

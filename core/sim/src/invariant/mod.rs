@@ -35,6 +35,8 @@ pub struct Checks {
     pub(crate) promised: BTreeMap<u32, (u64, u64)>,
     /// Claimed timelines that were opened, with their branch and epoch.
     pub(crate) opened: BTreeMap<u32, (u32, Epoch)>,
+    /// Nodes that were the leader of `/sync` since it was last empty.
+    pub(crate) synchronous: Vec<bool>,
     pub(crate) face_epoch: Epoch,
     pub(crate) lease_epoch: Epoch,
     pub(crate) lease_holder: Option<usize>,
@@ -52,7 +54,7 @@ pub struct Checks {
 impl Checks {
     /// For so many nodes.
     pub fn new(nodes: usize) -> Self {
-        Self { named: vec![Epoch::NONE; nodes], delivered: vec![0; nodes], ..Self::default() }
+        Self { named: vec![Epoch::NONE; nodes], synchronous: vec![false; nodes], delivered: vec![0; nodes], ..Self::default() }
     }
 
     /// Something was disturbed, at least until then.

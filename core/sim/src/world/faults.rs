@@ -120,11 +120,13 @@ impl World {
             Kind::Mode => self.change_mode(fault.choice),
             Kind::StopService if on => {
                 if self.nodes[node].agent.alive {
+                    self.nodes[node].stop_wanted = true;
                     self.nodes[node].agent.seen.stopping = true;
                     self.wake_agent(node);
                 }
             }
             Kind::StopService => {
+                self.nodes[node].stop_wanted = false;
                 self.nodes[node].out_of_service = false;
                 if !self.nodes[node].guard.alive {
                     self.start_guard(node);
@@ -163,15 +165,12 @@ impl World {
 
     fn pause_vm(&mut self, node: usize, on: bool) {
         if on {
+            self.nodes[node].clock_missed = true;
             self.nodes[node].clock.stop(self.now);
             return self.freeze(node, &PROCESSES);
         }
         self.nodes[node].clock.run(self.now);
         self.thaw(node, &PROCESSES);
-        // Its clocks do not know; nor does it, before the store has answered or the lease has ended by its clocks.
-        let end = self.now + self.options.ttl + self.options.ttl / 5;
-        let here = &mut self.nodes[node];
-        here.exempt_until = here.exempt_until.max(end);
     }
 
     fn slow(&mut self, node: usize, which: usize, on: bool) {

@@ -378,6 +378,11 @@ impl World {
         if self.store.apply(&txn, self.now).1 {
             self.committed(Some(node));
         }
+        if !self.nodes[node].stop_wanted {
+            // It took longer than the operator waited: started again.
+            self.nodes[node].out_of_service = false;
+            self.restart_service(node);
+        }
     }
 
     /// Whether the guard or the agent of a node can fence it.

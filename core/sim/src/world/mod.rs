@@ -12,7 +12,7 @@ pub mod node;
 mod observers;
 mod postgres;
 mod replication;
-mod view;
+pub(crate) mod view;
 
 use crate::{
     coverage::Coverage,

@@ -37,10 +37,14 @@ pub struct Node {
     held: Vec<(u32, Local)>,
     /// No process on the node can exclude an overlap until then.
     pub exempt_until: u64,
+    /// Its clocks missed a pause.
+    pub clock_missed: bool,
     /// Faults of slowness in force: fence, promotion, stop, recovery, copy fails.
     pub slow: [u16; 5],
     /// The service was stopped on purpose.
     pub out_of_service: bool,
+    /// An operator wants it stopped.
+    pub stop_wanted: bool,
 }
 
 impl Node {
@@ -57,8 +61,10 @@ impl Node {
             stopped: [0; 3],
             held: Vec::new(),
             exempt_until: 0,
+            clock_missed: false,
             slow: [0; 5],
             out_of_service: false,
+            stop_wanted: false,
         }
     }
 
@@ -149,7 +155,9 @@ impl World {
         if !here.runs(Process::Guard) && !here.runs(Process::Agent) {
             here.exempt_until = u64::MAX;
         } else if here.exempt_until == u64::MAX {
-            here.exempt_until = self.now + SEC;
+            // A virtual machine that missed a pause counts on more of its lease than is left.
+            let missed = std::mem::take(&mut here.clock_missed);
+            here.exempt_until = self.now + if missed { self.options.ttl + self.options.ttl / 5 } else { SEC };
         }
     }
 
