@@ -18,7 +18,7 @@ test: ## every test: unit, golden, conformance, end to end with real PostgreSQL,
 	scripts/need build postgres named dig etcd
 	scripts/stage
 	cargo clippy -p tanist-engine -- -D warnings
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 
 lint: ## formatting and lints of everything
 	cargo fmt --all --check

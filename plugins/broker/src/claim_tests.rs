@@ -1,3 +1,5 @@
+//! Claims: read back after an unknown end, one at a time per name.
+
 use super::*;
 use crate::{DnsPresent, protocol::DnsRecord};
 use async_trait::async_trait;

@@ -96,7 +96,8 @@ impl Grants {
             Import::Log | Import::Config => "nothing; it is always granted".to_owned(),
             Import::Leadership => format!("plugins.{plugin}.grants.leadership: true"),
             Import::Dns => {
-                format!("plugins.{plugin}.grants.dns: [{{server: ADDRESS:PORT, zone: ZONE, names: [NAME], tsig_key: {{name: KEY, secret_file: FILE}}}}]")
+                let key = "tsig_key: {name: KEY, secret_file: FILE}";
+                format!("plugins.{plugin}.grants.dns: [{{server: ADDRESS:PORT, zone: ZONE, names: [NAME], {key}}}]")
             }
         }
     }

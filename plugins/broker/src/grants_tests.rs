@@ -1,3 +1,5 @@
+//! What is granted passes, everything else is refused with its remedy.
+
 use super::*;
 use crate::protocol::RecordKind;
 use tanist_engine::Epoch;

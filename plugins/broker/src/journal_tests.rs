@@ -1,3 +1,5 @@
+//! The journal survives a crash at every step of a write.
+
 use super::*;
 
 fn record(sequence: u64) -> Record {

@@ -1,7 +1,7 @@
 //! `bench-failover [RUNS]`: how long a client waits, on this machine, for each planned and unplanned change of the primary.
 //!
-//! Not a test: nothing is asserted but that no acknowledged row was lost; a row with a loss gets no median. Three nodes, the embedded store,
-//! synchronous mode, ttl 5, a client writing every 10 ms over sessions it keeps.
+//! Not a test: nothing is asserted but that no acknowledged row was lost; a row with a loss gets no median. Three nodes, the embedded
+//! store, synchronous mode, ttl 5, a client writing every 10 ms over sessions it keeps.
 
 use std::{net::IpAddr, time::Duration};
 use tanist_tests::{
@@ -101,7 +101,8 @@ impl Table {
         let address = cluster.nodes[new].postgres.ip();
         let notes = self.finish(writer, cluster, new);
         self.put(name, millis(notes.gap_after(before)));
-        if let Some(first) = notes.of("ack").filter(|note| note.at > before && note.node == address.to_string()).map(|note| note.at).min() {
+        let acknowledged = notes.of("ack").filter(|note| note.at > before && note.node == address.to_string());
+        if let Some(first) = acknowledged.map(|note| note.at).min() {
             self.put("own DNS answer after the first write", name_after(&watches, address, before, first));
         }
         for node in &mut cluster.nodes {

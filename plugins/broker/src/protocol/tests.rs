@@ -1,3 +1,5 @@
+//! Frames: round trips, and garbage that never panics.
+
 use super::*;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
