@@ -48,11 +48,11 @@ pub use lease_clock::{Attempt, HolderClock, ObserverClock, Reading, holder_term,
 pub use memory::{Memory, SwitchoverProgress, SyncTarget};
 pub use moment::Moment;
 pub use observation::{
-    Armed, Endpoint, FenceState, Guard, Handoff, JobOutcome, JobReport, Member, MemberName, Observation, Peer, PeerAnswer, RunningJob,
-    StoreView, Switchover, SyncState, TimelineClaim,
+    Armed, Endpoint, FenceState, Guard, Handoff, JobOutcome, JobReport, Member, MemberName, Observation, Peer, PeerAnswer,
+    RunningJob, StoreView, Switchover, SyncState, TimelineClaim,
 };
 pub use policy::{Policy, SyncMode, Tags};
 pub use position::{Lsn, Position, Timeline};
-pub use postgres::{Postgres, Running, ServerRole, Stopped, StandbySeen, SyncNames, WriteProof};
+pub use postgres::{Postgres, Running, ServerRole, StandbySeen, Stopped, SyncNames, WriteProof};
 pub use reason::Reason;
 pub use step::{CloneWhy, FenceCause, PromoteStep, Refusal, StopStep, SyncStep};

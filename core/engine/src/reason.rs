@@ -73,7 +73,9 @@ pub enum Reason {
     NothingToLeadWith,
     #[error("the store knows no cluster, but {member} has data: not creating another one")]
     MemberHasData { member: MemberName },
-    #[error("the lease of epoch {epoch} has this node's name and is not its own: waiting for the end of its last run or of a twin")]
+    #[error(
+        "the lease of epoch {epoch} has this node's name and is not its own: waiting for the end of its last run or of a twin"
+    )]
     Twin { epoch: Epoch },
 
     // The lease is mine.

@@ -5,7 +5,12 @@
 //! in place; synchronous with a confirmed candidate: fail over; synchronous without: restart in place, where commits wait until a
 //! standby has the end of WAL (`sync`). Each of it only after a completed fence or a clean shutdown.
 
-use super::{fence::fence, leading::{release, released}, members, switchover, turn::Turn};
+use super::{
+    fence::fence,
+    leading::{release, released},
+    members, switchover,
+    turn::Turn,
+};
 use crate::{Action, FenceCause, Held, Job, Reason, StartAs, Stopped};
 use std::time::Duration;
 

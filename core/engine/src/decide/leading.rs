@@ -50,7 +50,7 @@ fn may_come_up(turn: &Turn<'_>) -> bool {
         Postgres::Stopped(stopped) => stopped.clean,
         Postgres::Unknown | Postgres::Starting { .. } | Postgres::Running(_) | Postgres::Unresponsive { .. } => false,
     };
-    !turn.fence_complete() && !(harmless && turn.seen.job.is_none())
+    !(turn.fence_complete() || harmless && turn.seen.job.is_none())
 }
 
 /// A release of this lease has been asked for, and its outcome is not known: it may yet land, so it is repeated, and nothing becomes

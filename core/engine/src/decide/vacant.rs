@@ -82,10 +82,10 @@ fn stopped_here(turn: &mut Turn<'_>, vacancy: Vacancy, stopped: &Stopped) -> Rea
     }
     // Whoever gave up the lease in somebody's favour waits for him: started at once, it would only have to be copied anew when it
     // has written more than he received.
-    if stopped.was_primary {
-        if let Some(reason) = race::head_start_of_heir(turn, vacancy).or_else(|| backing_off(turn)) {
-            return reason;
-        }
+    if stopped.was_primary
+        && let Some(reason) = race::head_start_of_heir(turn, vacancy).or_else(|| backing_off(turn))
+    {
+        return reason;
     }
     returning::start_standby(turn, stopped, None)
 }
