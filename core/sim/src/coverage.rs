@@ -5,9 +5,26 @@ use std::fmt::Write as _;
 use tanist_engine::{Action, Reason};
 
 const ACTIONS: [&str; 20] = [
-    "acquire", "renew", "release", "arm", "disarm", "fence", "run", "set-sync-names", "write-sync", "write-initialize",
-    "claim-timeline", "record-timeline", "prove", "publish-primary", "publish-member", "publish-status", "clear-switchover", "emit",
-    "ask-peers", "exit",
+    "acquire",
+    "renew",
+    "release",
+    "arm",
+    "disarm",
+    "fence",
+    "run",
+    "set-sync-names",
+    "write-sync",
+    "write-initialize",
+    "claim-timeline",
+    "record-timeline",
+    "prove",
+    "publish-primary",
+    "publish-member",
+    "publish-status",
+    "clear-switchover",
+    "emit",
+    "ask-peers",
+    "exit",
 ];
 
 /// Counts.
@@ -106,14 +123,21 @@ impl Coverage {
 
     /// Reasons and actions that were never reached.
     pub fn holes(&self) -> Vec<&'static str> {
-        let reasons = Reason::ALL_KINDS.iter().enumerate().filter(|(number, _)| self.reasons[*number] == 0).map(|(_, kind)| *kind);
+        let reasons =
+            Reason::ALL_KINDS.iter().enumerate().filter(|(number, _)| self.reasons[*number] == 0).map(|(_, kind)| *kind);
         let actions = ACTIONS.iter().enumerate().filter(|(number, _)| self.actions[*number] == 0).map(|(_, name)| *name);
         reasons.chain(actions).collect()
     }
 
     /// All counts on one line.
     pub fn line(&self) -> String {
-        let mut line = format!("failovers={} acknowledged={} stuck={} slowest_heal_ms={}", self.failovers, self.acknowledged, self.stuck, self.slowest_heal / 1_000_000);
+        let mut line = format!(
+            "failovers={} acknowledged={} stuck={} slowest_heal_ms={}",
+            self.failovers,
+            self.acknowledged,
+            self.stuck,
+            self.slowest_heal / 1_000_000
+        );
         line.push_str(" faults{");
         for kind in Kind::ALL {
             let _ = write!(line, "{kind:?}={} ", self.faults[kind as usize]);

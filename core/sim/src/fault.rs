@@ -1,6 +1,10 @@
 //! What can go wrong, and what operators do: a list of faults per schedule, made from its seed, so that `shrink` can take some away.
 
-use crate::{model::clock::{MS, SEC}, options::Options, rng::Rng};
+use crate::{
+    model::clock::{MS, SEC},
+    options::Options,
+    rng::Rng,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

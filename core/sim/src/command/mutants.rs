@@ -29,6 +29,11 @@ pub fn mutants(first: u64, schedules: u64, jobs: usize) -> bool {
             }
         }
     }
-    println!("mutants={} caught={caught} living={}{}", Mutant::ALL.len(), living.len(), living.iter().map(|name| format!(" {name}")).collect::<String>());
+    println!(
+        "mutants={} caught={caught} living={}{}",
+        Mutant::ALL.len(),
+        living.len(),
+        living.iter().map(|name| format!(" {name}")).collect::<String>()
+    );
     living.is_empty()
 }

@@ -1,7 +1,11 @@
 //! One schedule, told as the agents' logs would.
 
 use crate::{mutant::Mutant, schedule, trace::Trace};
-use std::{fs::File, io::{BufWriter, Write}, path::Path};
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::Path,
+};
 
 /// The command. `false`: a violation.
 pub fn run(seed: u64, mutant: Option<Mutant>, save: Option<&Path>) -> std::io::Result<bool> {
@@ -24,7 +28,9 @@ pub fn run(seed: u64, mutant: Option<Mutant>, save: Option<&Path>) -> std::io::R
         file.flush()?;
     }
     match &outcome.violation {
-        Some(violation) => println!("seed={seed} violation={}: {} hash={:016x}", violation.invariant, violation.text, outcome.hash),
+        Some(violation) => {
+            println!("seed={seed} violation={}: {} hash={:016x}", violation.invariant, violation.text, outcome.hash)
+        }
         None => println!("seed={seed} violation=none hash={:016x}", outcome.hash),
     }
     Ok(outcome.violation.is_none())

@@ -19,7 +19,10 @@ impl World {
         if let Some(current) = self.current_primary().filter(|current| *current != node)
             && !self.nodes[current].pg.wal.covers(branch, begin, lsn)
         {
-            let text = format!("{} acknowledged {lsn} of branch {branch} that the primary {} does not have", self.names[node], self.names[current]);
+            let text = format!(
+                "{} acknowledged {lsn} of branch {branch} that the primary {} does not have",
+                self.names[node], self.names[current]
+            );
             self.violate("I2", text);
         }
     }
@@ -41,7 +44,10 @@ impl World {
         let wal = &self.nodes[node].pg.wal;
         let lost = self.checks.promised.iter().find(|(branch, (from, lsn))| !wal.covers(**branch, *from, *lsn));
         if let Some((branch, (_, lsn))) = lost {
-            let text = format!("{} is writable under epoch {epoch} without the acknowledged write {lsn} of branch {branch}", self.names[node]);
+            let text = format!(
+                "{} is writable under epoch {epoch} without the acknowledged write {lsn} of branch {branch}",
+                self.names[node]
+            );
             self.violate("I2", text);
         }
         self.check_bound(node);

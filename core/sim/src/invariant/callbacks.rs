@@ -10,7 +10,10 @@ impl World {
             return;
         }
         if emission.epoch < self.checks.primary_callback {
-            let text = format!("{} announces a primary of epoch {} after {}", self.names[node], emission.epoch, self.checks.primary_callback);
+            let text = format!(
+                "{} announces a primary of epoch {} after {}",
+                self.names[node], emission.epoch, self.checks.primary_callback
+            );
             self.violate("I6", text);
         }
         self.checks.primary_callback = emission.epoch;

@@ -47,7 +47,8 @@ impl World {
         if let Some((_, earlier)) = self.checks.opened.insert(timeline, (branch, epoch))
             && !self.checks.store_restored
         {
-            let text = format!("{} opens timeline {timeline} under epoch {epoch}, opened before under {earlier}", self.names[node]);
+            let text =
+                format!("{} opens timeline {timeline} under epoch {epoch}, opened before under {earlier}", self.names[node]);
             self.violate("I4", text);
         }
     }

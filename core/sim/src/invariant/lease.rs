@@ -41,7 +41,8 @@ impl World {
         let now = self.reading(before);
         let left = self.nodes[before].agent.keeper.clock.left(now);
         if self.nodes[before].agent.keeper.mine.is_some() && left > std::time::Duration::ZERO {
-            let text = format!("{} took the lease while {} counts on it for {left:?} more", self.names[holder], self.names[before]);
+            let text =
+                format!("{} took the lease while {} counts on it for {left:?} more", self.names[holder], self.names[before]);
             self.violate("I3", text);
         }
     }

@@ -1,6 +1,9 @@
 //! After everything has healed: exactly one primary, shown, everybody follows it, queues drained, and it stays so.
 
-use crate::{model::postgres::{Dir, Server}, world::World};
+use crate::{
+    model::postgres::{Dir, Server},
+    world::World,
+};
 use tanist_engine::{Lease, Role, SyncMode};
 
 impl World {
@@ -9,9 +12,11 @@ impl World {
     /// cluster whose data have to be copied anew while `/sync` names it.
     fn stuck(&self, node: usize, leader: usize) -> bool {
         let pg = &self.nodes[node].pg;
-        let refused = pg.server == Server::Standby && self.nodes[leader].pg.wal.send(pg.wal.timeline(), pg.wal.end(), pg.wal.end()).is_none();
+        let refused = pg.server == Server::Standby
+            && self.nodes[leader].pg.wal.send(pg.wal.timeline(), pg.wal.end(), pg.wal.end()).is_none();
         let named = self.store.snap.sync().is_some_and(|sync| self.sync_names(sync, node));
-        let kept = pg.server == Server::Down && named && self.nodes[leader].agent.policy.synchronous == SyncMode::On { strict: true };
+        let kept =
+            pg.server == Server::Down && named && self.nodes[leader].agent.policy.synchronous == SyncMode::On { strict: true };
         refused || kept
     }
 
@@ -87,7 +92,8 @@ impl World {
         for node in 0..self.nodes.len() {
             let announced = self.nodes[node].agent.memory.announced;
             let expected = if self.leader() == Some(node) { Role::Primary } else { Role::Replica };
-            let foreign = self.nodes[node].pg.dir == Dir::Cluster && self.leader().is_some_and(|leader| self.nodes[leader].pg.system != self.nodes[node].pg.system);
+            let foreign = self.nodes[node].pg.dir == Dir::Cluster
+                && self.leader().is_some_and(|leader| self.nodes[leader].pg.system != self.nodes[node].pg.system);
             if announced != Some(expected) && !foreign {
                 let text = format!("{} is {expected} and has announced {announced:?}", self.names[node]);
                 self.violate("I6", text);

@@ -104,7 +104,9 @@ impl Page {
     /// Agent: the lease was renewed.
     pub fn extend(&mut self, epoch: Epoch, until: Reading) -> Extend {
         match &mut self.deadline {
-            Deadline::Armed(permit) if permit.epoch == epoch && until.boot > permit.until.boot && until.raw >= permit.until.raw => {
+            Deadline::Armed(permit)
+                if permit.epoch == epoch && until.boot > permit.until.boot && until.raw >= permit.until.raw =>
+            {
                 permit.until = until;
                 Extend::Extended
             }

@@ -83,8 +83,6 @@ pub struct Broken {
     pub any_record_of_mine: bool,
     /// Vacant as soon as the record is over, without a confirming read.
     pub unconfirmed: bool,
-    /// The leader key of somebody else does not matter.
-    pub ignore_leader_key: bool,
 }
 
 impl Keeper {
@@ -159,7 +157,7 @@ impl Keeper {
             }
         }
         let theirs = self.leader.as_ref().is_some_and(|leader| !self.is_me(leader));
-        if theirs && !self.broken.ignore_leader_key {
+        if theirs {
             self.lose();
         }
     }
@@ -243,11 +241,7 @@ impl Keeper {
             renewed: self.clock.renewed().unwrap_or_default().boot,
             attempted: self.clock.attempted().unwrap_or_default().boot,
             in_flight: self.in_flight,
-            sync_at_acquisition: mine
-                .record
-                .sync
-                .clone()
-                .map(|sync| SyncState { revision: Revision(mine.acquisition), ..sync }),
+            sync_at_acquisition: mine.record.sync.clone().map(|sync| SyncState { revision: Revision(mine.acquisition), ..sync }),
         })
     }
 
@@ -257,9 +251,6 @@ impl Keeper {
     }
 
     fn foreign_leader(&self) -> Option<&Kv> {
-        if self.broken.ignore_leader_key {
-            return None;
-        }
         self.leader.as_ref().filter(|leader| {
             !self.last_good.as_ref().is_some_and(|good| {
                 matches!(&*leader.value, Value::Leader(name) if *name == good.holder) && leader.revision == good.acquisition

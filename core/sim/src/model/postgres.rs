@@ -181,11 +181,7 @@ impl Pg {
 
     /// What the probe finds, the opening epoch left empty.
     pub fn look(&self, name: impl Fn(usize) -> MemberName, names_known: bool) -> Postgres {
-        let position = || Position {
-            opened_by: Epoch::NONE,
-            timeline: Timeline(self.wal.timeline()),
-            lsn: Lsn(self.wal.end()),
-        };
+        let position = || Position { opened_by: Epoch::NONE, timeline: Timeline(self.wal.timeline()), lsn: Lsn(self.wal.end()) };
         let running = |role| Postgres::Running(Running { role, system_id: self.system.to_string(), version: 150_018 });
         match self.server {
             Server::Down => match self.dir {

@@ -2,7 +2,11 @@
 //!
 //! Effects are carried out as the shipped agent does: one of each kind under way, a failed one rests, one job at a time.
 
-use super::{World, effects, event::{Event, Local}, lease::LeaseCall, view};
+use super::{
+    World, effects,
+    event::{Event, Local},
+    lease::LeaseCall,
+};
 use crate::{
     model::{
         clock::MS,
@@ -15,8 +19,8 @@ use crate::{
 };
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
-    Action, Armed, Decision, FenceState, Guard, Memory, MemberState, Moment, Observation, Policy, Position, Postgres, Reading, Reason,
-    Role, ServerRole, StoreView, TimelineClaim, audit, decide,
+    Action, Armed, Decision, FenceState, Guard, Memory, Moment, Observation, Policy, Postgres, Reading, Reason, StoreView, audit,
+    decide,
 };
 
 /// What a call to the store is for.
@@ -118,7 +122,6 @@ impl Agent {
         let broken = Broken {
             any_record_of_mine: world.options.without(Mutant::AnyRecordIsMine),
             unconfirmed: world.options.without(Mutant::Unconfirmed),
-            ignore_leader_key: world.options.without(Mutant::IgnoreLeaderKey),
         };
         Self {
             life: 0,
@@ -212,10 +215,7 @@ impl World {
         let fenced = agent.has_fenced(page.fences);
         agent.seen.lease = agent.keeper.lease(now);
         agent.seen.guard = Guard {
-            armed: page
-                .permit()
-                .filter(|_| !fenced)
-                .map(|permit| Armed { epoch: permit.epoch, until: permit.until.boot }),
+            armed: page.permit().filter(|_| !fenced).map(|permit| Armed { epoch: permit.epoch, until: permit.until.boot }),
             fence: match agent.own_fence {
                 1 if fenced => FenceState::Running,
                 2 if fenced => FenceState::Complete,
@@ -372,123 +372,13 @@ impl World {
             Local::Deliver => self.deliver(node),
             Local::Delivered { number, attempt } => self.delivered(node, number, attempt),
             Local::Exit { dead_guard } => self.last_exit(node, dead_guard),
-            Local::PostmasterEnded | Local::Command(_) | Local::GuardLook { .. } | Local::Fenced { .. } | Local::PromoteFile { .. } | Local::Inside(_) => {}
+            Local::PostmasterEnded
+            | Local::Command(_)
+            | Local::GuardLook { .. }
+            | Local::Fenced { .. }
+            | Local::PromoteFile { .. }
+            | Local::Inside(_) => {}
         }
-    }
-
-    /// Looks at PostgreSQL soon.
-    pub fn kick(&mut self, node: usize) {
-        let soon = self.rng.range(MS / 2, 6 * MS);
-        self.plan_look(node, soon);
-    }
-
-    fn plan_look(&mut self, node: usize, after: u64) {
-        let agent = &mut self.nodes[node].agent;
-        agent.look += 1;
-        let look = agent.look;
-        self.later(node, after, Local::Look { look });
-    }
-
-    fn look(&mut self, node: usize, look: u64) {
-        if self.nodes[node].agent.look != look {
-            return;
-        }
-        let begun = self.reading(node).boot;
-        let here = &self.nodes[node];
-        let hung = here.stopped[super::event::Process::Postgres as usize] > 0 && here.pg.server != crate::model::postgres::Server::Down;
-        let (found, took) = if hung {
-            let since = self.nodes[node].agent.unresponsive.unwrap_or(begun);
-            self.nodes[node].agent.unresponsive = Some(since);
-            (Postgres::Unresponsive { since }, 1000 * MS)
-        } else {
-            self.nodes[node].agent.unresponsive = None;
-            let believed = self.options.without(Mutant::NamesSetIsInForce);
-            let names = &self.names;
-            (self.nodes[node].pg.look(|node| names[node].clone(), believed), self.rng.range(MS / 2, 8 * MS))
-        };
-        let pause = match &found {
-            Postgres::Unknown | Postgres::Starting { .. } => 25 * MS,
-            Postgres::Unresponsive { .. } => 200 * MS,
-            Postgres::Running(running) => match &running.role {
-                ServerRole::Primary { names_in_force: None, .. } => 25 * MS,
-                ServerRole::Primary { names_in_force: Some(tanist_engine::SyncNames::Nobody), .. } => 1000 * MS,
-                ServerRole::Primary { standbys, .. } if standbys.iter().all(|standby| !standby.sync) => 200 * MS,
-                ServerRole::Standby { streaming: false, .. } | ServerRole::Standby { position: None, .. } => 400 * MS,
-                _ => 1000 * MS,
-            },
-            _ => 1000 * MS,
-        };
-        self.later(node, took, Local::Found { begun, found: Box::new(found) });
-        self.plan_look(node, took + pause);
-    }
-
-    fn found(&mut self, node: usize, begun: Moment, mut found: Postgres) {
-        let agent = &mut self.nodes[node].agent;
-        if begun < agent.valid_from {
-            return;
-        }
-        place(&mut found, &agent.seen.store.timelines);
-        if self.options.without(Mutant::PositionAlwaysKnown)
-            && let Postgres::Running(running) = &mut found
-            && let ServerRole::Standby { position, replayed, .. } = &mut running.role
-            && position.is_none()
-        {
-            *position = Some(Position { opened_by: tanist_engine::Epoch::NONE, timeline: tanist_engine::Timeline(1), lsn: *replayed });
-        }
-        if agent.seen.postgres != found {
-            agent.seen.postgres = found;
-            self.found_for_job(node);
-            self.turn(node);
-        }
-    }
-
-    /// PostgreSQL has changed in a way that whoever caused it tells at once.
-    pub fn postgres_changed(&mut self, node: usize, state: Postgres) {
-        let now = self.reading(node).boot;
-        let agent = &mut self.nodes[node].agent;
-        agent.seen.postgres = state;
-        agent.valid_from = now;
-        self.kick(node);
-    }
-
-    /// The view of the store has changed: positions are placed anew.
-    pub fn view_changed(&mut self, node: usize) {
-        let now = self.reading(node).boot;
-        let Some(snap) = self.nodes[node].agent.mirror.snap.clone() else { return };
-        let agent = &mut self.nodes[node].agent;
-        if let Some(mode) = view::mode(&snap)
-            && agent.policy.synchronous != mode
-        {
-            agent.policy.synchronous = mode;
-        }
-        view::read(&snap, now, &mut agent.seen.store);
-        let claims = std::mem::take(&mut agent.seen.store.timelines);
-        place(&mut agent.seen.postgres, &claims);
-        for answer in agent.seen.peers.iter_mut().filter_map(|peer| peer.answer.as_mut()) {
-            if let Some(position) = &mut answer.position {
-                position.opened_by = opener(&claims, position);
-            }
-        }
-        agent.seen.store.timelines = claims;
-    }
-
-    /// What the agent says of itself over REST.
-    pub fn answer_of(&self, node: usize) -> tanist_engine::PeerAnswer {
-        let seen = &self.nodes[node].agent.seen;
-        let (state, role, position) = match &seen.postgres {
-            Postgres::Running(running) => match &running.role {
-                ServerRole::Primary { position, .. } => (MemberState::Running, Role::Primary, Some(*position)),
-                ServerRole::Standby { position, streaming, .. } => {
-                    (if *streaming { MemberState::Streaming } else { MemberState::Running }, Role::Replica, *position)
-                }
-            },
-            Postgres::Starting { as_primary, .. } => {
-                (MemberState::Starting, if *as_primary { Role::Primary } else { Role::Replica }, None)
-            }
-            Postgres::Stopped(_) => (MemberState::Stopped, Role::Replica, None),
-            _ => (MemberState::Unknown, Role::Uninitialized, None),
-        };
-        tanist_engine::PeerAnswer { state, role, position, tags: tanist_engine::Tags::default() }
     }
 
     /// The page's permission, for whoever may use it.
@@ -498,23 +388,4 @@ impl World {
             Deadline::Unarmed | Deadline::Fenced => None,
         }
     }
-}
-
-fn place(postgres: &mut Postgres, claims: &[TimelineClaim]) {
-    let position = match postgres {
-        Postgres::Stopped(stopped) => Some(&mut stopped.position),
-        Postgres::Running(running) => match &mut running.role {
-            ServerRole::Primary { position, .. } => Some(position),
-            ServerRole::Standby { position, .. } => position.as_mut(),
-        },
-        _ => None,
-    };
-    if let Some(position) = position {
-        position.opened_by = opener(claims, position);
-    }
-}
-
-/// The epoch that claimed the position's timeline.
-pub fn opener(claims: &[TimelineClaim], position: &Position) -> tanist_engine::Epoch {
-    claims.iter().filter(|claim| claim.timeline == position.timeline).map(|claim| claim.epoch).max().unwrap_or_default()
 }

@@ -1,6 +1,10 @@
 //! Calls to the store: sent, carried, answered, given up; and the watch that mirrors its keys.
 
-use super::{World, agent::Purpose, event::{Event, Local}};
+use super::{
+    World,
+    agent::Purpose,
+    event::{Event, Local},
+};
 use crate::model::{
     clock::MS,
     network::Fate,
@@ -38,7 +42,9 @@ impl World {
         if changed {
             self.committed(Some(node));
         }
-        if let Some(next) = self.store.next_expiry().filter(|_| txn.then.iter().any(|op| matches!(op, Op::PutOn(..) | Op::KeepAlive(_)))) {
+        if let Some(next) =
+            self.store.next_expiry().filter(|_| txn.then.iter().any(|op| matches!(op, Op::PutOn(..) | Op::KeepAlive(_))))
+        {
             self.at(next, Event::Expire);
         }
         if let Fate::In(after) = self.net.fate(store, node, &mut self.rng) {

@@ -1,6 +1,11 @@
 //! Short effects, carried out as the shipped executor does.
 
-use super::{World, agent::{Purpose, Under}, event::{Command, Local, Process}, lease::Kind};
+use super::{
+    World,
+    agent::{Purpose, Under},
+    event::{Command, Local, Process},
+    lease::Kind,
+};
 use crate::{
     model::{
         clock::MS,
@@ -166,7 +171,12 @@ impl World {
         claims.retain(|known| known.timeline != claim.timeline);
         claims.push(claim);
         claims.sort_by_key(|known| known.timeline);
-        self.leader_write(node, effect, vec![Op::Put(store::TIMELINES, Value::Timelines(claims))], vec![(store::TIMELINES, revision)]);
+        self.leader_write(
+            node,
+            effect,
+            vec![Op::Put(store::TIMELINES, Value::Timelines(claims))],
+            vec![(store::TIMELINES, revision)],
+        );
     }
 
     /// Puts a member key on the node's expiry.
@@ -206,7 +216,7 @@ impl World {
             if self.net.linked(node, other) && self.nodes[other].runs(Process::Agent) {
                 let mut answer = self.answer_of(other);
                 if let Some(position) = &mut answer.position {
-                    position.opened_by = super::agent::opener(&self.nodes[node].agent.seen.store.timelines, position);
+                    position.opened_by = super::probe::opener(&self.nodes[node].agent.seen.store.timelines, position);
                 }
                 self.later(node, took, Local::Peer(Box::new(Peer { name, asked, answer: Some(answer) })));
             } else {

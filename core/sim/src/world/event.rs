@@ -90,7 +90,11 @@ impl Local {
     /// The process in which it happens.
     pub fn process(&self) -> Process {
         match self {
-            Self::PostmasterEnded | Self::Command(_) | Self::GuardLook { .. } | Self::Fenced { .. } | Self::PromoteFile { .. } => Process::Guard,
+            Self::PostmasterEnded
+            | Self::Command(_)
+            | Self::GuardLook { .. }
+            | Self::Fenced { .. }
+            | Self::PromoteFile { .. } => Process::Guard,
             Self::Inside(_) => Process::Postgres,
             _ => Process::Agent,
         }
@@ -102,16 +106,32 @@ impl Local {
 #[expect(missing_docs, reason = "each is what it says")]
 pub enum Event {
     /// In a process of this life.
-    Local { node: usize, life: u32, what: Local },
+    Local {
+        node: usize,
+        life: u32,
+        what: Local,
+    },
     /// A request reaches the store.
-    Arrive { node: usize, life: u32, call: u64, txn: Box<Txn> },
+    Arrive {
+        node: usize,
+        life: u32,
+        call: u64,
+        txn: Box<Txn>,
+    },
     /// A program that writes the data directory ends.
-    WriterEnds { node: usize, job: u64 },
+    WriterEnds {
+        node: usize,
+        job: u64,
+    },
     Expire,
     Begin(usize),
     End(usize),
-    StartGuard { node: usize },
-    StartAgent { node: usize },
+    StartGuard {
+        node: usize,
+    },
+    StartAgent {
+        node: usize,
+    },
     Heal,
     Check,
 }

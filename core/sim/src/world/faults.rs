@@ -1,6 +1,9 @@
 //! Faults and operators at work, and the healing of everything.
 
-use super::{World, event::{Event, PROCESSES, Process}};
+use super::{
+    World,
+    event::{Event, PROCESSES, Process},
+};
 use crate::{
     fault::{Fault, Kind},
     model::{

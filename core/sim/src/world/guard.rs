@@ -1,6 +1,9 @@
 //! The guard at work: commands, the deadline, the fence; and the agent's watch over it.
 
-use super::{World, event::{Command, Inside, Local, Process}};
+use super::{
+    World,
+    event::{Command, Inside, Local, Process},
+};
 use crate::{
     model::{
         clock::{MS, SEC},
@@ -303,8 +306,10 @@ impl World {
         if done || here.guard.page.deadline == Deadline::Unarmed {
             return;
         }
-        let margin = here.guard.page.budget.saturating_sub(BEHIND_GUARD);
-        let left = here.agent.last_armed.map_or(0, |permit| permit.left(now, margin));
+        let last_armed = here.agent.last_armed;
+        let margin = self.margin(node).saturating_sub(BEHIND_GUARD);
+        let left = last_armed.map_or(0, |permit| self.permit_left(node, &permit, margin));
+        let here = &self.nodes[node];
         if left == 0 {
             return self.begin_own_fence(node, false);
         }

@@ -1,7 +1,15 @@
 //! Long jobs: at most one per node; whatever writes the data directory is run by the guard.
 
-use super::{World, event::{Command, Event, Inside, Local, Process}, node::Writer};
-use crate::model::{clock::{MS, SEC}, postgres::{Dir, Server}, wal::Wal};
+use super::{
+    World,
+    event::{Command, Event, Inside, Local, Process},
+    node::Writer,
+};
+use crate::model::{
+    clock::{MS, SEC},
+    postgres::{Dir, Server},
+    wal::Wal,
+};
 use tanist_engine::{Job, JobOutcome, JobReport, Postgres, Reading, RunningJob, ServerRole, StartAs, SyncNames};
 
 impl World {
@@ -98,7 +106,9 @@ impl World {
         let Some(Job::Promote { .. }) = agent.seen.job.as_ref().map(|running| &running.job) else { return };
         let outcome = match &agent.seen.postgres {
             Postgres::Running(running) if matches!(running.role, ServerRole::Primary { .. }) => JobOutcome::Done,
-            Postgres::Stopped(_) | Postgres::NoData => JobOutcome::Failed("PostgreSQL ended while it was being promoted".to_owned()),
+            Postgres::Stopped(_) | Postgres::NoData => {
+                JobOutcome::Failed("PostgreSQL ended while it was being promoted".to_owned())
+            }
             _ => return,
         };
         let job = agent.job;

@@ -121,13 +121,9 @@ impl World {
             ],
         };
         if self.options.without(Mutant::AcquireWithoutRecord) {
-            txn.compares.retain(|(key, _)| *key != store::LEASE && *key != store::LEADER);
+            txn.compares.clear();
         }
-        if self.options.without(Mutant::AcquireLeavesSync) {
-            txn.compares.retain(|(key, _)| *key != store::SYNC);
-        } else {
-            txn.then.push(Op::Put(store::SYNC, Value::Sync(sync.unwrap_or_default())));
-        }
+        txn.then.push(Op::Put(store::SYNC, Value::Sync(sync.unwrap_or_default())));
         call.record = Some(content);
         self.send_lease(node, call, txn, self.options.ttl / 5);
     }
@@ -175,13 +171,8 @@ impl World {
             return self.end_lease(node, effects::RELEASE, true);
         };
         let attempt = keeper.clock.begin(now, keeper.ttl);
-        let record = Record {
-            seq: mine.record.seq + 1,
-            epoch: Some(mine.epoch),
-            released: true,
-            attempt: attempt.0,
-            ..mine.record
-        };
+        let record =
+            Record { seq: mine.record.seq + 1, epoch: Some(mine.epoch), released: true, attempt: attempt.0, ..mine.record };
         let leader = keeper.leader.as_ref().map_or(0, |leader| leader.revision);
         let mut then = vec![Op::Put(store::LEASE, Value::Lease(record.clone())), Op::Delete(store::LEADER)];
         if let Some(handoff) = handoff {

@@ -11,6 +11,7 @@ mod lease;
 pub mod node;
 mod observers;
 mod postgres;
+mod probe;
 mod replication;
 pub(crate) mod view;
 

@@ -1,7 +1,16 @@
 //! A node: clocks, three processes, and what happens to processes from outside.
 
-use super::{agent::Agent, event::{Event, Local, PROCESSES, Process}, World};
-use crate::model::{clock::{MS, NodeClock, SEC}, guard::Guard, plugins::Queue, postgres::{Dir, Pg}};
+use super::{
+    World,
+    agent::Agent,
+    event::{Event, Local, PROCESSES, Process},
+};
+use crate::model::{
+    clock::{MS, NodeClock, SEC},
+    guard::Guard,
+    plugins::Queue,
+    postgres::{Dir, Pg},
+};
 
 /// A program that writes the data directory.
 #[derive(Debug)]

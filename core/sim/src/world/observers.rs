@@ -1,7 +1,13 @@
 //! Who looks from outside: the DNS server of every node, and plugins.
 
 use super::{World, event::Local};
-use crate::{model::{clock::{MS, SEC}, plugins::Attempt}, mutant::Mutant};
+use crate::{
+    model::{
+        clock::{MS, SEC},
+        plugins::Attempt,
+    },
+    mutant::Mutant,
+};
 use tanist_engine::{Emission, Epoch, Lease};
 
 impl World {
@@ -61,7 +67,8 @@ impl World {
                 self.check_delivered(node, number, &emission);
             }
         }
-        let ended = if attempt == Attempt::Failed && self.options.without(Mutant::QueueDropsFailures) { Attempt::Ok } else { attempt };
+        let ended =
+            if attempt == Attempt::Failed && self.options.without(Mutant::QueueDropsFailures) { Attempt::Ok } else { attempt };
         if let Some(pause) = self.nodes[node].queue.ended(ended) {
             self.later(node, pause + MS, Local::Deliver);
         }

@@ -1,6 +1,9 @@
 //! The life of a server, and the clients that write to it.
 
-use super::{World, event::{Inside, Local, Process}};
+use super::{
+    World,
+    event::{Inside, Local, Process},
+};
 use crate::{
     model::{
         clock::{MS, SEC},
@@ -157,7 +160,8 @@ impl World {
         pg.server = Server::Stopping;
         pg.waiting.clear();
         self.wal_grew(node);
-        let took = if self.nodes[node].slow[2] > 0 { self.rng.range(2 * SEC, 20 * SEC) } else { self.rng.range(10 * MS, 500 * MS) };
+        let took =
+            if self.nodes[node].slow[2] > 0 { self.rng.range(2 * SEC, 20 * SEC) } else { self.rng.range(10 * MS, 500 * MS) };
         self.later(node, took, Local::Inside(Inside::Stopped));
     }
 

@@ -1,6 +1,9 @@
 //! Streaming replication: connections, WAL on its way, flush reports.
 
-use super::{World, event::{Event, Inside, Local, Process}};
+use super::{
+    World,
+    event::{Event, Inside, Local, Process},
+};
 use crate::model::{
     clock::{MS, SEC},
     postgres::{Server, Walsender},
@@ -137,7 +140,9 @@ impl World {
             let what = Local::Inside(Inside::Flushed { by, connection, flushed });
             return self.later(node, 400 * MS, what);
         }
-        let Some(sender) = self.nodes[node].pg.walsenders.iter_mut().find(|sender| sender.connection == connection) else { return };
+        let Some(sender) = self.nodes[node].pg.walsenders.iter_mut().find(|sender| sender.connection == connection) else {
+            return;
+        };
         sender.flushed = sender.flushed.max(flushed);
         self.release_commits(node);
         self.send_wal(node);

@@ -1,7 +1,7 @@
 //! The store's keys in the engine's words.
 
 use crate::model::store::{self, Snap, Value};
-use tanist_engine::{Moment, Revision, StoreView, SyncMode, SyncState, Switchover};
+use tanist_engine::{Moment, Revision, StoreView, Switchover, SyncMode, SyncState};
 
 /// The mode in `/config`.
 pub fn mode(snap: &Snap) -> Option<SyncMode> {

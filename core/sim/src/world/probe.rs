@@ -1,0 +1,150 @@
+//! What the agent knows of PostgreSQL and of the store's keys: looks, their results, positions placed by the claims.
+
+use super::{
+    World,
+    event::{Local, Process},
+    view,
+};
+use crate::{
+    model::{clock::MS, postgres::Server},
+    mutant::Mutant,
+};
+use tanist_engine::{
+    Epoch, MemberState, Moment, PeerAnswer, Position, Postgres, Role, ServerRole, SyncNames, Tags, Timeline, TimelineClaim,
+};
+
+impl World {
+    /// Looks at PostgreSQL soon.
+    pub fn kick(&mut self, node: usize) {
+        let soon = self.rng.range(MS / 2, 6 * MS);
+        self.plan_look(node, soon);
+    }
+
+    fn plan_look(&mut self, node: usize, after: u64) {
+        let agent = &mut self.nodes[node].agent;
+        agent.look += 1;
+        let look = agent.look;
+        self.later(node, after, Local::Look { look });
+    }
+
+    pub(super) fn look(&mut self, node: usize, look: u64) {
+        if self.nodes[node].agent.look != look {
+            return;
+        }
+        let begun = self.reading(node).boot;
+        let here = &self.nodes[node];
+        let hung = here.stopped[Process::Postgres as usize] > 0 && here.pg.server != Server::Down;
+        let (found, took) = if hung {
+            let since = self.nodes[node].agent.unresponsive.unwrap_or(begun);
+            self.nodes[node].agent.unresponsive = Some(since);
+            (Postgres::Unresponsive { since }, 1000 * MS)
+        } else {
+            self.nodes[node].agent.unresponsive = None;
+            let believed = self.options.without(Mutant::NamesSetIsInForce);
+            let names = &self.names;
+            (self.nodes[node].pg.look(|node| names[node].clone(), believed), self.rng.range(MS / 2, 8 * MS))
+        };
+        let pause = match &found {
+            Postgres::Unknown | Postgres::Starting { .. } => 25 * MS,
+            Postgres::Unresponsive { .. } => 200 * MS,
+            Postgres::Running(running) => match &running.role {
+                ServerRole::Primary { names_in_force: None, .. } => 25 * MS,
+                ServerRole::Primary { names_in_force: Some(SyncNames::Nobody), .. } => 1000 * MS,
+                ServerRole::Primary { standbys, .. } if standbys.iter().all(|standby| !standby.sync) => 200 * MS,
+                ServerRole::Standby { streaming: false, .. } | ServerRole::Standby { position: None, .. } => 400 * MS,
+                _ => 1000 * MS,
+            },
+            _ => 1000 * MS,
+        };
+        self.later(node, took, Local::Found { begun, found: Box::new(found) });
+        self.plan_look(node, took + pause);
+    }
+
+    pub(super) fn found(&mut self, node: usize, begun: Moment, mut found: Postgres) {
+        let agent = &mut self.nodes[node].agent;
+        if begun < agent.valid_from {
+            return;
+        }
+        place(&mut found, &agent.seen.store.timelines);
+        if self.options.without(Mutant::PositionAlwaysKnown)
+            && let Postgres::Running(running) = &mut found
+            && let ServerRole::Standby { position, replayed, .. } = &mut running.role
+            && position.is_none()
+        {
+            *position = Some(Position { opened_by: Epoch::NONE, timeline: Timeline(1), lsn: *replayed });
+        }
+        if agent.seen.postgres != found {
+            agent.seen.postgres = found;
+            self.found_for_job(node);
+            self.turn(node);
+        }
+    }
+
+    /// PostgreSQL has changed in a way that whoever caused it tells at once.
+    pub fn postgres_changed(&mut self, node: usize, state: Postgres) {
+        let now = self.reading(node).boot;
+        let agent = &mut self.nodes[node].agent;
+        agent.seen.postgres = state;
+        agent.valid_from = now;
+        self.kick(node);
+    }
+
+    /// The view of the store has changed: positions are placed anew.
+    pub fn view_changed(&mut self, node: usize) {
+        let now = self.reading(node).boot;
+        let Some(snap) = self.nodes[node].agent.mirror.snap.clone() else { return };
+        let agent = &mut self.nodes[node].agent;
+        if let Some(mode) = view::mode(&snap)
+            && agent.policy.synchronous != mode
+        {
+            agent.policy.synchronous = mode;
+        }
+        view::read(&snap, now, &mut agent.seen.store);
+        let claims = std::mem::take(&mut agent.seen.store.timelines);
+        place(&mut agent.seen.postgres, &claims);
+        for answer in agent.seen.peers.iter_mut().filter_map(|peer| peer.answer.as_mut()) {
+            if let Some(position) = &mut answer.position {
+                position.opened_by = opener(&claims, position);
+            }
+        }
+        agent.seen.store.timelines = claims;
+    }
+
+    /// What the agent says of itself over REST.
+    pub fn answer_of(&self, node: usize) -> PeerAnswer {
+        let seen = &self.nodes[node].agent.seen;
+        let (state, role, position) = match &seen.postgres {
+            Postgres::Running(running) => match &running.role {
+                ServerRole::Primary { position, .. } => (MemberState::Running, Role::Primary, Some(*position)),
+                ServerRole::Standby { position, streaming, .. } => {
+                    (if *streaming { MemberState::Streaming } else { MemberState::Running }, Role::Replica, *position)
+                }
+            },
+            Postgres::Starting { as_primary, .. } => {
+                (MemberState::Starting, if *as_primary { Role::Primary } else { Role::Replica }, None)
+            }
+            Postgres::Stopped(_) => (MemberState::Stopped, Role::Replica, None),
+            _ => (MemberState::Unknown, Role::Uninitialized, None),
+        };
+        PeerAnswer { state, role, position, tags: Tags::default() }
+    }
+}
+
+fn place(postgres: &mut Postgres, claims: &[TimelineClaim]) {
+    let position = match postgres {
+        Postgres::Stopped(stopped) => Some(&mut stopped.position),
+        Postgres::Running(running) => match &mut running.role {
+            ServerRole::Primary { position, .. } => Some(position),
+            ServerRole::Standby { position, .. } => position.as_mut(),
+        },
+        _ => None,
+    };
+    if let Some(position) = position {
+        position.opened_by = opener(claims, position);
+    }
+}
+
+/// The epoch that claimed the position's timeline.
+pub fn opener(claims: &[TimelineClaim], position: &Position) -> Epoch {
+    claims.iter().filter(|claim| claim.timeline == position.timeline).map(|claim| claim.epoch).max().unwrap_or_default()
+}
