@@ -12,6 +12,8 @@ use std::{
 };
 
 static NEXT: AtomicU8 = AtomicU8::new(0);
+/// Where programs are copied to, followed by the pid of the test process.
+const COPIES: &str = "/tmp/tanist-e2e-bin-";
 static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
 
 /// One cluster's corner of this machine. The directory goes when it is dropped.
@@ -106,7 +108,8 @@ pub fn programs() -> &'static Path {
     PROGRAMS.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
         let staged = std::env::var_os("TANIST_BIN").map_or_else(|| root.join("target/bin"), PathBuf::from);
-        let copy = PathBuf::from(format!("/tmp/tanist-e2e-bin-{}", std::process::id()));
+        remove_left_over();
+        let copy = PathBuf::from(format!("{COPIES}{}", std::process::id()));
         std::fs::create_dir_all(&copy).expect("a directory for the programs");
         open_to_all(&copy);
         for program in ["tanist", "tanist-guard", "tanist-plugin-host"] {
@@ -116,6 +119,18 @@ pub fn programs() -> &'static Path {
         }
         copy
     })
+}
+
+/// Copies of test processes that have ended: nothing runs at the end of a process that could remove its own.
+fn remove_left_over() {
+    for entry in std::fs::read_dir("/tmp").into_iter().flatten().flatten() {
+        let path = entry.path();
+        let owner = path.to_str().and_then(|path| path.strip_prefix(COPIES));
+        if owner.and_then(|pid| pid.parse().ok()).is_some_and(|pid| crate::process::look(pid).is_none()) {
+            // Another test process may be removing it too.
+            let _gone_already = std::fs::remove_dir_all(path);
+        }
+    }
 }
 
 /// Debian's PostgreSQL programs, the newest version installed.
