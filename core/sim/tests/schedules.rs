@@ -1,6 +1,6 @@
 //! A bounded hunt, the seeds that once found something, and determinism.
 
-use tanist_sim::{command::fuzz::hunt, command::mutants::first_catch, mutant::Mutant, schedule, trace::Trace};
+use tanist_sim::{command::fuzz::hunt, mutant::Mutant, schedule, trace::Trace};
 
 /// Random schedules from a seed that is printed; `TANIST_SIM_SEED` chooses another.
 #[test]
@@ -38,9 +38,25 @@ fn the_same_seed_gives_the_same_trace_on_any_number_of_threads() {
     assert_eq!(told.hash, schedule::run(5, schedule::faults(5), None, Trace::default()).hash);
 }
 
+/// Rules switched off, each with a seed that catches it.
 #[test]
 fn the_simulator_can_fail() {
-    for mutant in [Mutant::RenewWithoutCompare, Mutant::NamesSetIsInForce, Mutant::GuardNeverFences] {
-        assert!(first_catch(mutant, 1, 4_000, 2).is_some(), "{mutant:?} lives");
+    for (mutant, seed) in [
+        (Mutant::AnyRecordIsMine, 950),
+        (Mutant::AcquireWithoutRecord, 44),
+        (Mutant::RenewWithoutCompare, 5),
+        (Mutant::LeaderWriteUnfenced, 304),
+        (Mutant::GuardNeverFences, 14),
+        (Mutant::FenceSparesBackends, 19),
+        (Mutant::NoWatchdog, 11),
+        (Mutant::NoReservedName, 428),
+        (Mutant::PositionAlwaysKnown, 1),
+        (Mutant::TimelineUnclaimed, 226),
+        (Mutant::QueueDropsFailures, 2),
+    ] {
+        let broken = schedule::run(seed, schedule::faults(seed), Some(mutant), Trace::default()).violation;
+        assert!(broken.is_some(), "{mutant:?} lives through seed {seed}");
+        let whole = schedule::run(seed, schedule::faults(seed), None, Trace::default()).violation;
+        assert_eq!(whole, None, "seed {seed}");
     }
 }
