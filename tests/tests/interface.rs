@@ -300,6 +300,7 @@ fn questions(at: SocketAddr) {
             (primary.as_str(), "A", "NOERROR", 1, None),
             (primary.as_str(), "AAAA", "NOERROR", 0, Some("SOA")),
             ("nothing.e2e.db.example", "A", "NXDOMAIN", 0, Some("SOA")),
+            ("nothing.db.example", "A", "NXDOMAIN", 0, Some("SOA")),
         ] {
             let text = ask(name, kind);
             assert!(text.contains(&format!("status: {status},")), "{name} {kind}: {text}");

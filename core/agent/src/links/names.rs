@@ -108,7 +108,8 @@ async fn render(server: ServerHandle, scope: String, mut shown: watch::Receiver<
     loop {
         let now = shown.borrow_and_update().clone();
         let face = face_of(&scope, &now, &mut resolver).await;
-        let snapshot = server.snapshot().with(&face);
+        // Exactly this cluster is in the zone. Before the store has been read nothing can be said of any name.
+        let snapshot = if now.known { tanist_dns::render(&server.snapshot(), &[face]) } else { server.snapshot().with(&face) };
         for problem in snapshot.problems() {
             tracing::debug!(?problem, "not served");
         }

@@ -23,7 +23,7 @@ const WAITING: Duration = Duration::from_millis(200);
 /// Between looks while all is well.
 const IDLE: Duration = Duration::from_secs(1);
 /// Between two new sessions, which tell a hung postmaster from a healthy one.
-const NEWCOMER: Duration = Duration::from_secs(2);
+const NEWCOMER: Duration = Duration::from_secs(5);
 
 /// The agent's end. Cheap to clone.
 #[derive(Clone)]
