@@ -4,7 +4,7 @@ use std::{
     net::IpAddr,
     time::{Duration, Instant},
 };
-use tanist_tests::{cluster::Cluster, dns, node::Options, rest, store::Kind, wait};
+use tanist_tests::{cluster::Cluster, command, dns, node::Options, rest, store::Kind, wait};
 
 const TTL: Duration = Duration::from_secs(5);
 const SLACK: Duration = Duration::from_secs(15);
@@ -19,7 +19,7 @@ macro_rules! on_both_stores {
     };
 }
 
-on_both_stores!(store_cut_off_from_the_primary, store_gone_and_back, switchover, slow_promotion, service_stopped);
+on_both_stores!(store_cut_off_from_the_primary, store_gone_and_back, switchover, epochs_raised, slow_promotion, service_stopped);
 
 /// The address of a node.
 fn address(cluster: &Cluster, index: usize) -> IpAddr {
@@ -71,6 +71,25 @@ fn store_gone_and_back(kind: Kind) {
     cluster.store.up();
     wait::until("one node is primary again", TTL + SLACK, || cluster.primary());
     cluster.verdict(writer, true);
+}
+
+/// `tanist repair epoch` lifts the epochs above one that was seen elsewhere, as after a restored store, without disturbing the leader.
+fn epochs_raised(kind: Kind) {
+    const SEEN: u64 = 1_000_000;
+    let cluster = Cluster::start(kind, 3, &Options::default());
+    let (old, epoch) = (cluster.primary().expect("a primary"), cluster.epoch());
+    assert!(epoch < SEEN, "epochs of a new store are low: {epoch}");
+    let config = cluster.nodes[old].config().display().to_string();
+    let repair = ["repair", "epoch", "--config", &config, "--above", &SEEN.to_string()];
+    let said = command::tanist(&repair).output();
+    assert!(said.contains(&format!("is {SEEN} now")), "{said}");
+    assert!(command::tanist(&repair).output().contains("nothing to do"), "twice changes nothing");
+    assert_eq!((cluster.primary(), cluster.epoch()), (Ok(old), epoch), "the leader goes on under its epoch");
+    let said = command::tanist(&["switchover", "--config", &config]).output();
+    assert!(said.contains("Successfully"), "{said}");
+    let new = cluster.next_primary(old, SLACK);
+    assert!(cluster.epoch() > SEEN, "the next leader's epoch is above: {}", cluster.epoch());
+    name_follows(&cluster, new, &[0, 1, 2]);
 }
 
 /// `POST /switchover` moves the leadership to the synchronous standby; the old leader follows without being copied anew.

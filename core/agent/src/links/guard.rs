@@ -128,6 +128,12 @@ impl GuardLink {
         self.0.own_fence.store(2, Ordering::SeqCst);
     }
 
+    /// The guard has carried out something since this agent fenced in its place: what its page says counts again. A guard that had nothing
+    /// left to reap does not count a fence of its own.
+    fn guard_is_back(&self) {
+        let _another_fence_runs = self.0.own_fence.compare_exchange(2, 0, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
     /// Sends a command without waiting for anything.
     pub fn send(&self, command: &Command) -> Result<(), GuardError> {
         Ok(self.0.connection.send(command)?)
@@ -224,7 +230,10 @@ impl GuardLink {
                     }
                 }
             }
-            Report::Spawned { job, .. } => self.tell(job, JobNews::Spawned),
+            Report::Spawned { job, .. } => {
+                self.guard_is_back();
+                self.tell(job, JobNews::Spawned);
+            }
             Report::Exited { job, exit } => self.tell(job, JobNews::Exited(exit)),
             Report::PostmasterExited { job, stop, exit } => {
                 tracing::info!(%exit, ordered = stop.is_some(), "PostgreSQL has ended");
@@ -246,7 +255,8 @@ impl GuardLink {
                 }
                 self.tell(job, JobNews::Refused(reason));
             }
-            Report::Armed { .. } | Report::Disarmed => {}
+            Report::Armed { .. } => self.guard_is_back(),
+            Report::Disarmed => {}
         }
         facts.tell(Fact::Guard);
     }
