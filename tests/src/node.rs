@@ -180,7 +180,8 @@ impl Node {
     pub fn pids(&self) -> Pids {
         let guard = self.child.as_ref().expect("the node runs").id().cast_signed();
         let below = process::tree(guard);
-        let child = |name: &str| below.iter().find(|process| process.parent == guard && process.name == name).map(|found| found.pid);
+        let child =
+            |name: &str| below.iter().find(|process| process.parent == guard && process.name == name).map(|found| found.pid);
         Pids {
             guard,
             agent: child("tanist").unwrap_or(0),

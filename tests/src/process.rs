@@ -39,7 +39,8 @@ pub fn tree(root: i32) -> Vec<Process> {
     let mut inside = BTreeSet::from([root]);
     loop {
         let before = inside.len();
-        let children: Vec<i32> = all.iter().filter(|process| inside.contains(&process.parent)).map(|process| process.pid).collect();
+        let children: Vec<i32> =
+            all.iter().filter(|process| inside.contains(&process.parent)).map(|process| process.pid).collect();
         inside.extend(children);
         if inside.len() == before {
             return all.into_iter().filter(|process| inside.contains(&process.pid)).collect();

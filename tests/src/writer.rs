@@ -42,7 +42,8 @@ impl Writer {
     pub fn start(directory: &std::path::Path, nodes: &[SocketAddr]) -> Self {
         let notes = directory.join(format!("notes-{}", boot_nanos()));
         let program = std::env::current_exe().expect("this program");
-        let beside = program.ancestors().find(|path| path.join("writer").is_file()).expect("the writer is built beside the tests");
+        let beside =
+            program.ancestors().find(|path| path.join("writer").is_file()).expect("the writer is built beside the tests");
         let mut command = Command::new(beside.join("writer"));
         command.arg(&notes).args(nodes.iter().map(ToString::to_string));
         let child = command.stdin(Stdio::piped()).spawn().expect("the writer starts");

@@ -22,7 +22,8 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Dependencies only one crate may have: the sandbox, and nothing else of weight in the engine.
-const ONLY: &[(&str, &str)] = &[("wasmtime", "tanist-plugins"), ("wasmtime-wasi", "tanist-plugins"), ("etcd-client", "tanist-dcs")];
+const ONLY: &[(&str, &str)] =
+    &[("wasmtime", "tanist-plugins"), ("wasmtime-wasi", "tanist-plugins"), ("etcd-client", "tanist-dcs")];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent")
@@ -58,7 +59,8 @@ fn crates_know_only_whom_they_may() {
     let edges = shipped_edges();
     let ours: BTreeSet<&str> = EDGES.iter().map(|(name, _)| *name).collect();
     for (from, to) in &edges {
-        let allowed = EDGES.iter().find(|(name, _)| name == from).unwrap_or_else(|| panic!("crate {from} is not in the picture")).1;
+        let allowed =
+            EDGES.iter().find(|(name, _)| name == from).unwrap_or_else(|| panic!("crate {from} is not in the picture")).1;
         if to.starts_with("tanist") {
             assert!(ours.contains(to.as_str()), "crate {to} is not in the picture");
             assert!(allowed.contains(&to.as_str()), "{from} must not know {to}");
@@ -81,7 +83,8 @@ fn heavy_dependencies_stay_where_they_belong() {
 /// All of our Rust files.
 fn sources() -> Vec<(String, String)> {
     let output = Command::new("git").args(["ls-files", "*.rs"]).current_dir(root()).output();
-    let listed = output.ok().filter(|output| output.status.success()).map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let listed =
+        output.ok().filter(|output| output.status.success()).map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let names: Vec<String> = match listed {
         Some(text) => text.lines().map(str::to_owned).collect(),
         None => walk(root()),

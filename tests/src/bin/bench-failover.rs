@@ -88,12 +88,15 @@ impl Table {
         }
     }
 
-    /// One fault: the longest time between two acknowledged writes, and how long after the first write on the new primary its name followed.
+    /// One fault: the longest time between two acknowledged writes, and how long after the first one on the new primary its name
+    /// followed.
     fn add_gap(&mut self, name: &str, cluster: &mut Cluster, fault: impl FnOnce(&mut Cluster, usize)) {
         let writer = cluster.writer();
         let old = cluster.primary().expect("a primary");
-        let watches: Vec<NameWatch> =
-            (0..cluster.nodes.len()).filter(|node| *node != old).map(|node| NameWatch::start(cluster.nodes[node].dns, NAME)).collect();
+        let watches: Vec<NameWatch> = (0..cluster.nodes.len())
+            .filter(|node| *node != old)
+            .map(|node| NameWatch::start(cluster.nodes[node].dns, NAME))
+            .collect();
         let before = Cluster::now();
         fault(cluster, old);
         let new = cluster.next_primary(old, Duration::from_secs(60));

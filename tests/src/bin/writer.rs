@@ -54,7 +54,8 @@ fn serve(node: SocketAddr, notes: &Notes) {
 
 /// One session, until it is lost.
 async fn session(node: SocketAddr, notes: &Notes) {
-    let Ok(Ok((client, mut connection))) = tokio::time::timeout(Duration::from_secs(1), sql::config(node).connect(NoTls)).await else {
+    let Ok(Ok((client, mut connection))) = tokio::time::timeout(Duration::from_secs(1), sql::config(node).connect(NoTls)).await
+    else {
         return;
     };
     let warned = Arc::new(AtomicBool::new(false));

@@ -28,7 +28,8 @@ pub fn request(method: Method, url: &str, credentials: Option<&Credentials>, bod
             let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
             let response = client.request(request).await.map_err(|error| format!("{url}: {error}"))?;
             let code = response.status().as_u16();
-            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|error| format!("{url}: {error}"))?;
+            let body =
+                Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|error| format!("{url}: {error}"))?;
             Ok::<_, String>((code, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
         };
         match tokio::time::timeout(LIMIT, exchange).await {

@@ -13,7 +13,8 @@ use tanist_patroni::{dcs::LeaderKey, state_word};
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let remote = Remote::read(arguments)?;
     let leader = remote.snapshot.get(&remote.keys.leader()).and_then(|key| LeaderKey::decode(&key.kv.value).ok());
-    let rows: Vec<Row> = remote.view.members.iter().map(|member| Row::of(member, &remote, leader.as_ref().map(|key| &key.name))).collect();
+    let rows: Vec<Row> =
+        remote.view.members.iter().map(|member| Row::of(member, &remote, leader.as_ref().map(|key| &key.name))).collect();
     println!("{}", print(&remote, &rows, arguments.format));
     Ok(())
 }
@@ -48,7 +49,8 @@ impl Row {
             host: endpoint.map_or_else(String::new, |endpoint| format!("{}:{}", endpoint.host, endpoint.port)),
             role,
             // As patronictl shows it; the member key has `running` for both.
-            state: if member.state == MemberState::Streaming && !leads { "streaming" } else { state_word(member.state) }.to_owned(),
+            state: if member.state == MemberState::Streaming && !leads { "streaming" } else { state_word(member.state) }
+                .to_owned(),
             timeline: member.timeline.map(|timeline| timeline.0),
             lag,
         }

@@ -108,7 +108,9 @@ pub fn beside(name: &str) -> Result<PathBuf, Failure> {
 fn user_ids(switch_to: Option<&str>, configured: Option<&str>) -> Result<(u32, u32), Failure> {
     if let Some(user) = switch_to {
         return match ids_of(user)? {
-            (0, _) => Err(Failure::config(format!("tanist.user: {user} is root, as whom PostgreSQL does not run; name another user"))),
+            (0, _) => {
+                Err(Failure::config(format!("tanist.user: {user} is root, as whom PostgreSQL does not run; name another user")))
+            }
             ids => Ok(ids),
         };
     }

@@ -37,7 +37,8 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [vec!["Member".into(), "TL".into()], vec!["a".into(), "12".into()], vec!["wider-name".into()]];
         let rule = "+------------+----+";
-        let expected = format!("+ Cluster: x +----+\n| Member     | TL |\n{rule}\n| a          | 12 |\n| wider-name |    |\n{rule}");
+        let expected =
+            format!("+ Cluster: x +----+\n| Member     | TL |\n{rule}\n| a          | 12 |\n| wider-name |    |\n{rule}");
         assert_eq!(draw("Cluster: x", &rows), expected);
     }
 }

@@ -44,12 +44,8 @@ impl ViewReader {
                 Read::Good(InitializeKey::Bootstrapping) => Some(String::new()),
                 Read::Bad => last.initialize,
             },
-            sync: keys
-                .one(&self.keys.sync(), |kv| Ok(SyncKey::decode(&kv.value)?.into_engine(kv.mod_revision)))
-                .or(last.sync),
-            primary: keys
-                .one(&self.keys.primary(), |kv| Ok(PrimaryKey::decode(&kv.value)?.face))
-                .or(last.primary),
+            sync: keys.one(&self.keys.sync(), |kv| Ok(SyncKey::decode(&kv.value)?.into_engine(kv.mod_revision))).or(last.sync),
+            primary: keys.one(&self.keys.primary(), |kv| Ok(PrimaryKey::decode(&kv.value)?.face)).or(last.primary),
             members: self.members(&mut keys, &last.members),
             switchover: keys
                 .one(&self.keys.failover(), |kv| Ok(FailoverKey::decode(&kv.value)?.into_engine(kv.mod_revision)))
@@ -69,7 +65,8 @@ impl ViewReader {
 
     fn members(&self, keys: &mut Reading<'_>, last: &[Member]) -> Vec<Member> {
         let prefix = self.keys.members();
-        let names = keys.snapshot.keys.range(prefix.clone()..).map(|(key, _)| key.clone()).take_while(|key| key.starts_with(&prefix));
+        let names =
+            keys.snapshot.keys.range(prefix.clone()..).map(|(key, _)| key.clone()).take_while(|key| key.starts_with(&prefix));
         let mut members = Vec::new();
         for key in names.collect::<Vec<_>>() {
             let name = MemberName(key[prefix.len()..].to_owned());

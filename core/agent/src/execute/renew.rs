@@ -35,6 +35,5 @@ impl Tools {
             Extend::Fenced => tracing::warn!("renewed, and already fenced: the renewal came too late"),
             Extend::NotArmed => tracing::debug!("the guard is not armed for this epoch"),
         }
-
     }
 }

@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 use tanist_dns::{
-    Clock, ClusterFace, Host, Limits, NameServer, PrimaryFace, Server, ServerError, ServerHandle, Snapshot, Ttls, Zone, ZoneConfig,
-    ZoneError,
+    Clock, ClusterFace, Host, Limits, NameServer, PrimaryFace, Server, ServerError, ServerHandle, Snapshot, Ttls, Zone,
+    ZoneConfig, ZoneError,
 };
 use tanist_engine::{Epoch, Face, Lease, Member, MemberName, MemberState, Revision, Role, StoreView};
 use tokio::sync::watch;
@@ -52,14 +52,8 @@ impl NamesLink {
         let zone = Zone::new(zone_config(dns, me))?;
         let server = Server::spawn(&dns.listen, Snapshot::starting(zone), clock, Limits::default())?;
         tracing::info!(zone = %dns.zone, listen = ?server.local_addrs(), "answering for the zone");
-        let nothing = Shown {
-            revision: Revision(0),
-            known: false,
-            lease: Lease::Unknown,
-            me: me.clone(),
-            face: None,
-            members: Vec::new(),
-        };
+        let nothing =
+            Shown { revision: Revision(0), known: false, lease: Lease::Unknown, me: me.clone(), face: None, members: Vec::new() };
         let (tell, shown) = watch::channel(nothing);
         tokio::spawn(render(server, cluster.scope.clone(), shown));
         Ok(Self(Some(tell)))

@@ -57,7 +57,8 @@ impl PeersLink {
         let request = Request::get(url).header("connection", "close").body(Empty::new()).ok()?;
         let response = self.client.request(request).await.map_err(|error| tracing::debug!(%name, %error, "no answer")).ok()?;
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.ok()?.to_bytes();
-        let state = NodeState::decode(&body).map_err(|error| tracing::warn!(%name, %error, "a peer's answer makes no sense")).ok()?;
+        let state =
+            NodeState::decode(&body).map_err(|error| tracing::warn!(%name, %error, "a peer's answer makes no sense")).ok()?;
         let NodeState { state, role, timeline, lsn, tags, name: said, scope, tanist: _ } = state;
         if said.as_ref().is_some_and(|said| *said != name.0) || scope.as_ref().is_some_and(|scope| *scope != self.scope) {
             tracing::warn!(%name, ?said, ?scope, "another node answers at this member's address");

@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 use tanist_broker::{
-    Broker, BrokerConfig, BrokerError, BrokerHandle, BrokerStatus, ClusterFace, DnsGrant, EmissionContext, Grants, HostCommand, Leadership,
-    Manifest, ManifestError, PluginConfig, Tuning,
+    Broker, BrokerConfig, BrokerError, BrokerHandle, BrokerStatus, ClusterFace, DnsGrant, EmissionContext, Grants, HostCommand,
+    Leadership, Manifest, ManifestError, PluginConfig, Tuning,
     protocol::{Action, Digest, Import, Limits, PluginId, Source},
 };
 use tanist_engine::{Emission, Epoch, Lease, Lsn, Observation, Postgres, Role, ServerRole, Timeline};

@@ -94,9 +94,7 @@ pub(super) fn state_and_role(postgres: &Postgres) -> (MemberState, Role) {
             let state = if stopped.clean { MemberState::Stopped } else { MemberState::Crashed };
             (state, if stopped.was_primary { Role::Demoted } else { Role::Replica })
         }
-        Postgres::Starting { as_primary, .. } => {
-            (MemberState::Starting, if *as_primary { Role::Primary } else { Role::Replica })
-        }
+        Postgres::Starting { as_primary, .. } => (MemberState::Starting, if *as_primary { Role::Primary } else { Role::Replica }),
         Postgres::Unresponsive { .. } => (MemberState::Unknown, Role::Demoted),
         Postgres::Running(running) => match &running.role {
             ServerRole::Primary { .. } => (MemberState::Running, Role::Primary),

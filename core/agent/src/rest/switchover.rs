@@ -43,12 +43,7 @@ fn view(status: &Status) -> SwitchoverView {
             && member.role == Role::Replica
             && matches!(member.state, MemberState::Running | MemberState::Streaming),
     });
-    SwitchoverView {
-        candidates: candidates.collect(),
-        leader,
-        synchronous: status.policy.synchronous.is_on(),
-        paused: false,
-    }
+    SwitchoverView { candidates: candidates.collect(), leader, synchronous: status.policy.synchronous.is_on(), paused: false }
 }
 
 fn leader(status: &Status) -> Option<MemberName> {

@@ -4,7 +4,8 @@
 //! touched by slewing. `tokio::time` is not used for them: it sleeps on CLOCK_MONOTONIC, which stands still in suspend.
 
 use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create, timerfd_settime,
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
+    timerfd_settime,
 };
 use std::{io, os::fd::OwnedFd, time::Duration};
 use tanist_engine::{Moment, Reading};
@@ -45,7 +46,8 @@ impl Timer {
             return Ok(());
         }
         let span = Duration::from_nanos(at.as_nanos().max(1));
-        let value = Timespec { tv_sec: i64::try_from(span.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(span.subsec_nanos()) };
+        let value =
+            Timespec { tv_sec: i64::try_from(span.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(span.subsec_nanos()) };
         let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
         timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::ABSTIME, &spec)?;
         self.set_to = Some(at);

@@ -52,5 +52,8 @@ pub fn postgres_settings(settings: &Settings, dynamic: &DynamicConfig) -> tanist
 
 fn credentials(user: &Credentials) -> tanist_postgres::Credentials {
     let Credentials { username, password } = user;
-    tanist_postgres::Credentials { username: username.clone(), password: password.as_ref().map(|secret| secret.expose().to_owned()) }
+    tanist_postgres::Credentials {
+        username: username.clone(),
+        password: password.as_ref().map(|secret| secret.expose().to_owned()),
+    }
 }

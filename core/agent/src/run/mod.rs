@@ -146,7 +146,12 @@ impl Loop {
         let revision = self.tools.mirror.snapshot().revision;
         self.tools.names.show(&seen.me, &seen.lease, &seen.store, revision);
         self.tools.plugins.show(seen, self.memory.announced.unwrap_or_default());
-        self.status.put(Status { seen: seen.clone(), reason: decision.reason.clone(), policy: self.policy.clone(), decided: now });
+        self.status.put(Status {
+            seen: seen.clone(),
+            reason: decision.reason.clone(),
+            policy: self.policy.clone(),
+            decided: now,
+        });
     }
 
     /// Waits for news or for the moment at which something changes without any.

@@ -10,10 +10,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc,
-    },
+    sync::{Arc, Mutex, PoisonError, mpsc},
 };
 use tanist_engine::{Action, Decision, Memory, Moment, Observation, Policy};
 

@@ -1,8 +1,6 @@
 //! The composition of an agent: every part is made here, in the order they need each other, and nowhere else.
 
-use super::{
-    Ending, Fact, Facts, Loop, StatusCell, World, clock, dynamic::Dynamic, effect::UnderWay, recorder::Recorder, store,
-};
+use super::{Ending, Fact, Facts, Loop, StatusCell, World, clock, dynamic::Dynamic, effect::UnderWay, recorder::Recorder, store};
 use crate::{
     cluster,
     config::Settings,

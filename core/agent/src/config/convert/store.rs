@@ -40,7 +40,10 @@ fn etcd(section: EtcdSpec, report: &mut Report) -> Option<EtcdSettings> {
     let EtcdSpec { host, hosts, url, protocol, username, password } = section;
     for (key, given) in [("etcd3.username", username.is_some()), ("etcd3.password", password.is_some())] {
         if given {
-            report.error(key, "logging in to etcd is not supported by this version of tanist; allow access without it from these nodes");
+            report.error(
+                key,
+                "logging in to etcd is not supported by this version of tanist; allow access without it from these nodes",
+            );
         }
     }
     match protocol.map(|Text(word)| word.to_ascii_lowercase()).as_deref() {
