@@ -17,5 +17,4 @@ pub mod rest;
 pub mod sql;
 pub mod store;
 pub mod wait;
-pub mod watch_name;
 pub mod writer;

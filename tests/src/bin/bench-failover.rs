@@ -3,13 +3,18 @@
 //! Not a test: nothing is asserted but that no acknowledged row was lost; a row with a loss gets no median. Three nodes, the embedded
 //! store, synchronous mode, ttl 5, a client writing every 10 ms over sessions it keeps.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use tanist_tests::{
     cluster::Cluster,
+    named::{Named, RECORD},
     node::Options,
-    process, rest, sql,
+    process,
+    record::RecordWatch,
+    rest, sql,
     store::Kind,
-    watch_name::NameWatch,
     writer::{Notes, Writer},
 };
 
@@ -31,7 +36,9 @@ fn main() {
 
 /// All faults once, on a cluster of its own.
 fn one_run(table: &mut Table) {
-    let mut cluster = Cluster::start(Kind::Local, 3, &Options::default());
+    let named = Named::start();
+    let mut cluster = Cluster::start(Kind::Local, 3, &Options { plugins: named.plugin(), ..Options::default() });
+    table.named = Some(named.address);
     std::thread::sleep(Duration::from_secs(5));
     memory(&cluster, table);
     table.add_gap("switchover, write gap", &mut cluster, |cluster, old| {
@@ -72,12 +79,15 @@ fn memory(cluster: &Cluster, table: &mut Table) {
     };
     table.put("idle guard, locked memory (KiB)", field(pids.guard, "VmLck"));
     table.put("idle agent, resident memory (KiB)", field(pids.agent, "VmRSS"));
+    table.put("idle plugin host, resident memory (KiB)", field(pids.plugin_host.expect("a plugin host"), "VmRSS"));
 }
 
 #[derive(Default)]
 struct Table {
     rows: Vec<(String, Vec<f64>)>,
     lost: usize,
+    /// The BIND whose record the bundled plugin moves.
+    named: Option<SocketAddr>,
 }
 
 impl Table {
@@ -93,10 +103,9 @@ impl Table {
     fn add_gap(&mut self, name: &str, cluster: &mut Cluster, fault: impl FnOnce(&mut Cluster, usize)) {
         let writer = cluster.writer();
         let old = cluster.primary().expect("a primary");
-        let watches: Vec<NameWatch> = (0..cluster.nodes.len())
-            .filter(|node| *node != old)
-            .map(|node| NameWatch::start(cluster.nodes[node].dns, NAME))
-            .collect();
+        let others = (0..cluster.nodes.len()).filter(|node| *node != old);
+        let own: Vec<RecordWatch> = others.map(|node| RecordWatch::start(cluster.nodes[node].dns, NAME)).collect();
+        let bind = [RecordWatch::start(self.named.expect("BIND runs"), RECORD)];
         let before = Cluster::now();
         fault(cluster, old);
         let new = cluster.next_primary(old, Duration::from_secs(60));
@@ -106,7 +115,8 @@ impl Table {
         self.put(name, millis(notes.gap_after(before)));
         let acknowledged = notes.of("ack").filter(|note| note.at > before && note.node == address.to_string());
         if let Some(first) = acknowledged.map(|note| note.at).min() {
-            self.put("own DNS answer after the first write", name_after(&watches, address, before, first));
+            self.put("own DNS answer after the first write", name_after(&own, address, before, first));
+            self.put("record in BIND after the first write", name_after(&bind, address, before, first));
         }
         for node in &mut cluster.nodes {
             if !node.is_running() {
@@ -138,8 +148,12 @@ impl Table {
 }
 
 /// Milliseconds from the first write on the new primary until every server named it; below zero: before it.
-fn name_after(watches: &[NameWatch], address: IpAddr, from: u64, first_write: u64) -> f64 {
-    let moved: Vec<u64> = watches.iter().filter_map(|watch| watch.first(address, from)).collect();
+fn name_after(watches: &[RecordWatch], address: IpAddr, from: u64, first_write: u64) -> f64 {
+    let first = |watch: &RecordWatch| {
+        let changes = watch.changes().into_iter();
+        changes.filter(|(at, found)| *at > from && *found == [address]).map(|(at, _)| at).next()
+    };
+    let moved: Vec<u64> = watches.iter().filter_map(first).collect();
     if moved.len() < watches.len() {
         return f64::NAN;
     }
