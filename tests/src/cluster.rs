@@ -118,6 +118,12 @@ impl Cluster {
     /// The end of a fault test: the cluster heals, nothing that was acknowledged is missing, and no two nodes acknowledged in turns.
     pub fn verdict(&self, writer: Writer, synchronous: bool) -> Notes {
         let primary = self.settled(synchronous);
+        wait::until("enough writes are acknowledged to say something", Duration::from_secs(30), || {
+            match writer.so_far().acknowledged().len() {
+                enough if enough > 50 => Ok(()),
+                few => Err(format!("{few}")),
+            }
+        });
         writer.writes_again(Duration::from_secs(30));
         let notes = writer.finish();
         let acknowledged = notes.acknowledged();

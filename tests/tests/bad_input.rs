@@ -108,14 +108,15 @@ fn a_configuration_that_cannot_be_obeyed() {
     tanist(&["run", "/nonexistent/tanist.yml"]).refuses(&["/nonexistent/tanist.yml: cannot be read", "must exist"]);
 
     // A user that this process cannot become.
-    cluster.nodes[0].edit(|text| text.replace("user: postgres", "user: daemon"));
+    let own = if place::is_root() { "  user: postgres\n" } else { "" };
+    cluster.nodes[0].edit(|text| text.replace("  user: postgres\n", "").replace("tanist:\n", "tanist:\n  user: daemon\n"));
     let mut run = place::as_database_user(&place::programs().join("tanist"));
     command::finish(run.arg("run").arg(&file)).refuses(&["tanist.user: daemon", "start it as root or as daemon"]);
     untouched(&cluster.nodes[0]);
     cluster.nodes[0].edit(|text| text.replace("user: daemon", "user: nobody-of-that-name"));
     tanist(&["run", &file]).refuses(&["tanist.user", "nobody-of-that-name"]);
     untouched(&cluster.nodes[0]);
-    cluster.nodes[0].edit(|text| text.replace("user: nobody-of-that-name", "user: postgres"));
+    cluster.nodes[0].edit(|text| text.replace("  user: nobody-of-that-name\n", own));
     if place::is_root() {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("permissions");
         let owned = Command::new("chown").arg("root:").arg(&file).status().expect("chown runs");

@@ -145,8 +145,8 @@ fn a_killed_guard_takes_postgres_with_it() {
     let killed = boot_now_ns();
     let fenced = node.expect("fenced at");
     assert!(fenced.contains("GuardDead ok=true"), "{fenced}");
+    until("the postmaster shows as dead", || dead(postmaster));
     assert_eq!(node.workers(), []);
-    assert!(dead(postmaster));
     assert!(node.data().join("standby.signal").exists());
     three.finish().assert_none_after(at(&fenced) + READING_LAG);
     println!("{} ms after the guard's death", (at(&fenced) - killed) / 1_000_000);
@@ -176,7 +176,8 @@ fn a_stopped_guard_is_replaced_by_the_agent_and_fences_when_it_continues() {
     let fenced = node.expect("fenced at");
     assert!(fenced.contains("GuardSilent ok=true") || fenced.contains("Deadline ok=true"), "{fenced}");
     assert!(at(&fenced) < limit);
-    assert!(dead(postmaster));
+    // Killed, it never runs again; that it shows as dead takes the kernel a moment on a busy machine.
+    until("the postmaster shows as dead", || dead(postmaster));
     assert_eq!(node.workers(), []);
     three.finish().assert_none_after(limit);
     until("the deadline has passed", || boot_now_ns() > limit);
