@@ -84,7 +84,14 @@ fn standby(turn: &mut Turn<'_>, theirs: &Theirs, here: Standby<'_>) -> Reason {
     if long && history == Ancestry::Uncertain && turn.memory.cloned_for != Some(theirs.epoch) {
         return clone_running(turn, theirs, CloneWhy::NeverStreams);
     }
-    Reason::WaitStreaming { leader: leader.name }
+    let reason = Reason::WaitStreaming { leader: leader.name };
+    // Its history is the leader's and it still does not stream: started anew it reads settings and timelines again. Its data stay, for
+    // the cause may be nothing but a link that is down.
+    if long && history != Ancestry::Uncertain {
+        turn.memory.not_streaming = Some((theirs.epoch, turn.now));
+        return turn.run(Job::Stop(StopMode::Fast), reason);
+    }
+    reason
 }
 
 /// Stops the standby so that it can be copied anew.
