@@ -44,6 +44,11 @@ fn fence(link: &GuardLink, data_dir: &std::path::Path, reason: FenceReason, fact
             tracing::warn!(?done, "PostgreSQL was fenced by the agent");
             facts.tell(Fact::PostgresChanged(Postgres::Unknown));
         }
+        Err(error) if reason == FenceReason::GuardDead && !data_dir.exists() => {
+            // Nothing can be fenced there any more, and nobody would ever end this agent. The lease is left to run out.
+            facts.tell(Fact::Fatal(format!("the guard is dead and {} is gone: {error}", data_dir.display())));
+            return true;
+        }
         Err(error) => {
             tracing::error!(%error, "the fence is not complete; trying again");
             thread::sleep(Duration::from_millis(20));
