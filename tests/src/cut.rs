@@ -25,29 +25,24 @@ trait Stream: Read + Write + Send + 'static {
     fn poll_every(&self, span: Duration);
 }
 
-impl Stream for TcpStream {
-    fn twin(&self) -> Self {
-        self.try_clone().expect("a second handle")
-    }
-    fn close(&self) {
-        let _gone_already = self.shutdown(Shutdown::Both);
-    }
-    fn poll_every(&self, span: Duration) {
-        self.set_read_timeout(Some(span)).expect("a time-out");
-    }
+/// Both kinds of stream have these under the same names, and no trait in common.
+macro_rules! stream {
+    ($($kind:ty),+) => {$(
+        impl Stream for $kind {
+            fn twin(&self) -> Self {
+                self.try_clone().expect("a second handle")
+            }
+            fn close(&self) {
+                let _gone_already = self.shutdown(Shutdown::Both);
+            }
+            fn poll_every(&self, span: Duration) {
+                self.set_read_timeout(Some(span)).expect("a time-out");
+            }
+        }
+    )+};
 }
 
-impl Stream for UnixStream {
-    fn twin(&self) -> Self {
-        self.try_clone().expect("a second handle")
-    }
-    fn close(&self) {
-        let _gone_already = self.shutdown(Shutdown::Both);
-    }
-    fn poll_every(&self, span: Duration) {
-        self.set_read_timeout(Some(span)).expect("a time-out");
-    }
-}
+stream!(TcpStream, UnixStream);
 
 impl Relay {
     /// Relays `at` to the TCP address `to`.
