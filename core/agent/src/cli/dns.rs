@@ -15,10 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves until it is asked to stop.
 pub fn run(config: &Path) -> Result<(), Failure> {
-    let loaded = load_cluster(config, &environment()).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        Failure::config(lines.join("\ntanist: "))
-    })?;
+    let loaded = load_cluster(config, &environment()).map_err(Failure::unusable)?;
     for note in &loaded.notes {
         eprintln!("tanist: {}: {note}", note.severity);
     }

@@ -78,6 +78,12 @@ impl Failure {
         Self { message: message.to_string(), code: 1 }
     }
 
+    /// A configuration that cannot be obeyed, one line per error.
+    pub fn unusable(errors: Vec<crate::config::ConfigError>) -> Self {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Self::config(lines.join("\ntanist: "))
+    }
+
     /// Configuration or arguments are wrong.
     pub fn config(message: impl fmt::Display) -> Self {
         Self { message: message.to_string(), code: 2 }

@@ -53,10 +53,7 @@ pub struct Remote {
 impl Remote {
     /// Reads it.
     pub fn read(arguments: &Arguments) -> Result<Self, Failure> {
-        let loaded = load_cluster(&arguments.config, &environment()).map_err(|errors| {
-            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            Failure::config(lines.join("\ntanist: "))
-        })?;
+        let loaded = load_cluster(&arguments.config, &environment()).map_err(Failure::unusable)?;
         let settings = loaded.settings;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
         let keys = Keys::new(&settings.namespace, &settings.scope);

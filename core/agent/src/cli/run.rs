@@ -25,10 +25,7 @@ pub fn environment() -> Environment {
 }
 
 fn settings(path: &Path, tell: bool) -> Result<Settings, Failure> {
-    let Loaded { settings, notes } = load(path, &environment()).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        Failure::config(lines.join("\ntanist: "))
-    })?;
+    let Loaded { settings, notes } = load(path, &environment()).map_err(Failure::unusable)?;
     if tell {
         for note in notes {
             eprintln!("tanist: {}: {note}", note.severity);
