@@ -94,9 +94,9 @@ impl Coverage {
         self.faults[kind as usize] += 1;
     }
 
-    /// A decision had this reason.
-    pub fn reason(&mut self, reason: &Reason) {
-        self.reasons[reason_number(reason)] += 1;
+    /// A decision had a reason of this number.
+    pub fn reason(&mut self, number: usize) {
+        self.reasons[number] += 1;
     }
 
     /// A decision asked for this.

@@ -10,6 +10,7 @@ pub mod invariant;
 pub mod model;
 pub mod mutant;
 pub mod options;
+pub mod queue;
 pub mod rng;
 pub mod schedule;
 pub mod trace;

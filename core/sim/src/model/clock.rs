@@ -7,7 +7,9 @@ use tanist_engine::{Moment, Reading};
 pub const MS: u64 = 1_000_000;
 /// One second in nanoseconds.
 pub const SEC: u64 = 1_000 * MS;
-const MILLION: i128 = 1_000_000;
+const MILLION: u64 = 1_000_000;
+/// Spans below this (a quarter of an hour and more) times a rate fit 64 bits.
+const SHORT: u64 = 1 << 40;
 
 /// Both clocks of a node, as functions of true time.
 #[derive(Clone, Debug)]
@@ -20,8 +22,15 @@ pub struct NodeClock {
     stopped: bool,
 }
 
+fn rate(ppm: i64) -> u64 {
+    MILLION.saturating_add_signed(ppm)
+}
+
 fn advance(span: u64, ppm: i64) -> u64 {
-    (i128::from(span) * (MILLION + i128::from(ppm)) / MILLION) as u64
+    if span < SHORT {
+        return span * rate(ppm) / MILLION;
+    }
+    (u128::from(span) * u128::from(rate(ppm)) / u128::from(MILLION)) as u64
 }
 
 impl NodeClock {
@@ -89,9 +98,11 @@ fn stretch(left: u64, ppm: i64) -> u64 {
     if left > 1_000_000 * SEC {
         return left;
     }
-    let true_span = i128::from(left) * MILLION;
-    let rate = MILLION + i128::from(ppm);
-    ((true_span + rate - 1) / rate) as u64
+    let rate = rate(ppm);
+    if left < SHORT {
+        return (left * MILLION).div_ceil(rate);
+    }
+    (u128::from(left) * u128::from(MILLION)).div_ceil(u128::from(rate)) as u64
 }
 
 #[cfg(test)]

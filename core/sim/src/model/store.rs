@@ -180,39 +180,39 @@ impl Store {
     }
 
     /// Carries out a transaction. `true` beside the answer: something changed.
-    pub fn apply(&mut self, txn: &Txn, now: u64) -> (Answer, bool) {
+    pub fn apply(&mut self, txn: Txn, now: u64) -> (Answer, bool) {
         let succeeded = txn.compares.iter().all(|(key, revision)| self.snap.revision_of(*key) == *revision);
         let mut changed = false;
         if succeeded && !txn.then.is_empty() {
-            changed = self.write(&txn.then, now);
+            changed = self.write(txn.then, now);
         }
         (Answer { succeeded, snap: self.snap.clone() }, changed)
     }
 
-    fn write(&mut self, ops: &[Op], now: u64) -> bool {
+    fn write(&mut self, ops: Vec<Op>, now: u64) -> bool {
         let revision = self.snap.revision + 1;
         let mut keys: Option<Vec<Option<Kv>>> = None;
         for op in ops {
             match op {
                 Op::KeepAlive(node) => {
-                    if let Some(end) = &mut self.expiry[*node] {
+                    if let Some(end) = &mut self.expiry[node] {
                         *end = now + self.ttl;
                     }
                 }
                 Op::Revoke(node) => {
-                    self.expiry[*node] = None;
+                    self.expiry[node] = None;
                     let keys = keys.get_or_insert_with(|| self.snap.keys.clone());
-                    clear_expired(keys, *node);
+                    clear_expired(keys, node);
                 }
                 Op::Delete(key) => {
                     let keys = keys.get_or_insert_with(|| self.snap.keys.clone());
-                    keys[*key] = None;
+                    keys[key] = None;
                 }
-                Op::Put(key, value) => put(keys.get_or_insert_with(|| self.snap.keys.clone()), *key, value, revision, None),
+                Op::Put(key, value) => put(keys.get_or_insert_with(|| self.snap.keys.clone()), key, value, revision, None),
                 Op::PutOn(node, key, value) => {
-                    self.expiry[*node] = self.expiry[*node].or(Some(now + self.ttl));
+                    self.expiry[node] = self.expiry[node].or(Some(now + self.ttl));
                     let keys = keys.get_or_insert_with(|| self.snap.keys.clone());
-                    put(keys, *key, value, revision, Some(*node));
+                    put(keys, key, value, revision, Some(node));
                 }
             }
         }
@@ -236,7 +236,7 @@ impl Store {
         let mut changed = false;
         for node in 0..self.expiry.len() {
             if self.expiry[node].is_some_and(|end| end <= now) {
-                changed |= self.write(&[Op::Revoke(node)], now);
+                changed |= self.write(vec![Op::Revoke(node)], now);
             }
         }
         changed
@@ -251,7 +251,7 @@ impl Store {
 
     /// Somebody deletes a key behind everybody's back.
     pub fn delete(&mut self, key: Key, now: u64) -> bool {
-        self.snap.get(key).is_some() && self.write(&[Op::Delete(key)], now)
+        self.snap.get(key).is_some() && self.write(vec![Op::Delete(key)], now)
     }
 
     /// Takes a backup.
@@ -271,9 +271,9 @@ impl Store {
     }
 }
 
-fn put(keys: &mut [Option<Kv>], key: Key, value: &Value, revision: u64, expiry: Option<usize>) {
+fn put(keys: &mut [Option<Kv>], key: Key, value: Value, revision: u64, expiry: Option<usize>) {
     let create = keys[key].as_ref().map_or(revision, |kv| kv.create);
-    keys[key] = Some(Kv { create, revision, value: Rc::new(value.clone()), expiry });
+    keys[key] = Some(Kv { create, revision, value: Rc::new(value), expiry });
 }
 
 fn clear_expired(keys: &mut [Option<Kv>], node: usize) {

@@ -40,6 +40,8 @@ pub enum Purpose {
 pub struct Mirror {
     /// The newest copy; nothing: never read.
     pub snap: Option<Rc<Snap>>,
+    /// The copy that the observation shows.
+    pub viewed: Option<Rc<Snap>>,
     /// How often the store was found to have gone back.
     pub history: u64,
     /// First receipt of the lease record's revision.
@@ -89,10 +91,14 @@ pub struct Agent {
     pub lease_waiting: VecDeque<LeaseCall>,
     /// Number of the running job.
     pub job: u64,
-    /// The newest planned wake.
-    pub wake: u64,
-    /// When it is.
-    pub wake_at: u64,
+    /// Turns so far.
+    pub turns: u64,
+    /// Number of the planned wake; an earlier one is void.
+    wake: u64,
+    /// When it is planned. Moved only forward: one that comes too early is planned anew.
+    wake_planned: u64,
+    /// When the next turn is due without news.
+    wake_at: u64,
     /// A confirmation is under way.
     pub confirming: bool,
     /// The fence carried out by this agent: 0 none, 1 running, 2 complete.
@@ -147,7 +153,9 @@ impl Agent {
             lease_busy: false,
             lease_waiting: VecDeque::new(),
             job: 0,
+            turns: 0,
             wake: 0,
+            wake_planned: u64::MAX,
             wake_at: u64::MAX,
             confirming: false,
             own_fence: 0,
@@ -230,6 +238,7 @@ impl World {
         let now = self.reading(node);
         self.observe(node, now);
         let agent = &mut self.nodes[node].agent;
+        agent.turns += 1;
         let mut decision = decide(&agent.policy, &agent.memory, &agent.seen, now.boot);
         let verdict = audit(&agent.policy, &agent.seen, &decision, now.boot).err();
         self.record(node, now, &decision, verdict.as_ref().map(ToString::to_string));
@@ -251,9 +260,10 @@ impl World {
     }
 
     fn record(&mut self, node: usize, now: Reading, decision: &Decision, violation: Option<String>) {
-        self.coverage.reason(&decision.reason);
+        let reason = crate::coverage::reason_number(&decision.reason);
+        self.coverage.reason(reason);
         self.trace.hash.add(self.now ^ (node as u64) << 56);
-        self.trace.hash.add(crate::coverage::reason_number(&decision.reason) as u64 | (decision.actions.len() as u64) << 32);
+        self.trace.hash.add(reason as u64 | (decision.actions.len() as u64) << 32);
         self.trace.hash.add(decision.wake_at.as_nanos());
         let agent = &self.nodes[node].agent;
         let same = agent.last_reason.as_ref() == Some(&decision.reason)
@@ -326,10 +336,27 @@ impl World {
         let wake = wake.max(now.boot + Duration::from_millis(1));
         let at = self.nodes[node].clock.when_boot(self.now, wake);
         let agent = &mut self.nodes[node].agent;
-        agent.wake += 1;
         agent.wake_at = at;
-        let (life, wake) = (agent.life, agent.wake);
+        if at < agent.wake_planned {
+            self.plan_wake(node);
+        }
+    }
+
+    fn plan_wake(&mut self, node: usize) {
+        let agent = &mut self.nodes[node].agent;
+        agent.wake += 1;
+        agent.wake_planned = agent.wake_at;
+        let (at, life, wake) = (agent.wake_at, agent.life, agent.wake);
         self.at(at, Event::Local { node, life, what: Local::Wake { wake } });
+    }
+
+    fn woken(&mut self, node: usize, wake: u64) {
+        let agent = &mut self.nodes[node].agent;
+        if agent.wake != wake {
+            return;
+        }
+        agent.wake_planned = u64::MAX;
+        if self.now < agent.wake_at { self.plan_wake(node) } else { self.turn(node) }
     }
 
     /// An event in the agent's process.
@@ -340,8 +367,9 @@ impl World {
             Local::Retry { call } => self.retry_lease(node, call),
             Local::Shown { watch, snap } => self.shown(node, watch, snap),
             Local::Relist { watch } => self.relist(node, watch),
-            Local::Wake { wake } => {
-                if self.nodes[node].agent.wake == wake {
+            Local::Wake { wake } => self.woken(node, wake),
+            Local::Nudge { turns } => {
+                if self.nodes[node].agent.turns == turns {
                     self.turn(node);
                 }
             }

@@ -28,13 +28,13 @@ impl World {
     }
 
     /// A request reaches the store, perhaps long after it was given up.
-    pub fn arrive(&mut self, node: usize, life: u32, call: u64, txn: &Txn) {
+    pub fn arrive(&mut self, node: usize, life: u32, call: u64, txn: Txn) {
         let store = self.net.store();
         if self.now < self.store_up_at || !self.net.open(node, store) {
             // Queued somewhere on the way; it may land late.
             if self.rng.chance(500) {
                 let again = self.store_up_at.max(self.now) + self.rng.range(50 * MS, 3000 * MS);
-                self.at(again, Event::Arrive { node, life, call, txn: Box::new(txn.clone()) });
+                self.at(again, Event::Arrive { node, life, call, txn: Box::new(txn) });
             }
             return;
         }
@@ -42,11 +42,7 @@ impl World {
         if changed {
             self.committed(Some(node));
         }
-        if let Some(next) =
-            self.store.next_expiry().filter(|_| txn.then.iter().any(|op| matches!(op, Op::PutOn(..) | Op::KeepAlive(_))))
-        {
-            self.at(next, Event::Expire);
-        }
+        self.plan_expiry();
         if let Fate::In(after) = self.net.fate(store, node, &mut self.rng) {
             self.at(self.now + after, Event::Local { node, life, what: Local::Answer { call, answer } });
         }
@@ -172,13 +168,23 @@ impl World {
         self.later(node, self.options.ttl / 3, Local::KeepAlive);
     }
 
+    /// A look when the next expiry may end. One that comes too early plans the next.
+    fn plan_expiry(&mut self) {
+        if let Some(next) = self.store.next_expiry().filter(|next| *next < self.expire_at) {
+            self.expire_at = next;
+            self.at(next, Event::Expire);
+        }
+    }
+
     /// Ends of expiries.
     pub fn expire(&mut self) {
         if self.now < self.store_up_at {
             return self.at(self.store_up_at + MS, Event::Expire);
         }
+        self.expire_at = u64::MAX;
         if self.store.expire(self.now) {
             self.committed(None);
         }
+        self.plan_expiry();
     }
 }

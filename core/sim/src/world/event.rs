@@ -64,6 +64,7 @@ pub enum Local {
     Shown { watch: u32, snap: Rc<Snap> },
     Relist { watch: u32 },
     Wake { wake: u64 },
+    Nudge { turns: u64 },
     KeepAlive,
     Look { look: u64 },
     Found { begun: Moment, found: Box<Postgres> },

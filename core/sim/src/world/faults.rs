@@ -144,8 +144,8 @@ impl World {
     }
 
     fn wake_agent(&mut self, node: usize) {
-        let wake = self.nodes[node].agent.wake;
-        self.later(node, MS, super::event::Local::Wake { wake });
+        let turns = self.nodes[node].agent.turns;
+        self.later(node, MS, super::event::Local::Nudge { turns });
     }
 
     fn cut_watch(&mut self, node: usize, on: bool) {
@@ -201,7 +201,7 @@ impl World {
 
     fn operator_writes(&mut self, key: usize, value: Value) {
         let txn = Txn { compares: Vec::new(), then: vec![Op::Put(key, value)] };
-        if self.store.apply(&txn, self.now).1 {
+        if self.store.apply(txn, self.now).1 {
             self.committed(None);
         }
     }

@@ -138,8 +138,8 @@ impl World {
     /// Something on the page has changed.
     fn tell_agent(&mut self, node: usize) {
         if self.nodes[node].agent.alive {
-            let wake = self.nodes[node].agent.wake;
-            self.later(node, MS / 10, Local::Wake { wake });
+            let turns = self.nodes[node].agent.turns;
+            self.later(node, MS / 10, Local::Nudge { turns });
         }
     }
 
@@ -380,7 +380,7 @@ impl World {
         here.guard.page.deadline = Deadline::Unarmed;
         self.crash_postgres(node);
         let txn = crate::model::store::Txn { compares: Vec::new(), then: vec![crate::model::store::Op::Revoke(node)] };
-        if self.store.apply(&txn, self.now).1 {
+        if self.store.apply(txn, self.now).1 {
             self.committed(Some(node));
         }
         if !self.nodes[node].stop_wanted {

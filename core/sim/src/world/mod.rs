@@ -25,47 +25,20 @@ use crate::{
         store::Store,
     },
     options::Options,
+    queue::Queue,
     rng::Rng,
     trace::Trace,
 };
 use agent::Agent;
 use event::{Event, Local};
 use node::Node;
-use std::{cmp::Ordering, collections::BinaryHeap};
 use tanist_engine::MemberName;
-
-struct Entry {
-    at: u64,
-    number: u64,
-    event: Event,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.number).cmp(&(self.at, self.number))
-    }
-}
 
 /// The world.
 pub struct World {
     /// True time, nanoseconds.
     pub now: u64,
-    queue: BinaryHeap<Entry>,
-    pushed: u64,
+    queue: Queue,
     /// Chance.
     pub rng: Rng,
     /// What kind of world.
@@ -90,6 +63,8 @@ pub struct World {
     pub faults: Vec<Fault>,
     /// Everything has been healed.
     pub healed: bool,
+    /// The planned look at the store's expiries.
+    expire_at: u64,
     numbers: u64,
     branches: u32,
 }
@@ -102,8 +77,7 @@ impl World {
         let names: Vec<MemberName> = (1..=nodes).map(|number| MemberName(format!("n{number}"))).collect();
         let mut world = Self {
             now: 0,
-            queue: BinaryHeap::with_capacity(256),
-            pushed: 0,
+            queue: Queue::default(),
             store: Store::new(nodes, options.ttl),
             store_up_at: 0,
             net: Network::new(nodes),
@@ -114,6 +88,7 @@ impl World {
             trace,
             faults,
             healed: false,
+            expire_at: u64::MAX,
             numbers: 0,
             branches: 0,
             rng: rng.fork(2),
@@ -136,12 +111,12 @@ impl World {
 
     /// Runs to the end, or to the first violation.
     pub fn run(&mut self) -> Option<Violation> {
-        while let Some(entry) = self.queue.pop() {
-            if entry.at > self.options.end {
+        while let Some((at, event)) = self.queue.pop() {
+            if at > self.options.end {
                 break;
             }
-            self.now = entry.at;
-            self.happen(entry.event);
+            self.now = at;
+            self.happen(event);
             self.check();
             if self.checks.violation.is_some() {
                 break;
@@ -156,7 +131,7 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Local { node, life, what } => self.local(node, life, what),
-            Event::Arrive { node, life, call, txn } => self.arrive(node, life, call, &txn),
+            Event::Arrive { node, life, call, txn } => self.arrive(node, life, call, *txn),
             Event::WriterEnds { node, job } => self.writer_ends(node, job),
             Event::Expire => self.expire(),
             Event::Begin(index) => self.begin_fault(index),
@@ -170,8 +145,7 @@ impl World {
 
     /// Plans an event.
     pub fn at(&mut self, at: u64, event: Event) {
-        self.pushed += 1;
-        self.queue.push(Entry { at, number: self.pushed, event });
+        self.queue.push(at, event);
     }
 
     /// Plans something in a process of a node, in its present life.

@@ -9,6 +9,7 @@ use crate::{
     model::{clock::MS, postgres::Server},
     mutant::Mutant,
 };
+use std::rc::Rc;
 use tanist_engine::{
     Epoch, MemberState, Moment, PeerAnswer, Position, Postgres, Role, ServerRole, SyncNames, Tags, Timeline, TimelineClaim,
 };
@@ -92,14 +93,17 @@ impl World {
     /// The view of the store has changed: positions are placed anew.
     pub fn view_changed(&mut self, node: usize) {
         let now = self.reading(node).boot;
-        let Some(snap) = self.nodes[node].agent.mirror.snap.clone() else { return };
         let agent = &mut self.nodes[node].agent;
+        let Some(snap) = agent.mirror.snap.clone() else { return };
         if let Some(mode) = view::mode(&snap)
             && agent.policy.synchronous != mode
         {
             agent.policy.synchronous = mode;
         }
-        view::read(&snap, now, &mut agent.seen.store);
+        let known = agent.mirror.viewed.replace(Rc::clone(&snap));
+        if !view::read(known.as_deref(), &snap, now, &mut agent.seen.store) {
+            return;
+        }
         let claims = std::mem::take(&mut agent.seen.store.timelines);
         place(&mut agent.seen.postgres, &claims);
         for answer in agent.seen.peers.iter_mut().filter_map(|peer| peer.answer.as_mut()) {

@@ -1,0 +1,73 @@
+//! What is planned, in the order in which it happens: by time, and at one time in the order of planning.
+//!
+//! Keys are sorted apart from the events, which are large and would be moved at every step of the heap.
+
+use crate::world::event::Event;
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+/// Bits of a key's second word that name the slot; above them counts the number of the plan.
+const SLOT_BITS: u32 = 20;
+
+/// The planned events.
+#[derive(Debug)]
+pub struct Queue {
+    keys: BinaryHeap<Reverse<(u64, u64)>>,
+    slots: Vec<Option<Event>>,
+    free: Vec<u32>,
+    pushed: u64,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { keys: BinaryHeap::with_capacity(256), slots: Vec::with_capacity(256), free: Vec::with_capacity(256), pushed: 0 }
+    }
+}
+
+impl Queue {
+    /// Plans an event.
+    pub fn push(&mut self, at: u64, event: Event) {
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = Some(event);
+                slot
+            }
+            None => {
+                self.slots.push(Some(event));
+                self.slots.len() as u32 - 1
+            }
+        };
+        assert!(slot < 1 << SLOT_BITS, "more is planned than a schedule can plan");
+        self.pushed += 1;
+        self.keys.push(Reverse((at, self.pushed << SLOT_BITS | u64::from(slot))));
+    }
+
+    /// The next one and its time.
+    pub fn pop(&mut self) -> Option<(u64, Event)> {
+        let Reverse((at, order)) = self.keys.pop()?;
+        let slot = (order & ((1 << SLOT_BITS) - 1)) as u32;
+        self.free.push(slot);
+        let event = self.slots[slot as usize].take()?;
+        Some((at, event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_time_and_then_in_the_order_of_planning() {
+        let mut queue = Queue::default();
+        for (at, index) in [(5, 0), (3, 1), (5, 2), (3, 3)] {
+            queue.push(at, Event::Begin(index));
+        }
+        let mut order = Vec::new();
+        while let Some((at, Event::Begin(index))) = queue.pop() {
+            order.push((at, index));
+            if order.len() == 1 {
+                queue.push(4, Event::Begin(4));
+            }
+        }
+        assert_eq!(order, [(3, 1), (3, 3), (4, 4), (5, 0), (5, 2)]);
+    }
+}
