@@ -33,7 +33,7 @@ fn with_password() -> Cluster {
 }
 
 /// Path, and its code at the primary, the synchronous standby and another replica.
-const CODES: [(&str, [u16; 3]); 17] = [
+const CODES: [(&str, [u16; 3]); 22] = [
     ("/", [200, 503, 503]),
     ("/primary", [200, 503, 503]),
     ("/master", [200, 503, 503]),
@@ -51,6 +51,11 @@ const CODES: [(&str, [u16; 3]); 17] = [
     ("/patroni", [200, 200, 200]),
     ("/cluster", [200, 200, 200]),
     ("/config", [200, 200, 200]),
+    ("/history", [200, 200, 200]),
+    ("/metrics", [200, 200, 200]),
+    ("/failsafe", [502, 502, 502]),
+    ("/primary/", [200, 503, 503]),
+    ("/nothing", [404, 404, 404]),
 ];
 
 /// REST, command line and keys of one cluster on etcd; at the end a switchover by the command line.
@@ -81,9 +86,14 @@ fn rest_codes(cluster: &Cluster, roles: [usize; 3]) {
             }
         }
     }
-    for method in ["PUT", "DELETE"] {
-        assert_eq!(rest::request(method, cluster.nodes[roles[0]].rest, "/config", "").expect("an answer").0, 501);
+    let at = cluster.nodes[roles[0]].rest;
+    for method in ["POST", "PUT", "PATCH", "DELETE"] {
+        assert_eq!(rest::request(method, at, "/config", "{}").expect("an answer").0, 401, "{method} without the password");
     }
+    for (method, path) in [("DELETE", "/config"), ("PUT", "/switchover"), ("TRACE", "/")] {
+        assert_eq!(request_with(method, at, path, AUTHORIZED, "").expect("an answer").0, 501, "{method} {path}");
+    }
+    assert_eq!(request_with("DELETE", at, "/switchover", AUTHORIZED, "").expect("an answer").0, 404, "nothing is scheduled");
 }
 
 fn rest_bodies(cluster: &Cluster, [primary, sync, other]: [usize; 3]) {
@@ -324,7 +334,21 @@ fn has_authority(text: &str, kind: &str) -> bool {
 #[test]
 fn the_program_explains_itself() {
     let help = tanist(&["--help"]).output();
-    for command in ["run", "dcs", "dns", "demo", "list", "switchover", "explain", "check-config", "plugin", "version"] {
+    for command in [
+        "run",
+        "dcs",
+        "dns",
+        "demo",
+        "list",
+        "topology",
+        "history",
+        "show-config",
+        "switchover",
+        "explain",
+        "check-config",
+        "plugin",
+        "version",
+    ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command} is missing in\n{help}");
     }
     assert!(!help.contains("  agent"), "the agent is started by the guard alone");

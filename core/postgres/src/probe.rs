@@ -39,6 +39,10 @@ pub struct Facts {
     pub checkpoint_timeline: Timeline,
     /// Replay is paused.
     pub replay_paused: bool,
+    /// Commit time of the last replayed transaction, microseconds since 1970 by the primary's clock.
+    pub replayed_commit: Option<i64>,
+    /// End of the upstream's WAL, as its walsender last said.
+    pub upstream_end: Option<Lsn>,
     /// The walreceiver's process id.
     pub receiver_pid: Option<i32>,
     /// `synchronous_standby_names` as this session shows it; what is in force is in [`ServerRole::Primary`].
@@ -197,6 +201,8 @@ impl Prober {
             sessions: u32::try_from(row.sessions).unwrap_or(u32::MAX),
             checkpoint_timeline: row.checkpoint_timeline,
             replay_paused: false,
+            replayed_commit: None,
+            upstream_end: None,
             receiver_pid: None,
             names_shown: row.names,
         };
@@ -208,6 +214,8 @@ impl Prober {
             }
             RoleRow::Standby(standby) => {
                 facts.replay_paused = standby.paused;
+                facts.replayed_commit = standby.replayed_commit;
+                facts.upstream_end = standby.upstream_end;
                 facts.receiver_pid = standby.receiver_pid;
                 if !self.in_force.knows_flag(row.at.started) {
                     // So that after a promotion nothing is left to be found out.

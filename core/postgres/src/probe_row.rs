@@ -26,6 +26,8 @@ SELECT recovery,
        CASE WHEN recovery THEN pg_last_wal_replay_lsn() END AS replayed,
        CASE WHEN recovery THEN pg_is_wal_replay_paused() END AS paused,
        (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup' LIMIT 1) AS startup_wait,
+       CASE WHEN recovery THEN (extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000000)::int8 END AS replayed_commit,
+       w.latest_end_lsn AS upstream_end,
        w.pid AS receiver_pid, w.status AS receiver_status, w.received_tli AS receiver_timeline,
        s.*
   FROM server LEFT JOIN pg_stat_wal_receiver AS w ON true,
@@ -59,6 +61,10 @@ pub(crate) struct StandbyRow {
     /// `None`: streaming was never asked for since the start, that is, local WAL has not been exhausted.
     pub(crate) received: Option<Lsn>,
     pub(crate) replayed: Lsn,
+    /// Commit time of the last replayed transaction, microseconds since 1970 by the primary's clock.
+    pub(crate) replayed_commit: Option<i64>,
+    /// End of the upstream's WAL, as its walsender last said.
+    pub(crate) upstream_end: Option<Lsn>,
     pub(crate) paused: bool,
     pub(crate) startup_wait: Option<String>,
     pub(crate) conninfo: String,
@@ -100,6 +106,8 @@ fn standby(row: &Row) -> Result<StandbyRow, SessionError> {
     Ok(StandbyRow {
         received: lsn(row, "received")?,
         replayed: lsn(row, "replayed")?.unwrap_or_default(),
+        replayed_commit: row.try_get("replayed_commit")?,
+        upstream_end: lsn(row, "upstream_end")?,
         paused: row.try_get::<_, Option<bool>>("paused")?.unwrap_or(false),
         startup_wait: row.try_get("startup_wait")?,
         conninfo: row.try_get("conninfo")?,

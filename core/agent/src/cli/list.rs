@@ -1,4 +1,4 @@
-//! `tanist list`: the members of the cluster, as the store shows them.
+//! `tanist list` and `tanist topology`: the members of the cluster, as the store shows them.
 
 use super::{
     Failure,
@@ -9,15 +9,34 @@ use serde_json::{Value, json};
 use tanist_engine::{Member, MemberName, MemberState, Role};
 use tanist_patroni::{dcs::LeaderKey, state_word};
 
-/// Prints the members.
+/// Prints the members, by name.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let remote = Remote::read(arguments)?;
-    let leader = remote.snapshot.get(&remote.keys.leader()).and_then(|key| LeaderKey::decode(&key.kv.value).ok());
-    let rows: Vec<Row> =
-        remote.view.members.iter().map(|member| Row::of(member, &remote, leader.as_ref().map(|key| &key.name))).collect();
-    println!("{}", print(&remote, &rows, arguments.format));
+    println!("{}", print(&remote, &rows(&remote), arguments.format));
     Ok(())
 }
+
+/// Prints the leader and, below it, who streams from it. Without a leader there is no topology.
+pub fn topology(arguments: &Arguments) -> Result<(), Failure> {
+    let remote = Remote::read(arguments)?;
+    let (mut leader, mut others): (Vec<Row>, Vec<Row>) = rows(&remote).into_iter().partition(|row| row.role == LEADER);
+    for row in &mut others {
+        row.member.insert_str(0, "+ ");
+    }
+    if leader.is_empty() {
+        return Err(Failure::failed("the cluster has no leader now"));
+    }
+    leader.append(&mut others);
+    println!("{}", print(&remote, &leader, arguments.format));
+    Ok(())
+}
+
+fn rows(remote: &Remote) -> Vec<Row> {
+    let leader = remote.snapshot.get(&remote.keys.leader()).and_then(|key| LeaderKey::decode(&key.kv.value).ok());
+    remote.view.members.iter().map(|member| Row::of(member, remote, leader.as_ref().map(|key| &key.name))).collect()
+}
+
+const LEADER: &str = "Leader";
 
 /// One member.
 struct Row {
@@ -34,7 +53,7 @@ impl Row {
         let view = &remote.view;
         let leads = leader == Some(&member.name);
         let role = match member.role {
-            _ if leads => "Leader",
+            _ if leads => LEADER,
             _ if view.sync.as_ref().is_some_and(|sync| sync.standbys.contains(&member.name)) => "Sync Standby",
             Role::Demoted => "Demoted",
             Role::Primary | Role::Replica | Role::Uninitialized => "Replica",
@@ -56,41 +75,21 @@ impl Row {
         }
     }
 
-    fn json(&self) -> Value {
+    fn cells(&self) -> Vec<Value> {
         let Self { member, host, role, state, timeline, lag } = self;
-        json!({"Member": member, "Host": host, "Role": role, "State": state, "TL": timeline, "Lag in bytes": lag})
-    }
-
-    fn cells(&self) -> Vec<String> {
-        let Self { member, host, role, state, timeline, lag } = self;
-        let number = |value: Option<String>| value.unwrap_or_default();
-        vec![
-            member.clone(),
-            host.clone(),
-            (*role).to_owned(),
-            state.clone(),
-            number(timeline.map(|timeline| timeline.to_string())),
-            number(lag.map(|lag| lag.to_string())),
-        ]
+        vec![json!(member), json!(host), json!(role), json!(state), json!(timeline), json!(lag)]
     }
 }
 
 const HEAD: [&str; 6] = ["Member", "Host", "Role", "State", "TL", "Lag in bytes"];
 
 fn print(remote: &Remote, rows: &[Row], format: Format) -> String {
-    let objects: Vec<Value> = rows.iter().map(Row::json).collect();
-    let cells = std::iter::once(HEAD.map(str::to_owned).to_vec()).chain(rows.iter().map(Row::cells)).collect::<Vec<_>>();
-    match format {
-        Format::Json => Value::Array(objects).to_string(),
-        Format::Yaml => serde_norway::to_string(&objects).unwrap_or_default().trim_end().to_owned(),
-        Format::Tsv => cells.iter().map(|row| row.join("\t")).collect::<Vec<_>>().join("\n"),
-        Format::Pretty => {
-            let id = remote.view.initialize.clone().unwrap_or_default();
-            let table = table::draw(&format!("Cluster: {} ({id})", remote.settings.scope), &cells);
-            match &remote.view.switchover {
-                Some(_) => format!("{table}\n a switchover is under way"),
-                None => table,
-            }
-        }
+    let id = remote.view.initialize.clone().unwrap_or_default();
+    let title = format!("Cluster: {} ({id})", remote.settings.scope);
+    let cells: Vec<Vec<Value>> = rows.iter().map(Row::cells).collect();
+    let table = table::print(&title, &HEAD, &cells, format);
+    match (format, &remote.view.switchover) {
+        (Format::Pretty, Some(_)) => format!("{table}\n a switchover is under way"),
+        _ => table,
     }
 }

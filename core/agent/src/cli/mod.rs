@@ -4,12 +4,14 @@ mod check_config;
 mod dcs;
 mod dns;
 mod explain;
+mod history;
 mod http;
 mod list;
 mod plugin;
 mod remote;
 mod repair;
 pub mod run;
+mod show_config;
 mod switchover;
 mod table;
 
@@ -39,6 +41,12 @@ enum Command {
     Demo(crate::demo::Arguments),
     /// Show the members of the cluster
     List(remote::Arguments),
+    /// Show the leader and who streams from it
+    Topology(remote::Arguments),
+    /// Show the timelines that have ended, and who opened the next
+    History(remote::Arguments),
+    /// Show the dynamic configuration in the store
+    ShowConfig(remote::Arguments),
     /// Move the leadership to another member, in order
     Switchover(switchover::Arguments),
     /// Tell why this node did what it did
@@ -115,6 +123,9 @@ pub fn main() -> ExitCode {
         Command::Dns(file) => dns::run(&file.path),
         Command::Demo(arguments) => crate::demo::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
+        Command::Topology(arguments) => list::topology(&arguments),
+        Command::History(arguments) => history::run(&arguments),
+        Command::ShowConfig(arguments) => show_config::run(&arguments),
         Command::Switchover(arguments) => switchover::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::CheckConfig(file) => check_config::run(&file.path),

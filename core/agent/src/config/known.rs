@@ -17,6 +17,7 @@ enum Kind {
 use Kind::{Harmless, Missing, Refused};
 
 const NO_EFFECT: &str = "has no effect";
+const CONSUL: &str = "belongs to Consul; with etcd3 it has no effect";
 const NO_TLS: &str = "connections are not encrypted";
 
 /// Keys by their dotted path.
@@ -67,6 +68,17 @@ const KNOWN: &[(&str, Kind)] = &[
     ("etcd3.cacert", Missing(NO_TLS)),
     ("etcd3.cert", Missing(NO_TLS)),
     ("etcd3.key", Missing(NO_TLS)),
+    ("etcd3.register_service", Missing(CONSUL)),
+    ("etcd3.service_check_interval", Harmless(CONSUL)),
+    ("etcd3.service_check_tls_server_name", Harmless(CONSUL)),
+    ("etcd3.service_tags", Harmless(CONSUL)),
+    ("etcd3.checks", Harmless(CONSUL)),
+    ("etcd3.consistency", Harmless(CONSUL)),
+    ("etcd3.dc", Harmless(CONSUL)),
+    ("etcd3.scheme", Harmless(CONSUL)),
+    ("etcd3.token", Harmless(CONSUL)),
+    ("etcd3.verify", Harmless(CONSUL)),
+    ("etcd3.port", Missing("name the port behind the host")),
     ("etcd3.version_prefix", Harmless(NO_EFFECT)),
     ("etcd3.cluster_id", Harmless(NO_EFFECT)),
     ("bootstrap.users", Missing("these users are not created")),
@@ -113,6 +125,7 @@ pub(super) fn report_unread(key: &str, methods: &[String], report: &mut Report) 
         Some(Missing(remark)) if remark.starts_with("belongs") => report.warning(key, remark),
         Some(Missing(NO_EFFECT)) => report.warning(key, unsupported),
         Some(Missing(remark)) => report.warning(key, format!("{unsupported}: {remark}")),
+        Some(Harmless(remark)) if remark.starts_with("belongs") => report.info(key, remark),
         Some(Harmless(NO_EFFECT)) => report.info(key, unsupported),
         Some(Harmless(remark)) => report.info(key, format!("{unsupported}: {remark}")),
         Some(Refused(remark)) => report.error(key, remark),

@@ -1,18 +1,29 @@
 //! This node's member key, in Patroni's form.
 
 use super::Tools;
-use tanist_engine::MemberFace;
-use tanist_patroni::dcs::{MemberIdentity, MemberKey};
+use tanist_engine::{MemberFace, Postgres, Running, ServerRole};
+use tanist_patroni::dcs::{MemberDetail, MemberIdentity, MemberKey};
 
 impl Tools {
     pub(super) async fn publish_member(&self, face: MemberFace) -> bool {
-        let value = MemberKey::from_engine(&face, &self.identity()).encode();
+        let value = MemberKey::from_engine(&face, &self.detail(), &self.identity()).encode();
         match self.keeper.put_member(value.into_bytes()).await {
             Ok(_) => true,
             Err(error) => {
                 tracing::warn!(%error, "the member key was not written");
                 false
             }
+        }
+    }
+
+    /// From the newest look, which may be later than the one the face is from.
+    fn detail(&self) -> MemberDetail {
+        let pending_restart = self.postgres.facts().is_some_and(|known| known.pending_restart);
+        match &*self.postgres.found().borrow() {
+            Postgres::Running(Running { role: ServerRole::Standby { position, replayed, .. }, .. }) => {
+                MemberDetail { received: position.map(|position| position.lsn), replayed: Some(*replayed), pending_restart }
+            }
+            _ => MemberDetail { pending_restart, ..MemberDetail::default() },
         }
     }
 

@@ -1,10 +1,10 @@
-//! `/cluster`, `/history` and `/config`: what the store says.
+//! `/cluster`, `/history` and `/failsafe`: what the store says.
 
 use super::Api;
+use std::collections::BTreeMap;
 use tanist_engine::{Lease, MemberName, StoreView};
 use tanist_patroni::{
-    TagMap,
-    dcs::{HistoryKey, MemberKey},
+    dcs::{FailsafeKey, HistoryKey, MemberKey},
     rest::{ClusterBody, ClusterMember, ClusterRole},
     rest_text,
 };
@@ -21,8 +21,8 @@ pub(super) fn body(api: &Api) -> Option<String> {
         .iter()
         .map(|member| {
             let key = snapshot.get(&api.tools.keeper.keys().member(&member.name));
-            let tags: TagMap = key.and_then(|key| MemberKey::decode(&key.kv.value).ok()).map(|key| key.tags).unwrap_or_default();
-            ClusterMember::from_engine(member, role_of(&member.name, leader.as_ref(), view), &tags, view.optime)
+            let key = key.and_then(|key| MemberKey::decode(&key.kv.value).ok()).unwrap_or_default();
+            ClusterMember::from_engine(member, role_of(&member.name, leader.as_ref(), view), &key, view.optime)
         })
         .collect();
     let mut body = ClusterBody::new(&api.tools.settings.cluster.scope, members);
@@ -66,10 +66,10 @@ pub(super) fn history(api: &Api) -> String {
     rest_text(&rows)
 }
 
-/// The body of `/config`, as it is in the store.
-pub(super) fn config(api: &Api) -> Option<String> {
+/// The body of `/failsafe`; nothing where the cluster does not keep that key.
+pub(super) fn failsafe(api: &Api) -> Option<String> {
     let snapshot = api.tools.mirror.snapshot();
-    let value = snapshot.get(&api.tools.keeper.keys().config())?;
-    let parsed: serde_json::Value = serde_json::from_slice(&value.kv.value).ok()?;
-    Some(rest_text(&parsed))
+    let value = snapshot.get(&api.tools.keeper.keys().failsafe())?;
+    let members = FailsafeKey::decode(&value.kv.value).ok()?.members;
+    Some(rest_text(&members.iter().map(|(name, url)| (name.0.as_str(), url.as_str())).collect::<BTreeMap<_, _>>()))
 }

@@ -43,7 +43,9 @@ pub(super) fn gather(api: &Api) -> Facts {
         facts.received = position.map(|position| position.lsn);
         facts.replayed = Some(*replayed);
     }
-    facts.leader_lsn = seen.store.optime;
+    // The later of what the leader has published and what the upstream has said since.
+    let said = api.tools.postgres.facts().and_then(|known| known.upstream_end);
+    facts.leader_lsn = seen.store.optime.max(said);
     facts.sync_standby = seen.store.sync.as_ref().is_some_and(|sync| sync.standbys.contains(&seen.me));
     facts.cluster_known = seen.store.as_of.is_some_and(|as_of| now.since(as_of) <= status.policy.ttl);
     facts.maximum_lag = status.policy.maximum_lag_on_failover;

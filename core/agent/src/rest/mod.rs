@@ -4,10 +4,14 @@
 
 mod auth;
 mod cluster;
+mod config;
+mod connections;
 mod explain;
 mod facts;
+mod metrics;
 mod node;
 mod plugins;
+mod store;
 mod switchover;
 
 use crate::{
@@ -25,12 +29,15 @@ use std::{
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
     sync::Arc,
+    time::Duration,
 };
 use tanist_engine::Endpoint;
-use tanist_patroni::rest::{self, Query};
+use tanist_patroni::rest::{self, Kind, Query};
 
 /// A request's body may be this long.
 const MAX_BODY: usize = 64 << 10;
+/// It must have arrived by then.
+const BODY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why there is no REST API.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +74,8 @@ pub fn serve(tools: Arc<Tools>, status: StatusCell, story: Story) -> Result<(), 
         let outcome: io::Result<()> = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let router = Router::new().fallback(handle).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(api);
-            axum::serve(listener, router).await
+            connections::serve(listener, router).await;
+            Ok(())
         });
         if let Err(error) = outcome {
             tracing::error!(%error, "the REST API has ended");
@@ -95,16 +103,30 @@ async fn handle(State(api): State<Api>, method: Method, headers: HeaderMap, requ
             let answer = get(&api, &path, &query);
             answer.status().into_response()
         }
-        Method::POST => {
+        Method::POST | Method::PATCH | Method::PUT | Method::DELETE => {
             if let Err(refusal) = auth::check(api.tools.settings.cluster.rest_credentials.as_ref(), &headers) {
                 return refusal;
             }
-            let Ok(body) = axum::body::to_bytes(request.into_body(), MAX_BODY).await else {
-                return plain(StatusCode::BAD_REQUEST, "the body cannot be read or is too long".to_owned());
-            };
-            post(&api, &path, body).await
+            match body(&method, &path, &headers, request).await {
+                Ok(body) => change(&api, &method, &path, &body).await,
+                Err(refusal) => refusal,
+            }
         }
-        _ => plain(StatusCode::NOT_IMPLEMENTED, format!("{method} is not supported by this version of tanist")),
+        _ => unsupported(&method, &path),
+    }
+}
+
+/// The request's body, whole. One that is neither announced nor there is asked for, as Patroni does.
+async fn body(method: &Method, path: &str, headers: &HeaderMap, request: Request) -> Result<Bytes, Response> {
+    let needed = matches!((method.as_str(), path), ("PATCH" | "PUT", _) | ("POST", "/switchover" | "/failover"));
+    let announced = headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING);
+    if needed && !announced {
+        return Err(plain(StatusCode::LENGTH_REQUIRED, "the request has no body".to_owned()));
+    }
+    match tokio::time::timeout(BODY_LIMIT, axum::body::to_bytes(request.into_body(), MAX_BODY)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => Err(plain(StatusCode::BAD_REQUEST, "the body cannot be read or is too long".to_owned())),
+        Err(_) => Err(plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".to_owned())),
     }
 }
 
@@ -116,10 +138,15 @@ fn get(api: &Api, path: &str, query: &str) -> Response {
             None => plain(StatusCode::SERVICE_UNAVAILABLE, "the store has not been read yet".to_owned()),
         },
         "/history" => json(StatusCode::OK, cluster::history(api)),
-        "/config" => match cluster::config(api) {
+        "/config" => match config::body(api) {
             Some(body) => json(StatusCode::OK, body),
             None => plain(StatusCode::BAD_GATEWAY, "there is no configuration in the store".to_owned()),
         },
+        "/failsafe" => match cluster::failsafe(api) {
+            Some(body) => json(StatusCode::OK, body),
+            None => plain(StatusCode::BAD_GATEWAY, "failsafe mode is not on".to_owned()),
+        },
+        "/metrics" => (StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::body(api)).into_response(),
         "/explain" => json(StatusCode::OK, explain::body(api)),
         "/plugins" => json(StatusCode::OK, plugins::body(api)),
         _ if rest::is_health_path(path) => {
@@ -130,14 +157,30 @@ fn get(api: &Api, path: &str, query: &str) -> Response {
     }
 }
 
-async fn post(api: &Api, path: &str, body: Bytes) -> Response {
-    match path {
-        "/switchover" => {
-            let (code, text) = switchover::carry_out(api, &body).await;
-            plain(StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE), text)
-        }
-        _ => plain(StatusCode::NOT_IMPLEMENTED, format!("POST {path} is not supported by this version of tanist")),
-    }
+/// What may need credentials.
+async fn change(api: &Api, method: &Method, path: &str, body: &Bytes) -> Response {
+    let (code, text) = match (method.as_str(), path) {
+        ("POST", "/switchover") => switchover::carry_out(api, Kind::Switchover, body).await,
+        ("POST", "/failover") => switchover::carry_out(api, Kind::Failover, body).await,
+        ("DELETE", "/switchover") => switchover::forget(api).await,
+        ("PATCH", "/config") => return config(config::change(api, body).await),
+        ("PUT", "/config") => return config(config::replace(api, body).await),
+        _ => return unsupported(method, path),
+    };
+    plain(code_of(code), text)
+}
+
+/// A configuration is JSON, a refusal is not.
+fn config((code, text): (u16, String)) -> Response {
+    if code == 200 { json(StatusCode::OK, text) } else { plain(code_of(code), text) }
+}
+
+fn code_of(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+}
+
+fn unsupported(method: &Method, path: &str) -> Response {
+    plain(StatusCode::NOT_IMPLEMENTED, format!("{method} {path} is not supported by this version of tanist"))
 }
 
 fn json(status: StatusCode, body: String) -> Response {

@@ -22,11 +22,14 @@ pub(super) fn body(api: &Api) -> String {
     let mut body = NodeBody::new(scope, name, &tanist_patroni::state_word(state), &role.to_string()).with_tags(&settings.tags);
     body.sync_standby = seen.store.sync.as_ref().is_some_and(|sync| sync.standbys.contains(&seen.me));
     body.cluster_unlocked = matches!(seen.lease, Lease::Vacant { .. });
-    let silent = seen.store.as_of.map(|as_of| now.since(as_of).as_secs());
-    body.dcs_last_seen = silent.map_or(0, |silent| (wall::millis() / 1_000).saturating_sub(silent));
+    body.dcs_last_seen = seen.store.as_of.map_or(0, |as_of| wall::unix_of(as_of, now));
     add_postgres(&mut body, &seen.postgres);
     if let Some(known) = api.tools.postgres.facts() {
         body.pending_restart = known.pending_restart;
+        if let Some(Xlog::Standby { replayed_timestamp, paused, .. }) = &mut body.xlog {
+            let commit = known.replayed_commit.and_then(|micros| u64::try_from(micros / 1_000).ok());
+            (*replayed_timestamp, *paused) = (commit.map(wall::iso_blank), known.replay_paused);
+        }
         body.postmaster_start_time = u64::try_from(known.postmaster_started / 1_000).ok().map(wall::iso_blank);
     }
     body.tanist = own(api, &status, now);

@@ -1,36 +1,54 @@
-//! `POST /switchover`: checks the request, writes `/failover`, and waits for what comes of it. The engine of the leader carries it out.
+//! `POST /switchover` and `POST /failover`: checks the request, writes `/failover`, and waits for what comes of it. The engine of
+//! the leader carries it out.
 
-use super::Api;
+use super::{Api, store};
 use crate::run::{Status, clock};
 use std::{sync::Arc, time::Duration};
-use tanist_dcs::{Compare, Op, StoreError, Txn};
+use tanist_dcs::{Compare, Op, StoreError};
 use tanist_engine::{Lease, MemberName, MemberState, Role};
 use tanist_patroni::{
     dcs::FailoverKey,
-    rest::{Candidate, Outcome, SwitchoverRequest, SwitchoverView},
+    rest::{Candidate, Kind, Outcome, SwitchoverRequest, SwitchoverView},
 };
 
 /// How often the outcome is looked for; nobody else waits for it.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Code and text of the answer.
-pub(super) async fn carry_out(api: &Api, body: &[u8]) -> (u16, String) {
+pub(super) async fn carry_out(api: &Api, path: Kind, body: &[u8]) -> (u16, String) {
     let request = match SwitchoverRequest::decode(body) {
         Ok(request) => request,
         Err(error) => return (400, error.to_string()),
     };
     let Some(status) = api.status.get() else { return (503, "the store has not been read yet".to_owned()) };
-    if let Err(refusal) = request.check(&view(&status)) {
+    let view = view(&status);
+    if let Err(refusal) = request.check(path, &view) {
         return (refusal.status, refusal.text);
     }
-    let Some(leader) = request.leader.clone() else { return (400, "no leader given".to_owned()) };
-    tracing::warn!(%leader, candidate = ?request.candidate, "a switchover was asked for over REST");
+    let kind = request.kind(path);
+    tracing::warn!(?kind, leader = ?request.leader, candidate = ?request.candidate, "asked for over REST");
     if let Err(error) = write(api, &request).await {
-        tracing::error!(%error, "the switchover could not be written");
-        return Outcome::NotWritten.answer();
+        tracing::error!(%error, "the request could not be written");
+        return Outcome::NotWritten.answer(kind);
     }
     let limit = 2 * status.policy.loop_wait.max(Duration::from_secs(10));
-    outcome(api, &leader, request.candidate, limit).await.answer()
+    outcome(api, view.leader.as_ref(), request.candidate, limit).await.answer(kind)
+}
+
+/// `DELETE /switchover`: takes back a request that waits for its time.
+pub(super) async fn forget(api: &Api) -> (u16, String) {
+    let key = api.tools.keeper.keys().failover();
+    let snapshot = api.tools.mirror.snapshot();
+    let waiting = snapshot.get(&key).and_then(|found| {
+        let scheduled = FailoverKey::decode(&found.kv.value).ok()?.scheduled_at.is_some();
+        scheduled.then_some(found.kv.mod_revision)
+    });
+    let Some(revision) = waiting else { return (404, "no switchover is scheduled".to_owned()) };
+    match store::commit(api, vec![Compare::ModRevision(key.clone(), revision)], vec![Op::Delete(key)]).await {
+        Ok(true) => (200, "scheduled switchover deleted".to_owned()),
+        Ok(false) => (409, "the request has changed meanwhile".to_owned()),
+        Err(error) => (503, format!("the request was not deleted: {error}")),
+    }
 }
 
 fn view(status: &Status) -> SwitchoverView {
@@ -54,36 +72,31 @@ fn leader(status: &Status) -> Option<MemberName> {
     }
 }
 
-/// Puts the key, unless another request waits. Done on the agent's runtime, to which the store's connections belong.
+/// Puts the key, unless another request waits.
 async fn write(api: &Api, request: &SwitchoverRequest) -> Result<(), StoreError> {
     let key = api.tools.keeper.keys().failover();
     let value = FailoverKey { leader: request.leader.clone(), member: request.candidate.clone(), scheduled_at: None }.encode();
-    let txn = Txn { compares: vec![Compare::Absent(key.clone())], then: vec![Op::put(key, value)], otherwise: Vec::new() };
-    let store = api.tools.store.clone();
-    let written = api.agent.spawn(async move { store.txn(txn, Duration::from_secs(3)).await }).await;
-    match written {
-        Ok(Ok(answer)) if answer.succeeded => Ok(()),
-        Ok(Ok(_)) => Err(StoreError::Refused("another switchover is waiting".to_owned())),
-        Ok(Err(error)) => Err(error),
-        Err(error) => Err(StoreError::Unknown(error.to_string())),
+    match store::commit(api, vec![Compare::Absent(key.clone())], vec![Op::put(key, value)]).await? {
+        true => Ok(()),
+        false => Err(StoreError::Refused("another switchover is waiting".to_owned())),
     }
 }
 
-async fn outcome(api: &Api, old: &MemberName, candidate: Option<MemberName>, limit: Duration) -> Outcome {
+async fn outcome(api: &Api, old: Option<&MemberName>, candidate: Option<MemberName>, limit: Duration) -> Outcome {
     let begun = clock::now();
     let mut written = false;
     while clock::now().since(begun) < limit {
         tokio::time::sleep(LOOK).await;
         let Some(status) = api.status.get() else { continue };
         if let Some(leader) = proved_leader(&status)
-            && leader != *old
+            && Some(&leader) != old
         {
             return Outcome::Done { leader, candidate };
         }
         // The key goes when the engine has refused the request, or together with the lease when it is carried out.
         let waits = status.seen.store.switchover.is_some();
         written |= waits;
-        if written && !waits && leader(&status).as_ref() == Some(old) && still_leads(&status, old) {
+        if written && !waits && old.is_some_and(|old| leader(&status).as_ref() == Some(old) && still_leads(&status, old)) {
             return Outcome::Failed;
         }
     }

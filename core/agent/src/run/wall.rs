@@ -1,11 +1,17 @@
 //! Wall-clock time, for people only: nothing is decided by it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tanist_engine::Moment;
 
 /// Milliseconds since 1970.
 pub fn millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A moment of the past as Unix time, by the clocks of now.
+pub fn unix_of(moment: Moment, now: Moment) -> u64 {
+    (millis() / 1_000).saturating_sub(now.since(moment).as_secs())
 }
 
 /// Now, as Python's `isoformat` shows it in UTC, which is what Patroni writes.

@@ -41,7 +41,18 @@ pub struct MemberKey {
     pub pause: bool,
 }
 
-/// What a node's member key says besides its [`MemberFace`], and what does not change while it runs.
+/// What a node's member key says besides its [`MemberFace`]: for people and their tools, nothing is decided by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemberDetail {
+    /// Of a standby: received up to here.
+    pub received: Option<Lsn>,
+    /// Of a standby: replayed up to here.
+    pub replayed: Option<Lsn>,
+    /// Some setting waits for a restart.
+    pub pending_restart: bool,
+}
+
+/// What a node's member key says that does not change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberIdentity {
     /// Where its PostgreSQL listens.
@@ -146,8 +157,9 @@ impl MemberKey {
     }
 
     /// From the engine's face of this node and what the agent knows of it.
-    pub fn from_engine(face: &MemberFace, identity: &MemberIdentity) -> Self {
+    pub fn from_engine(face: &MemberFace, detail: &MemberDetail, identity: &MemberIdentity) -> Self {
         let MemberFace { state, role, timeline, lsn, streaming } = face;
+        let MemberDetail { received, replayed, pending_restart } = detail;
         let MemberIdentity { postgres, api_url, tanist, tags } = identity;
         let streams = *role == Role::Replica && (*streaming || *state == MemberState::Streaming);
         Self {
@@ -158,10 +170,10 @@ impl MemberKey {
             version: Some(PATRONI_VERSION.to_owned()),
             tanist: Some(tanist.clone()),
             tags: published_tags(tags),
-            pending_restart: false,
+            pending_restart: *pending_restart,
             xlog_location: *lsn,
-            replay_lsn: None,
-            receive_lsn: None,
+            replay_lsn: *replayed,
+            receive_lsn: *received,
             replication_state: streams.then(|| "streaming".to_owned()),
             timeline: *timeline,
             pause: false,
@@ -230,7 +242,12 @@ mod tests {
             lsn: Some(Lsn(0x0300_0060)),
             streaming: true,
         };
-        let text = MemberKey::from_engine(&face, &identity()).encode();
+        let detail = MemberDetail { received: face.lsn, replayed: Some(Lsn(0x0300_0028)), pending_restart: true };
+        let text = MemberKey::from_engine(&face, &detail, &identity()).encode();
+        assert!(
+            text.contains(r#""pending_restart":true,"xlog_location":50331744,"replay_lsn":50331688,"receive_lsn":50331744"#),
+            "{text}"
+        );
         let member = MemberKey::decode(text.as_bytes()).unwrap().into_engine("a".into()).unwrap();
         let wanted = Member {
             name: "a".into(),

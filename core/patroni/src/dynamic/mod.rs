@@ -6,10 +6,12 @@
 
 mod note;
 mod options;
+mod patch;
 mod postgresql;
 mod timing;
 
 pub use note::DynamicNote;
+pub use patch::patch;
 pub use postgresql::{DynamicPostgresql, is_cluster_wide, parameter_map, text_lines};
 pub use timing::Timing;
 

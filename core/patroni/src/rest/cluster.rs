@@ -1,6 +1,6 @@
 //! The body of `/cluster`, which is also what `patronictl list --format json` is made from.
 
-use crate::{TagMap, published_tags, rest_text, words::state_word};
+use crate::{TagMap, dcs::MemberKey, published_tags, rest_text, words::state_word};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tanist_engine::{Lsn, Member, MemberState};
@@ -40,15 +40,42 @@ pub struct ClusterMember {
     /// Its timeline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<u32>,
+    /// Some setting waits for a restart.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pending_restart: bool,
     /// Its tags.
     #[serde(skip_serializing_if = "TagMap::is_empty")]
     pub tags: TagMap,
-    /// Bytes behind the leader, or `unknown`; the leader has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lag: Option<Value>,
-    /// Its position, or `unknown`; the leader has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lsn: Option<Value>,
+    /// Its positions; the leader has none.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub positions: Option<Positions>,
+}
+
+/// A standby's positions as text, and how many bytes each is behind the leader; `unknown` for what is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Positions {
+    receive_lag: Value,
+    receive_lsn: Value,
+    replay_lag: Value,
+    replay_lsn: Value,
+    lag: Value,
+    lsn: Value,
+}
+
+impl Positions {
+    fn new(key: &MemberKey, lsn: Option<Lsn>, leader: Option<Lsn>) -> Self {
+        let pair = |lsn: Option<Lsn>| match lsn {
+            None => (Value::from("unknown"), Value::from("unknown")),
+            Some(lsn) => {
+                let lag = leader.map_or_else(|| Value::from("unknown"), |leader| Value::from(leader.0.saturating_sub(lsn.0)));
+                (lag, Value::from(lsn.to_string()))
+            }
+        };
+        let (receive_lag, receive_lsn) = pair(key.receive_lsn);
+        let (replay_lag, replay_lsn) = pair(key.replay_lsn);
+        let (lag, lsn) = pair(lsn);
+        Self { receive_lag, receive_lsn, replay_lag, replay_lsn, lag, lsn }
+    }
 }
 
 /// A member's part in the cluster.
@@ -77,17 +104,9 @@ impl ClusterBody {
 }
 
 impl ClusterMember {
-    /// From a member key. `tags` are the key's tags in full, which the engine does not keep; `leader_lsn` is the leader's position.
-    pub fn from_engine(member: &Member, role: ClusterRole, tags: &TagMap, leader_lsn: Option<Lsn>) -> Self {
+    /// From a member as the engine sees it and its key in full; `leader_lsn` is the leader's position.
+    pub fn from_engine(member: &Member, role: ClusterRole, key: &MemberKey, leader_lsn: Option<Lsn>) -> Self {
         let Member { name, postgres, api_url, state, role: _, timeline, lsn, tags: _, tanist: _ } = member;
-        let (lag, position) = match (role, lsn) {
-            (ClusterRole::Leader, _) => (None, None),
-            (_, None) => (Some(Value::from("unknown")), Some(Value::from("unknown"))),
-            (_, Some(lsn)) => {
-                let lag = leader_lsn.map_or_else(|| Value::from("unknown"), |leader| Value::from(leader.0.saturating_sub(lsn.0)));
-                (Some(lag), Some(Value::from(lsn.to_string())))
-            }
-        };
         let shown =
             if *state == MemberState::Streaming && role != ClusterRole::Leader { "streaming" } else { state_word(*state) };
         Self {
@@ -98,9 +117,9 @@ impl ClusterMember {
             host: postgres.as_ref().map(|endpoint| endpoint.host.clone()),
             port: postgres.as_ref().map(|endpoint| endpoint.port),
             timeline: timeline.map(|timeline| timeline.0),
-            tags: published_tags(tags),
-            lag,
-            lsn: position,
+            pending_restart: key.pending_restart,
+            tags: published_tags(&key.tags),
+            positions: (role != ClusterRole::Leader).then(|| Positions::new(key, *lsn, leader_lsn)),
         }
     }
 }
@@ -126,7 +145,12 @@ mod tests {
 
     #[test]
     fn members_by_name_with_lag() {
-        let of = |member: &Member, role| ClusterMember::from_engine(member, role, &TagMap::new(), Some(Lsn(67_197_376)));
+        let of = |member: &Member, role| {
+            let replayed = member.lsn.map(|lsn| Lsn(lsn.0 - 76));
+            let pending_restart = role == ClusterRole::SyncStandby;
+            let key = MemberKey { receive_lsn: member.lsn, replay_lsn: replayed, pending_restart, ..MemberKey::default() };
+            ClusterMember::from_engine(member, role, &key, Some(Lsn(67_197_376)))
+        };
         let body = ClusterBody::new(
             "main",
             vec![

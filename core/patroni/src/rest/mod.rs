@@ -6,6 +6,7 @@
 
 mod cluster;
 mod facts;
+mod metrics;
 mod node;
 mod query;
 mod status;
@@ -13,7 +14,8 @@ mod switchover;
 
 pub use cluster::{ClusterBody, ClusterMember, ClusterRole};
 pub use facts::{Facts, Standing};
+pub use metrics::{Metrics, OwnMetrics, PluginMetrics};
 pub use node::{Identity, NodeBody, NodeState, ReplicationRow, Xlog};
 pub use query::Query;
 pub use status::{HEALTH_PATHS, is_health_path, status};
-pub use switchover::{Candidate, Outcome, Refusal, SwitchoverRequest, SwitchoverView};
+pub use switchover::{Candidate, Kind, Outcome, Refusal, SwitchoverRequest, SwitchoverView};

@@ -33,15 +33,19 @@ pub const HEALTH_PATHS: [&str; 20] = [
     "read-only-quorum",
 ];
 
-/// Whether a path (without its query) is a health check.
+/// Whether a path (without its query) is a health check. Only its first segment counts, as in Patroni.
 pub fn is_health_path(path: &str) -> bool {
-    HEALTH_PATHS.contains(&path.trim_start_matches('/'))
+    HEALTH_PATHS.contains(&first_segment(path))
+}
+
+/// What stands between the first slashes.
+fn first_segment(path: &str) -> &str {
+    path.trim_start_matches('/').split('/').next().unwrap_or_default()
 }
 
 /// The status code: 200 or 503. A path that is no health check is 503, as in Patroni.
 pub fn status(path: &str, query: &Query, facts: &Facts) -> u16 {
-    let name = path.trim_start_matches('/');
-    let (yes, tags_count) = match name {
+    let (yes, tags_count) = match first_segment(path) {
         "" | "primary" | "master" | "read-write" => (primary(facts), false),
         "leader" => (facts.is_leader(), false),
         "liveness" => (alive(facts), false),

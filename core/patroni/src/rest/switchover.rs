@@ -1,8 +1,17 @@
-//! `POST /switchover`: what may be asked for, what is refused and how the outcome is told. Words and codes are Patroni's, because
-//! patronictl shows the one and branches on the other.
+//! `POST /switchover` and `POST /failover`: what may be asked for, what is refused and how the outcome is told. Words and codes are
+//! Patroni's, because patronictl shows the one and branches on the other.
 
 use crate::{DecodeError, fields::Fields};
 use tanist_engine::MemberName;
+
+/// Which of the two was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// From a leader that is named, to a candidate or the best.
+    Switchover,
+    /// To a candidate that is named, whoever leads.
+    Failover,
+}
 
 /// The body of the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,17 +70,30 @@ impl SwitchoverRequest {
         Ok(Self { leader: fields.name("leader")?, candidate: candidate.or(member), scheduled_at })
     }
 
-    /// Whether it may be written to `/failover`, in Patroni's order of checks.
-    pub fn check(&self, view: &SwitchoverView) -> Result<(), Refusal> {
+    /// What it is: a failover that names a leader is a switchover, as in Patroni.
+    pub fn kind(&self, path: Kind) -> Kind {
+        if self.leader.is_some() { Kind::Switchover } else { path }
+    }
+
+    /// Whether it may be written to `/failover`, in Patroni's order of checks. One is stricter: in synchronous mode a failover, too,
+    /// goes only to a synchronous standby, because any other may lack what was acknowledged.
+    pub fn check(&self, path: Kind, view: &SwitchoverView) -> Result<(), Refusal> {
         let Self { leader, candidate, scheduled_at } = self;
         let SwitchoverView { leader: present, candidates, synchronous, paused } = view;
+        let word = self.kind(path).word();
         let bad = |text: &str| Err(Refusal { status: 400, text: text.to_owned() });
         let unfit = |text: &str| Err(Refusal { status: 412, text: text.to_owned() });
-        if leader.is_none() {
-            return bad("Switchover could be performed only from a specific leader");
+        let impossible = |why: &str| unfit(&format!("{word} is not possible: {why}"));
+        match path {
+            Kind::Failover if candidate.is_none() => return bad("Failover could be performed only to a specific candidate"),
+            Kind::Switchover if leader.is_none() => return bad("Switchover could be performed only from a specific leader"),
+            Kind::Failover | Kind::Switchover => {}
         }
         if scheduled_at.is_some() {
-            return bad("scheduled switchover is not supported by this version of tanist");
+            return bad(match path {
+                Kind::Failover => "Failover can't be scheduled",
+                Kind::Switchover => "scheduled switchover is not supported by this version of tanist",
+            });
         }
         if *paused && candidate.is_none() {
             return bad("Switchover is possible only to a specific candidate in a paused state");
@@ -79,7 +101,7 @@ impl SwitchoverRequest {
         if leader == candidate {
             return bad("Switchover target and source are the same");
         }
-        if leader != present {
+        if leader.is_some() && leader != present {
             return unfit("leader name does not match");
         }
         let named: Vec<&Candidate> = match candidate {
@@ -88,15 +110,30 @@ impl SwitchoverRequest {
         };
         match (named.is_empty(), candidate) {
             (true, Some(_)) => unfit("candidate does not exists"),
-            (true, None) if *synchronous => unfit("switchover is not possible: can not find sync_standby"),
-            (true, None) => unfit("switchover is not possible: cluster does not have members except leader"),
+            (true, None) if *synchronous => impossible("can not find sync_standby"),
+            (true, None) => impossible("cluster does not have members except leader"),
             (false, Some(_)) if *synchronous && !named.iter().any(|member| member.sync) => {
                 unfit("candidate name does not match with sync_standby")
             }
-            (false, _) if !named.iter().any(|member| member.able) => {
-                unfit("switchover is not possible: no good candidates have been found")
-            }
+            (false, _) if !named.iter().any(|member| member.able) => impossible("no good candidates have been found"),
             (false, _) => Ok(()),
+        }
+    }
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Switchover => "switchover",
+            Self::Failover => "failover",
+        }
+    }
+
+    /// Its word at the beginning of a sentence.
+    fn title(self) -> &'static str {
+        match self {
+            Self::Switchover => "Switchover",
+            Self::Failover => "Failover",
         }
     }
 }
@@ -121,14 +158,18 @@ pub enum Outcome {
 
 impl Outcome {
     /// Status and words of the answer.
-    pub fn answer(&self) -> (u16, String) {
+    pub fn answer(&self, kind: Kind) -> (u16, String) {
+        let (done, title) = match kind {
+            Kind::Switchover => ("switched", "Switched"),
+            Kind::Failover => ("failed", "Failed"),
+        };
         match self {
             Self::Done { leader, candidate: Some(wanted) } if wanted != leader => {
-                (200, format!("Switched over to \"{leader}\" instead of \"{wanted}\""))
+                (200, format!("{title} over to \"{leader}\" instead of \"{wanted}\""))
             }
-            Self::Done { leader, candidate: _ } => (200, format!("Successfully switched over to \"{leader}\"")),
-            Self::Failed => (503, "Switchover failed".to_owned()),
-            Self::StatusUnknown => (503, "Switchover status unknown".to_owned()),
+            Self::Done { leader, candidate: _ } => (200, format!("Successfully {done} over to \"{leader}\"")),
+            Self::Failed => (503, format!("{} failed", kind.title())),
+            Self::StatusUnknown => (503, format!("{} status unknown", kind.title())),
             Self::NotWritten => (503, "failed to write failover key into DCS".to_owned()),
         }
     }
@@ -144,10 +185,30 @@ mod tests {
         SwitchoverView { leader: Some("a".into()), candidates, synchronous: false, paused: false }
     }
 
-    fn ask(body: &str, view: &SwitchoverView) -> (u16, String) {
-        match SwitchoverRequest::decode(body.as_bytes()).unwrap().check(view) {
+    fn ask(path: Kind, body: &str, view: &SwitchoverView) -> (u16, String) {
+        match SwitchoverRequest::decode(body.as_bytes()).unwrap().check(path, view) {
             Ok(()) => (0, "accepted".to_owned()),
             Err(Refusal { status, text }) => (status, text),
+        }
+    }
+
+    #[test]
+    fn failovers_and_their_answers() {
+        let sync = SwitchoverView { synchronous: true, ..view() };
+        let vacant = SwitchoverView { leader: None, ..view() };
+        for (body, view, status, text) in [
+            (r#"{"candidate":"c"}"#, &view(), 0, "accepted"),
+            (r#"{"candidate":"c"}"#, &vacant, 0, "accepted"),
+            (r#"{"leader":"a","candidate":"c"}"#, &view(), 0, "accepted"),
+            ("{}", &view(), 400, "Failover could be performed only to a specific candidate"),
+            (r#"{"leader":"a"}"#, &view(), 400, "Failover could be performed only to a specific candidate"),
+            (r#"{"candidate":"c","scheduled_at":"2030-01-01T00:00:00+00:00"}"#, &view(), 400, "Failover can't be scheduled"),
+            (r#"{"leader":"x","candidate":"c"}"#, &view(), 412, "leader name does not match"),
+            (r#"{"candidate":"x"}"#, &view(), 412, "candidate does not exists"),
+            (r#"{"candidate":"c"}"#, &sync, 412, "candidate name does not match with sync_standby"),
+            (r#"{"candidate":"d"}"#, &view(), 412, "failover is not possible: no good candidates have been found"),
+        ] {
+            assert_eq!(ask(Kind::Failover, body, view), (status, text.to_owned()), "{body}");
         }
     }
 
@@ -172,18 +233,21 @@ mod tests {
             (r#"{"leader":"a"}"#, &alone, 412, "switchover is not possible: cluster does not have members except leader"),
             (r#"{"leader":"a"}"#, &alone_sync, 412, "switchover is not possible: can not find sync_standby"),
         ] {
-            assert_eq!(ask(body, view), (status, text.to_owned()), "{body}");
+            assert_eq!(ask(Kind::Switchover, body, view), (status, text.to_owned()), "{body}");
         }
-        let later = ask(r#"{"leader":"a","scheduled_at":"2030-01-01T00:00:00+00:00"}"#, &view());
+        let later = ask(Kind::Switchover, r#"{"leader":"a","scheduled_at":"2030-01-01T00:00:00+00:00"}"#, &view());
         assert_eq!(later.0, 400);
     }
 
     #[test]
     fn outcomes() {
         let done = |candidate: Option<&str>| Outcome::Done { leader: "b".into(), candidate: candidate.map(Into::into) };
-        assert_eq!(done(None).answer(), (200, r#"Successfully switched over to "b""#.to_owned()));
-        assert_eq!(done(Some("b")).answer(), (200, r#"Successfully switched over to "b""#.to_owned()));
-        assert_eq!(done(Some("c")).answer(), (200, r#"Switched over to "b" instead of "c""#.to_owned()));
-        assert_eq!(Outcome::Failed.answer().0, 503);
+        let said = |outcome: Outcome| outcome.answer(Kind::Switchover);
+        assert_eq!(said(done(None)), (200, r#"Successfully switched over to "b""#.to_owned()));
+        assert_eq!(said(done(Some("b"))), (200, r#"Successfully switched over to "b""#.to_owned()));
+        assert_eq!(said(done(Some("c"))), (200, r#"Switched over to "b" instead of "c""#.to_owned()));
+        assert_eq!(said(Outcome::Failed), (503, "Switchover failed".to_owned()));
+        assert_eq!(done(Some("b")).answer(Kind::Failover), (200, r#"Successfully failed over to "b""#.to_owned()));
+        assert_eq!(Outcome::StatusUnknown.answer(Kind::Failover), (503, "Failover status unknown".to_owned()));
     }
 }

@@ -140,8 +140,90 @@ fn liveness_gives_a_replica_twice_the_time() {
     assert_eq!(ask("/liveness", &Facts { paused: true, ..late(standby(), 99) }), 200);
 }
 
+/// What a load balancer may ask, besides the bare paths.
+const NARROWED: [&str; 12] = [
+    "replica?lag=500",
+    "replica?lag=499",
+    "replica?lag=1kB",
+    "replica?replication_state=streaming",
+    "replica?tag_site=a",
+    "replica?tag_site=b",
+    "read-only?tag_site=b",
+    "async?lag=499",
+    "primary?tag_site=b",
+    "health?tag_site=b",
+    "readiness?lag=499",
+    "readiness?lag=499&mode=write",
+];
+
+/// Every situation that some path tells from the others.
+fn situations() -> Vec<(&'static str, Facts)> {
+    let tagged = |name: &str, value: serde_json::Value, mut facts: Facts| {
+        facts.tags.insert(name.to_owned(), value);
+        facts
+    };
+    let stopped = Facts { state: MemberState::Stopped, role: Role::Demoted, streaming: false, ..standby() };
+    vec![
+        ("proved primary", primary_node()),
+        ("leader, promotion not proved", Facts { proved: false, ..primary_node() }),
+        ("leader, still a standby", Facts { standing: Standing::Firm, ..standby() }),
+        ("leader, server is down", Facts { standing: Standing::Firm, ..stopped.clone() }),
+        ("primary, less than the fence's budget left", Facts { standing: Standing::Late, ..primary_node() }),
+        ("primary, lease is over", Facts { standing: Standing::None, ..primary_node() }),
+        ("primary, store not heard for ttl", Facts { cluster_known: false, ..primary_node() }),
+        ("primary, agent is late", Facts { since_decision: Duration::from_secs(7), ..primary_node() }),
+        ("primary, tag site=a", tagged("site", json!("a"), primary_node())),
+        ("asynchronous standby", standby()),
+        ("synchronous standby", Facts { sync_standby: true, ..standby() }),
+        ("standby of the quorum", Facts { quorum_standby: true, ..standby() }),
+        ("standby, tag site=a", tagged("site", json!("a"), standby())),
+        ("standby, tag noloadbalance", tagged("noloadbalance", json!(true), Facts { sync_standby: true, ..standby() })),
+        ("standby that does not stream", Facts { streaming: false, state: MemberState::Running, ..standby() }),
+        ("standby, store not heard for ttl", Facts { sync_standby: true, cluster_known: false, ..standby() }),
+        ("standby, leader's position unknown", Facts { leader_lsn: None, ..standby() }),
+        ("standby, failsafe", Facts { leader_lsn: None, cluster_known: false, failsafe: true, ..standby() }),
+        ("standby, agent is late", Facts { since_decision: Duration::from_secs(7), ..standby() }),
+        ("standby that starts", Facts { state: MemberState::Starting, streaming: false, ..standby() }),
+        ("stopped", stopped),
+        ("agent stands, maintenance", Facts { since_decision: Duration::from_secs(99), paused: true, ..standby() }),
+        ("agent stands", Facts { since_decision: Duration::from_secs(99), ..standby() }),
+    ]
+}
+
+/// The whole table, every path in every situation: `tests/goldens/rest-health.txt`. `TANIST_BLESS=1` writes it anew; look at the
+/// difference before you believe it.
+#[test]
+fn every_path_in_every_situation() {
+    let paths: Vec<&str> = HEALTH_PATHS.into_iter().chain(NARROWED).collect();
+    let situations = situations();
+    let mut table = String::new();
+    let letter = |index: usize| char::from(b'a' + u8::try_from(index).unwrap());
+    for (index, (name, _)) in situations.iter().enumerate() {
+        table += &format!("{} {name}\n", letter(index));
+    }
+    table += "\nThe letters of the situations in which a path answers 200; elsewhere 503.\n\n";
+    for path in paths {
+        let mark = |(index, (_, facts)): (usize, &(&str, Facts))| match ask(&format!("/{path}"), facts) {
+            200 => letter(index),
+            code => {
+                assert_eq!(code, 503, "/{path}");
+                '.'
+            }
+        };
+        let marks: String = situations.iter().enumerate().map(mark).collect();
+        table += &format!("{:<39}{marks}\n", format!("/{path}"));
+    }
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/rest-health.txt");
+    if std::env::var_os("TANIST_BLESS").is_some() {
+        std::fs::write(&file, &table).unwrap();
+    }
+    assert_eq!(table, std::fs::read_to_string(file).unwrap_or_default());
+}
+
 #[test]
 fn unknown_paths() {
     assert_eq!(ask("/primaryx", &primary_node()), 503);
     assert!(is_health_path("/") && is_health_path("/primary") && !is_health_path("/patroni"));
+    assert!(is_health_path("/primary/") && is_health_path("/replica/x") && !is_health_path("/primaryx/"));
+    assert_eq!((ask("/primary/", &primary_node()), ask("/master/x?lag=1", &primary_node())), (200, 200));
 }
