@@ -1,6 +1,7 @@
 //! What can go wrong, and what operators do: a list of faults per schedule, made from its seed, so that `shrink` can take some away.
 
 use crate::{
+    combination::combination,
     model::clock::{MS, SEC},
     options::Options,
     rng::Rng,
@@ -46,11 +47,13 @@ pub enum Kind {
     StopService,
     PluginTrouble,
     CancelWaits,
+    SlowReload,
+    PauseBeforeOpening,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::CutFromStore,
         Self::CutRequests,
         Self::CutAnswers,
@@ -85,6 +88,8 @@ impl Kind {
         Self::StopService,
         Self::PluginTrouble,
         Self::CancelWaits,
+        Self::SlowReload,
+        Self::PauseBeforeOpening,
     ];
 }
 
@@ -136,6 +141,7 @@ pub fn schedule(seed: u64, options: &Options) -> Vec<Fault> {
             Fault { kind, at, span, node, choice: rng.draw() }
         })
         .collect();
+    faults.extend(combination(&mut rng, options));
     faults.sort_by_key(|fault| fault.at);
     faults
 }

@@ -23,6 +23,10 @@ pub(super) fn write(facts: &Facts<'_>, memory: &Memory, next: &SyncState) -> Res
     if next.leader.as_ref() != Some(&facts.seen.me) || next.standbys.contains(&facts.seen.me) {
         return Err(Violation::SyncTooWide);
     }
+    // What opens commits, before the store knows the cluster: another node may yet make another one.
+    if facts.seen.store.initialize.is_none() {
+        return Err(Violation::WrongState { what: "writes /sync" });
+    }
     if next.standbys.is_empty() {
         // Only this node leads, and it has everything. Strict clusters keep the one standby that they have.
         let lost = strict && view.leader == next.leader && view.standbys.len() == 1;

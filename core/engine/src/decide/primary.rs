@@ -41,7 +41,11 @@ pub(super) fn lead(turn: &mut Turn<'_>, held: &Held, running: &Running) -> Reaso
     if let Some(reason) = switchover::carry_out(turn, &primary) {
         return reason;
     }
-    let synchronising = sync::step(turn, held, &primary);
+    // Until the store knows the cluster somebody else may make another one. A new cluster's names match nobody, and stay so.
+    let synchronising = match turn.seen.store.initialize {
+        Some(_) => sync::step(turn, held, &primary),
+        None => None,
+    };
     status(turn, primary.position.lsn);
     if let Some(reason) = show(turn, held, &primary) {
         return reason;

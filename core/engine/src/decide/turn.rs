@@ -135,7 +135,21 @@ impl<'a> Turn<'a> {
             (Some(held), true, _) => Some((held.epoch, now)),
             _ => None,
         };
+        self.notice_lease();
         self.notice_failure();
+    }
+
+    /// A leader key that was put back gives the same lease a new epoch: what was decided about the lease goes on. It ends when the lease
+    /// is seen not to be ours, which nobody who takes it anew has missed.
+    fn notice_lease(&mut self) {
+        let epoch = match &self.seen.lease {
+            Lease::Mine(held) => Some(held.epoch),
+            Lease::Vacant { .. } | Lease::Theirs(_) => None,
+            Lease::Unknown => return,
+        };
+        let memory = &mut self.memory;
+        memory.giving_up = memory.giving_up.and(epoch);
+        memory.released = memory.released.take().and_then(|(_, handoff)| epoch.map(|epoch| (epoch, handoff)));
     }
 
     /// A node whose promotion, start or bootstrap failed gives up its lease and lets others win for a while.

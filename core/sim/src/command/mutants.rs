@@ -4,7 +4,7 @@ use super::fuzz::hunt;
 use crate::mutant::Mutant;
 
 /// Schedules tried at once.
-const BATCH: u64 = 500;
+const BATCH: u64 = 100;
 
 /// The first seed that catches a mutant, and how.
 pub fn first_catch(mutant: Mutant, first: u64, schedules: u64, jobs: usize) -> Option<(u64, String)> {

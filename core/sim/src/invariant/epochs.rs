@@ -37,8 +37,25 @@ impl World {
             self.violate("I4", format!("the DNS server of {} went back from epoch {last} to {epoch}", self.names[server]));
         }
         self.checks.named[server] = epoch;
+        self.check_fresh(server, named, epoch);
         if epoch != last && !self.was_writable(named) {
             self.violate("I4", format!("the DNS server of {} names {}, never writable", self.names[server], self.names[named]));
+        }
+    }
+
+    /// A server that has seen the lease under a newer epoch does not name the old holder, and one that has seen nothing for long nobody.
+    fn check_fresh(&mut self, server: usize, named: usize, epoch: Epoch) {
+        let Some((record, revision, since)) = self.checks.terms.seen(server) else { return };
+        let newest = record.epoch_at(revision);
+        let blind = self.reading(server).least_since(since).as_nanos() as u64;
+        if newest > epoch || blind > self.options.ttl * 21 / 10 && named != server {
+            let text = format!(
+                "the DNS server of {} names {} of epoch {epoch}; it has seen the lease of epoch {newest} {} ms ago",
+                self.names[server],
+                self.names[named],
+                blind / 1_000_000
+            );
+            self.violate("I4", text);
         }
     }
 

@@ -1,8 +1,6 @@
-//! I3: a lease is taken only when its holder's is over by his own clocks, and nothing is promoted but under a lease that is held in the
-//! store.
+//! I3: a lease is taken only when its holder's is over by his own clocks.
 
 use crate::{model::clock::SEC, world::World};
-use tanist_engine::Epoch;
 
 impl World {
     /// After every commit of the store.
@@ -17,7 +15,8 @@ impl World {
         let holder = self.find(&record.holder);
         let released = record.released;
         let before = self.checks.lease_holder;
-        self.checks.lease_revision = revision;
+        let (record, replaced) = (record.clone(), std::mem::replace(&mut self.checks.lease_revision, revision));
+        self.checks.terms.landed(holder, &record, replaced, self.now);
         if let (Some(before), Some(holder)) = (before, holder)
             && before != holder
         {
@@ -44,19 +43,6 @@ impl World {
             let text =
                 format!("{} took the lease while {} counts on it for {left:?} more", self.names[holder], self.names[before]);
             self.violate("I3", text);
-        }
-    }
-
-    /// The guard lets PostgreSQL become writable.
-    pub(crate) fn check_permission(&mut self, node: usize, epoch: Epoch) {
-        if self.nodes[node].exempt_until > self.now || self.checks.store_restored {
-            return;
-        }
-        let held = self.store.snap.record().is_some_and(|(record, revision)| {
-            record.holder == self.names[node] && !record.released && record.epoch_at(revision) == epoch
-        });
-        if !held {
-            self.violate("I3", format!("{} is promoted under epoch {epoch}, which it does not hold", self.names[node]));
         }
     }
 

@@ -7,6 +7,8 @@ mod epochs;
 mod lease;
 mod liveness;
 mod one_primary;
+mod permission;
+mod terms;
 
 use std::collections::BTreeMap;
 use tanist_engine::Epoch;
@@ -22,6 +24,17 @@ pub struct Violation {
     pub at: u64,
 }
 
+/// A store was restored from a backup.
+#[derive(Debug)]
+pub struct Restore {
+    /// When.
+    pub at: u64,
+    /// Who was writable then.
+    pub primary: Option<usize>,
+    /// Nodes that had not seen the store since the backup was made.
+    pub blind: Vec<bool>,
+}
+
 /// What the checks remember.
 #[derive(Debug, Default)]
 pub struct Checks {
@@ -29,6 +42,8 @@ pub struct Checks {
     pub violation: Option<Violation>,
     /// The store was restored from a backup: epochs and `/sync` may go back.
     pub store_restored: bool,
+    /// The last time it was.
+    pub(crate) restore: Option<Restore>,
     /// The last fault or its end.
     pub last_disturbance: u64,
     /// Acknowledged writes that must be in every later primary: per branch its begin, and the last.
@@ -49,12 +64,23 @@ pub struct Checks {
     pub(crate) delivered: Vec<u64>,
     pub(crate) primary_callback: Epoch,
     pub(crate) well_at: Option<u64>,
+    /// The guard has taken the deadline, per node.
+    pub(crate) taken: Vec<bool>,
+    /// How long each lease is warranted.
+    pub(crate) terms: terms::Terms,
 }
 
 impl Checks {
     /// For so many nodes.
     pub fn new(nodes: usize) -> Self {
-        Self { named: vec![Epoch::NONE; nodes], synchronous: vec![false; nodes], delivered: vec![0; nodes], ..Self::default() }
+        Self {
+            named: vec![Epoch::NONE; nodes],
+            synchronous: vec![false; nodes],
+            delivered: vec![0; nodes],
+            taken: vec![false; nodes],
+            terms: terms::Terms::new(nodes),
+            ..Self::default()
+        }
     }
 
     /// Something was disturbed, at least until then.

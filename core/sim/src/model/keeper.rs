@@ -30,6 +30,14 @@ struct Recorded {
     received: Reading,
 }
 
+/// Whether a record counts as released at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Distrust {
+    No,
+    Next,
+    Record(u64),
+}
+
 #[derive(Clone, Debug)]
 struct LastGood {
     holder: MemberName,
@@ -72,6 +80,8 @@ pub struct Keeper {
     last_good: Option<LastGood>,
     known: u64,
     history: u64,
+    /// The store has gone back, and this is the record it then showed: its holder may not know it yet, so nothing is at once vacant.
+    distrusted: Distrust,
     /// Rules that a mutant switches off.
     pub broken: Broken,
 }
@@ -103,6 +113,7 @@ impl Keeper {
             last_good: None,
             known: 0,
             history: 0,
+            distrusted: Distrust::No,
             broken,
         }
     }
@@ -128,6 +139,7 @@ impl Keeper {
             self.recorded = None;
             self.clock = HolderClock::default();
             self.observer = ObserverClock::default();
+            self.distrusted = Distrust::Next;
         }
         self.fold(snap, received, now);
     }
@@ -167,6 +179,9 @@ impl Keeper {
     }
 
     fn fold_record(&mut self, revision: u64, record: &Record, received: Reading, now: Reading) {
+        if self.distrusted == Distrust::Next {
+            self.distrusted = Distrust::Record(revision);
+        }
         self.observer.saw(Revision(revision), received, record.ttl);
         let mine = Self::own(record.clone(), revision);
         self.last_good =
@@ -259,7 +274,8 @@ impl Keeper {
     }
 
     fn released(&self) -> bool {
-        self.recorded.as_ref().is_some_and(|recorded| recorded.record.released) && self.leader.is_none()
+        let trusted = |recorded: &Recorded| self.distrusted != Distrust::Record(recorded.revision);
+        self.recorded.as_ref().is_some_and(|recorded| recorded.record.released && trusted(recorded)) && self.leader.is_none()
     }
 
     /// The lease as the engine sees it.

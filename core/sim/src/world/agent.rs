@@ -237,6 +237,7 @@ impl World {
     pub fn turn(&mut self, node: usize) {
         let now = self.reading(node);
         self.observe(node, now);
+        self.check_terms(node, now);
         let agent = &mut self.nodes[node].agent;
         agent.turns += 1;
         let mut decision = decide(&agent.policy, &agent.memory, &agent.seen, now.boot);
@@ -248,10 +249,7 @@ impl World {
         }
         let actions = std::mem::take(&mut decision.actions);
         self.nodes[node].agent.memory = std::mem::take(&mut decision.memory);
-        for action in actions {
-            self.coverage.action(&action);
-            self.begin(node, action, now);
-        }
+        self.begin_all(node, actions);
         if !self.nodes[node].agent.alive {
             return;
         }
@@ -289,7 +287,7 @@ impl World {
         self.say_node(node, || format!("{reason} [{}]", actions.join(", ")));
     }
 
-    fn begin(&mut self, node: usize, action: Action, now: Reading) {
+    pub(super) fn begin(&mut self, node: usize, action: Action, now: Reading) {
         match action {
             Action::Arm { epoch, .. } => self.arm(node, epoch),
             Action::Disarm => self.command(node, super::event::Command::Disarm),
@@ -398,6 +396,7 @@ impl World {
             Local::Watchdog { look } => self.watchdog(node, look),
             Local::OwnFence { stage, dead_guard } => self.own_fence(node, stage, dead_guard),
             Local::Deliver => self.deliver(node),
+            Local::Effects(actions) => self.effects(node, actions),
             Local::Delivered { number, attempt } => self.delivered(node, number, attempt),
             Local::Exit { dead_guard } => self.last_exit(node, dead_guard),
             Local::PostmasterEnded

@@ -127,6 +127,7 @@ impl World {
             agent.mirror.received = now;
         }
         agent.mirror.snap = Some(snap.clone());
+        self.checks.terms.shows(node, agent.life, &snap, now);
         let (history, received) = (agent.mirror.history, agent.mirror.received);
         agent.keeper.observe(&snap, history, received, now);
         self.view_changed(node);

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     model::{
-        clock::MS,
+        clock::{MS, SEC},
         guard::Permit,
         postgres::Server,
         store::{self, Key, Op, Txn, Value},
@@ -257,7 +257,8 @@ impl World {
         if pg.names != names || pg.names_next.is_some() {
             pg.names_file = names.clone();
             pg.names_next = Some(names);
-            let after = self.rng.range(2 * MS, 400 * MS);
+            let slow = self.nodes[node].slow[5] > 0;
+            let after = if slow { self.rng.range(SEC, 9 * SEC) } else { self.rng.range(2 * MS, 400 * MS) };
             self.later(node, after, Local::Inside(super::event::Inside::NamesInForce));
             self.release_commits(node);
             self.kick(node);

@@ -7,7 +7,7 @@ use crate::model::{
     wal::Seg,
 };
 use std::rc::Rc;
-use tanist_engine::{Epoch, JobOutcome, Moment, Peer, Postgres, StopMode, SyncNames, Upstream};
+use tanist_engine::{Action, Epoch, JobOutcome, Moment, Peer, Postgres, StopMode, SyncNames, Upstream};
 
 /// A process of a node. All of them stand still while the node does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,7 @@ pub enum Local {
     OwnFence { stage: u8, dead_guard: bool },
     Deliver,
     Delivered { number: u64, attempt: Attempt },
+    Effects(Vec<Action>),
     Exit { dead_guard: bool },
     Command(Command),
     GuardLook { look: u64 },
@@ -131,6 +132,10 @@ pub enum Event {
         node: usize,
     },
     StartAgent {
+        node: usize,
+    },
+    /// An agent that was stopped before an effect goes on.
+    Thaw {
         node: usize,
     },
     Heal,

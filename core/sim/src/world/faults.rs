@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind},
+    invariant::Restore,
     model::{
         clock::{MS, SEC},
         store::{self, Op, Txn, Value},
@@ -140,6 +141,8 @@ impl World {
                 *troubled = if on { *troubled + 1 } else { troubled.saturating_sub(1) };
             }
             Kind::CancelWaits => self.cancel_waits(node),
+            Kind::SlowReload => (0..nodes).for_each(|node| self.slow(node, 5, on)),
+            Kind::PauseBeforeOpening => self.trap = on.then_some(fault.at + fault.span),
         }
     }
 
@@ -208,6 +211,13 @@ impl World {
 
     fn restore_store(&mut self) {
         if self.store.restore() {
+            let nodes = 0..self.nodes.len();
+            let backup = self.store.snap.revision;
+            self.checks.restore = Some(Restore {
+                at: self.now,
+                primary: nodes.clone().find(|node| self.can_write(*node)),
+                blind: nodes.map(|node| self.checks.terms.last_seen(node) <= backup).collect(),
+            });
             self.checks.restored();
             for node in 0..self.nodes.len() {
                 self.break_watch(node);

@@ -7,12 +7,12 @@ use super::{
 use crate::{
     model::{
         clock::{MS, SEC},
-        guard::{BEHIND_GUARD, Deadline, Permit},
+        guard::{Deadline, Permit},
         postgres::{Dir, Server},
     },
     mutant::Mutant,
 };
-use tanist_engine::{Epoch, FenceState, Job, JobOutcome, Lease, Postgres, StopMode, SyncNames, Upstream};
+use tanist_engine::{Epoch, FenceState, Job, JobOutcome, Postgres, StopMode, SyncNames, Upstream};
 
 impl World {
     /// Sends a command.
@@ -44,11 +44,11 @@ impl World {
         }
     }
 
-    fn margin(&self, node: usize) -> u64 {
+    pub(super) fn margin(&self, node: usize) -> u64 {
         if self.options.without(Mutant::NoBudget) { 0 } else { self.nodes[node].guard.page.budget }
     }
 
-    fn permit_left(&self, node: usize, permit: &Permit, margin: u64) -> u64 {
+    pub(super) fn permit_left(&self, node: usize, permit: &Permit, margin: u64) -> u64 {
         let now = self.reading(node);
         if self.options.without(Mutant::BootClockOnly) {
             return permit.until.boot.as_nanos().saturating_sub(margin).saturating_sub(now.boot.as_nanos());
@@ -62,8 +62,15 @@ impl World {
             return;
         }
         self.say_node(node, || "guard: the lease is over, fencing".into());
-        self.nodes[node].guard.page.take();
+        self.take_deadline(node);
         self.guard_fences(node);
+    }
+
+    fn take_deadline(&mut self, node: usize) {
+        if self.armed_epoch(node).is_some() {
+            self.deadline_taken(node, true);
+        }
+        self.nodes[node].guard.page.take();
     }
 
     /// Plans the guard's next look: when the first clock reaches the deadline, and late by what a loaded machine is late.
@@ -88,6 +95,7 @@ impl World {
             Command::Arm(permit) => {
                 let longest = self.nodes[node].guard.longest;
                 if self.nodes[node].guard.page.arm(permit, longest, now) {
+                    self.deadline_taken(node, false);
                     self.plan_guard_look(node);
                     self.plan_watchdog(node);
                 }
@@ -102,7 +110,7 @@ impl World {
                 self.tell_agent(node);
             }
             Command::Fence => {
-                self.nodes[node].guard.page.take();
+                self.take_deadline(node);
                 self.guard_fences(node);
             }
             Command::Start { job, primary, upstream, names } => self.start_postgres(node, job, primary, upstream, names),
@@ -148,6 +156,9 @@ impl World {
         let forbidden = primary.is_some_and(|epoch| !self.permitted(node, epoch));
         if busy || forbidden || self.nodes[node].pg.dir != Dir::Cluster {
             return self.refuse(node, job);
+        }
+        if let Some(epoch) = primary {
+            self.check_permission(node, epoch);
         }
         let since = self.reading(node).boot;
         let here = &mut self.nodes[node];
@@ -231,7 +242,7 @@ impl World {
         self.fence_reported(node);
     }
 
-    fn fence_reported(&mut self, node: usize) {
+    pub(super) fn fence_reported(&mut self, node: usize) {
         self.say_node(node, || "fence complete".into());
         if !self.nodes[node].agent.alive {
             return;
@@ -252,107 +263,6 @@ impl World {
     pub fn postmaster_died(&mut self, node: usize) {
         if self.nodes[node].guard.alive {
             self.later(node, MS, Local::PostmasterEnded);
-        }
-    }
-
-    /// Plans the next look of the agent's watch over the guard.
-    pub fn plan_watchdog(&mut self, node: usize) {
-        if !self.nodes[node].agent.alive {
-            return;
-        }
-        let here = &self.nodes[node];
-        let Deadline::Armed(permit) = here.guard.page.deadline else { return };
-        let margin = std::time::Duration::from_nanos(here.guard.page.budget.saturating_sub(BEHIND_GUARD));
-        let at = here
-            .clock
-            .when_boot(self.now, permit.until.boot.minus(margin))
-            .min(here.clock.when_raw(self.now, permit.until.raw.minus(margin)));
-        let late = self.rng.range(0, 20 * MS);
-        self.look_at_guard(node, at.saturating_sub(self.now) + late);
-    }
-
-    fn look_at_guard(&mut self, node: usize, after: u64) {
-        let agent = &mut self.nodes[node].agent;
-        agent.watchdog += 1;
-        let look = agent.watchdog;
-        self.later(node, after, Local::Watchdog { look });
-    }
-
-    /// The guard has stopped, died or come back: the agent sees it within one look.
-    pub fn watch_guard(&mut self, node: usize) {
-        if self.nodes[node].agent.alive {
-            let after = self.rng.range(MS, 50 * MS);
-            self.look_at_guard(node, after);
-        }
-    }
-
-    /// One look at the guard.
-    pub fn watchdog(&mut self, node: usize, look: u64) {
-        if self.nodes[node].agent.watchdog != look || self.options.without(Mutant::NoWatchdog) {
-            return;
-        }
-        let now = self.reading(node);
-        let here = &mut self.nodes[node];
-        if !here.guard.alive {
-            return self.begin_own_fence(node, true);
-        }
-        match here.guard.page.deadline {
-            Deadline::Armed(permit) => here.agent.last_armed = Some(permit),
-            Deadline::Unarmed => here.agent.last_armed = None,
-            Deadline::Fenced => {}
-        }
-        let done = here.guard.page.fence == FenceState::Complete
-            || here.agent.own_fence == 2 && here.agent.has_fenced(here.guard.page.fences);
-        if done || here.guard.page.deadline == Deadline::Unarmed {
-            return;
-        }
-        let last_armed = here.agent.last_armed;
-        let margin = self.margin(node).saturating_sub(BEHIND_GUARD);
-        let left = last_armed.map_or(0, |permit| self.permit_left(node, &permit, margin));
-        let here = &self.nodes[node];
-        if left == 0 {
-            return self.begin_own_fence(node, false);
-        }
-        let Some(stood) = here.guard.stood_still_at else { return self.plan_watchdog(node) };
-        let patience = (self.options.ttl / 5).min(SEC);
-        let silent = now.boot.since(stood).as_nanos() as u64 > patience && now.boot.as_nanos() >= here.agent.lenient_until;
-        if silent {
-            return self.begin_own_fence(node, false);
-        }
-        self.look_at_guard(node, left.min(50 * MS));
-    }
-
-    fn begin_own_fence(&mut self, node: usize, dead_guard: bool) {
-        let here = &mut self.nodes[node];
-        here.agent.own_fence = 1;
-        here.agent.own_fence_at = here.guard.page.fences;
-        self.say_node(node, || "agent fences in the guard's place".into());
-        let took = self.rng.range(5 * MS, 100 * MS);
-        self.later(node, took, Local::OwnFence { stage: 1, dead_guard });
-    }
-
-    /// The agent's own fence goes on.
-    pub fn own_fence(&mut self, node: usize, stage: u8, dead_guard: bool) {
-        if stage == 1 {
-            if self.nodes[node].pg.server != Server::Down {
-                self.crash_postgres(node);
-                self.postmaster_died(node);
-            }
-            self.nodes[node].writer = None;
-            let took = self.rng.range(10 * MS, 300 * MS);
-            return self.later(node, took, Local::OwnFence { stage: 2, dead_guard });
-        }
-        self.nodes[node].agent.own_fence = 2;
-        self.fence_reported(node);
-        self.turn(node);
-        if dead_guard {
-            let now = self.reading(node);
-            if let Lease::Mine(_) = self.nodes[node].agent.keeper.lease(now) {
-                self.begin_lease(node, super::lease::Kind::Release { handoff: None, clear_switchover: false });
-            }
-            self.later(node, 300 * MS, Local::Exit { dead_guard: true });
-        } else {
-            self.watch_guard(node);
         }
     }
 

@@ -87,6 +87,13 @@ impl World {
         self.call(node, Purpose::Lease(call), txn, timeout);
     }
 
+    fn begin_attempt(&mut self, node: usize, now: Reading) -> Attempt {
+        let agent = &mut self.nodes[node].agent;
+        let attempt = agent.keeper.clock.begin(now, agent.keeper.ttl);
+        self.checks.terms.sends(node, agent.life, attempt.0, now, agent.keeper.ttl);
+        attempt
+    }
+
     fn try_acquire(&mut self, node: usize, mut call: LeaseCall) {
         let now = self.reading(node);
         let Kind::Acquire { record, sync_revision, sync, state } = call.kind.clone() else { return };
@@ -96,7 +103,8 @@ impl World {
             _ => return self.end_lease(node, effects::ACQUIRE, true),
         }
         let leader = keeper.leader.as_ref().map_or(0, |leader| leader.revision);
-        let attempt = keeper.clock.begin(now, keeper.ttl);
+        let attempt = self.begin_attempt(node, now);
+        let keeper = &self.nodes[node].agent.keeper;
         let content = Record {
             holder: keeper.me.clone(),
             nonce: keeper.nonce,
@@ -138,8 +146,9 @@ impl World {
             return self.end_lease(node, effects::RENEW, lost);
         };
         let whole = keeper.leader.as_ref().is_some_and(|leader| leader.revision == mine.acquisition);
-        let record =
-            Record { seq: mine.record.seq + 1, ttl: keeper.ttl, attempt: keeper.clock.begin(now, keeper.ttl).0, ..mine.record };
+        let attempt = self.begin_attempt(node, now);
+        let keeper = &self.nodes[node].agent.keeper;
+        let record = Record { seq: mine.record.seq + 1, ttl: keeper.ttl, attempt: attempt.0, ..mine.record };
         let mut compares = vec![(store::LEASE, mine.revision)];
         let mut then = Vec::new();
         let record = if whole {
@@ -170,7 +179,8 @@ impl World {
         let Some(mine) = keeper.mine.clone().filter(|_| call.tries <= TRIES) else {
             return self.end_lease(node, effects::RELEASE, true);
         };
-        let attempt = keeper.clock.begin(now, keeper.ttl);
+        let attempt = self.begin_attempt(node, now);
+        let keeper = &self.nodes[node].agent.keeper;
         let record =
             Record { seq: mine.record.seq + 1, epoch: Some(mine.epoch), released: true, attempt: attempt.0, ..mine.record };
         let leader = keeper.leader.as_ref().map_or(0, |leader| leader.revision);
@@ -194,7 +204,9 @@ impl World {
         let Some(answer) = answer else {
             return self.lease_unknown(node, call, attempt);
         };
-        let keeper = &mut self.nodes[node].agent.keeper;
+        let agent = &mut self.nodes[node].agent;
+        self.checks.terms.shows(node, agent.life, &answer.snap, now);
+        let keeper = &mut agent.keeper;
         if answer.succeeded {
             let leader = answer.snap.get(store::LEADER).cloned();
             return self.lease_written(node, call.kind, record, leader, answer.snap.revision, now);
@@ -298,6 +310,7 @@ impl World {
             Some(answer) => {
                 let agent = &mut self.nodes[node].agent;
                 agent.confirming = false;
+                self.checks.terms.shows(node, agent.life, &answer.snap, now);
                 agent.keeper.confirm(&answer.snap, asked, now);
                 self.turn(node);
             }

@@ -10,10 +10,12 @@ mod jobs;
 mod lease;
 pub mod node;
 mod observers;
+mod pause;
 mod postgres;
 mod probe;
 mod replication;
 pub(crate) mod view;
+mod watchdog;
 
 use crate::{
     coverage::Coverage,
@@ -61,6 +63,8 @@ pub struct World {
     pub trace: Trace,
     /// What goes wrong.
     pub faults: Vec<Fault>,
+    /// The next agent that is about to make something writable stands still until then.
+    pub trap: Option<u64>,
     /// Everything has been healed.
     pub healed: bool,
     /// The planned look at the store's expiries.
@@ -87,6 +91,7 @@ impl World {
             coverage: Coverage::default(),
             trace,
             faults,
+            trap: None,
             healed: false,
             expire_at: u64::MAX,
             numbers: 0,
@@ -138,14 +143,15 @@ impl World {
             Event::End(index) => self.end_fault(index),
             Event::StartGuard { node } => self.start_guard(node),
             Event::StartAgent { node } => self.start_agent(node),
+            Event::Thaw { node } => self.thaw(node, &[event::Process::Agent]),
             Event::Heal => self.heal(),
             Event::Check => {}
         }
     }
 
-    /// Plans an event.
+    /// Plans an event; time does not run backwards.
     pub fn at(&mut self, at: u64, event: Event) {
-        self.queue.push(at, event);
+        self.queue.push(at.max(self.now), event);
     }
 
     /// Plans something in a process of a node, in its present life.

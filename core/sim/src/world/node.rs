@@ -48,8 +48,10 @@ pub struct Node {
     pub exempt_until: u64,
     /// Its clocks missed a pause.
     pub clock_missed: bool,
-    /// Faults of slowness in force: fence, promotion, stop, recovery, copy fails.
-    pub slow: [u16; 5],
+    /// What it counted by such clocks is over then.
+    behind_until: u64,
+    /// Faults of slowness in force: fence, promotion, stop, recovery, copy fails, reload.
+    pub slow: [u16; 6],
     /// The service was stopped on purpose.
     pub out_of_service: bool,
     /// An operator wants it stopped.
@@ -71,7 +73,8 @@ impl Node {
             held: Vec::new(),
             exempt_until: 0,
             clock_missed: false,
-            slow: [0; 5],
+            behind_until: 0,
+            slow: [0; 6],
             out_of_service: false,
             stop_wanted: false,
         }
@@ -165,8 +168,10 @@ impl World {
             here.exempt_until = u64::MAX;
         } else if here.exempt_until == u64::MAX {
             // A virtual machine that missed a pause counts on more of its lease than is left.
-            let missed = std::mem::take(&mut here.clock_missed);
-            here.exempt_until = self.now + if missed { self.options.ttl + self.options.ttl / 5 } else { SEC };
+            if std::mem::take(&mut here.clock_missed) {
+                here.behind_until = self.now + self.options.ttl + self.options.ttl / 5;
+            }
+            here.exempt_until = here.behind_until.max(self.now + SEC);
         }
     }
 
@@ -221,9 +226,13 @@ impl World {
 
     /// Power is back; the machine boots.
     pub fn power_on(&mut self, node: usize) {
+        if self.nodes[node].powered {
+            return;
+        }
         let now = self.now;
         self.nodes[node].powered = true;
         self.nodes[node].clock.reboot(now);
+        self.checks.terms.rebooted(node);
         let pause = self.rng.range(200 * MS, 4 * SEC);
         self.at(self.now + pause, Event::StartGuard { node });
     }
@@ -241,6 +250,7 @@ impl World {
         let nonce = self.rng.draw();
         let here = &mut self.nodes[node];
         here.guard = Guard::new(here.guard.life + 1, nonce);
+        self.checks.taken[node] = false;
         here.writer = None;
         here.out_of_service = false;
         if here.stopped[Process::Guard as usize] > 0 {

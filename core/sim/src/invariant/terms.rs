@@ -1,0 +1,161 @@
+//! I3: the holder counts on its lease exactly as long as its own attempts warrant.
+//!
+//! *Not longer*: never beyond the send of the newest attempt of this node that landed in the store, plus a term. *Not shorter*: whoever
+//! was shown the record of an attempt that its own process sent less than a term ago counts on it; whatever became of the answer.
+//! *Nobody before*: a record is called vacant only if it was still the newest in the store when the node can have asked.
+
+use crate::{
+    model::{
+        clock::SEC,
+        record::Record,
+        store::{LEADER, LEASE, Snap},
+    },
+    world::World,
+};
+use std::{collections::VecDeque, rc::Rc, time::Duration};
+use tanist_engine::{Lease, Reading, holder_term};
+
+/// Attempts remembered per node.
+const ATTEMPTS: usize = 128;
+/// Superseded records remembered.
+const RECORDS: usize = 64;
+
+/// An attempt to write the record.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    number: u64,
+    life: u32,
+    end: Reading,
+}
+
+/// What is true of one node's attempts.
+#[derive(Clone, Debug, Default)]
+pub struct Attempts {
+    sent: VecDeque<Sent>,
+    /// The latest end that a landed attempt warrants, on each clock.
+    warranted: Option<Reading>,
+    /// The newest keys the present agent has been shown, its life, and when the record of them was first shown.
+    shown: Option<(u32, Rc<Snap>, Reading)>,
+    /// The record revision last called vacant.
+    vacant: u64,
+}
+
+/// Terms of all nodes, and when each record ceased to be the newest.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    nodes: Vec<Attempts>,
+    superseded: VecDeque<(u64, u64)>,
+}
+
+impl Terms {
+    /// For so many nodes.
+    pub fn new(nodes: usize) -> Self {
+        Self { nodes: vec![Attempts::default(); nodes], superseded: VecDeque::new() }
+    }
+
+    /// An attempt is about to be handed to the client.
+    pub fn sends(&mut self, node: usize, life: u32, number: u64, now: Reading, ttl: Duration) {
+        let sent = &mut self.nodes[node].sent;
+        if sent.len() == ATTEMPTS {
+            sent.pop_front();
+        }
+        sent.push_back(Sent { number, life, end: now.plus(holder_term(ttl)) });
+    }
+
+    /// The store has taken a record over the one of that revision.
+    pub fn landed(&mut self, holder: Option<usize>, record: &Record, before: u64, at: u64) {
+        if self.superseded.len() == RECORDS {
+            self.superseded.pop_front();
+        }
+        self.superseded.push_back((before, at));
+        let Some(attempts) = holder.map(|holder| &mut self.nodes[holder]) else { return };
+        let Some(sent) = attempts.sent.iter().find(|sent| sent.number == record.attempt) else { return };
+        attempts.warranted = Some(match attempts.warranted {
+            None => sent.end,
+            Some(known) => Reading { boot: known.boot.max(sent.end.boot), raw: known.raw.max(sent.end.raw) },
+        });
+    }
+
+    /// An agent was shown the store's keys.
+    pub fn shows(&mut self, node: usize, life: u32, snap: &Rc<Snap>, now: Reading) {
+        let shown = &mut self.nodes[node].shown;
+        let known = shown.as_ref().filter(|(known, _, _)| *known == life);
+        if known.is_some_and(|(_, older, _)| older.revision > snap.revision) {
+            return;
+        }
+        let same = known.filter(|(_, older, _)| older.revision_of(LEASE) == snap.revision_of(LEASE));
+        let since = same.map_or(now, |(_, _, since)| *since);
+        *shown = Some((life, snap.clone(), since));
+    }
+
+    /// The newest revision of the store that a node's agent has seen.
+    pub fn last_seen(&self, node: usize) -> u64 {
+        self.nodes[node].shown.as_ref().map_or(0, |(_, snap, _)| snap.revision)
+    }
+
+    /// The record that the present agent has seen last, and since when.
+    pub fn seen(&self, node: usize) -> Option<(&Record, u64, Reading)> {
+        let (_, snap, since) = self.nodes[node].shown.as_ref()?;
+        snap.record().map(|(record, revision)| (record, revision, *since))
+    }
+
+    /// The node's clocks begin anew.
+    pub fn rebooted(&mut self, node: usize) {
+        self.nodes[node] = Attempts::default();
+    }
+}
+
+impl World {
+    /// At every turn of a node.
+    pub(crate) fn check_terms(&mut self, node: usize, now: Reading) {
+        if self.checks.store_restored {
+            return;
+        }
+        let text = match &self.nodes[node].agent.seen.lease {
+            Lease::Mine(_) => self.beyond(node).or_else(|| self.overlooked(node, now)),
+            Lease::Vacant { record, released: false, .. } => self.too_early(node, record.0, now),
+            _ => self.overlooked(node, now),
+        };
+        if let Some(text) = text {
+            self.violate("I3", text);
+        }
+    }
+
+    fn beyond(&self, node: usize) -> Option<String> {
+        let until = self.nodes[node].agent.keeper.until()?;
+        let warranted = self.checks.terms.nodes[node].warranted.unwrap_or_default();
+        let over = until.boot > warranted.boot || until.raw > warranted.raw;
+        over.then(|| format!("{} counts on its lease until {until:?}, its attempts warrant {warranted:?}", self.names[node]))
+    }
+
+    fn overlooked(&self, node: usize, now: Reading) -> Option<String> {
+        let (agent, attempts) = (&self.nodes[node].agent, &self.checks.terms.nodes[node]);
+        let (_, snap, _) = attempts.shown.as_ref().filter(|(life, _, _)| *life == agent.life)?;
+        let (record, revision) = snap.record()?;
+        if record.holder != self.names[node] || record.nonce != agent.keeper.nonce || record.released {
+            return None;
+        }
+        let acquisition = record.acquisition_at(revision);
+        let whole = snap.get(LEADER).is_none_or(|leader| leader.revision == acquisition);
+        let sent = attempts.sent.iter().find(|sent| sent.number == record.attempt && sent.life == agent.life)?;
+        let left = now.left_until(sent.end);
+        let counted = agent.keeper.until().is_some_and(|until| until.boot >= sent.end.boot && until.raw >= sent.end.raw);
+        (whole && left > Duration::ZERO && !counted).then(|| {
+            format!("{} was shown that its attempt landed, has {left:?} left, and does not count on it", self.names[node])
+        })
+    }
+
+    fn too_early(&mut self, node: usize, record: u64, now: Reading) -> Option<String> {
+        let attempts = &mut self.checks.terms.nodes[node];
+        if std::mem::replace(&mut attempts.vacant, record) == record {
+            return None;
+        }
+        let (_, at) = *self.checks.terms.superseded.iter().find(|(before, _)| *before == record)?;
+        // A question lasts ttl/5; an agent that stood still reads its answer late.
+        let stood_still = now.boot.as_nanos() < self.nodes[node].agent.lenient_until + self.options.ttl;
+        let late = self.now.saturating_sub(at);
+        (late > self.options.ttl / 5 + SEC / 2 && !stood_still).then(|| {
+            format!("{} calls the lease vacant by a record that was renewed {} ms ago", self.names[node], late / 1_000_000)
+        })
+    }
+}
