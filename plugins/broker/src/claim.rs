@@ -4,30 +4,17 @@
 //! read back before it is claimed again; and as all this takes time, leadership is looked at once more before the claim is sent.
 
 use crate::{
-    Certainty, DnsClaim, DnsFailure, DnsOutcome, DnsTarget, DnsUpdater, Leadership, Ledger, LedgerEntry,
+    Certainty, DnsClaim, DnsFailure, DnsOutcome, DnsTarget, DnsUpdater, Leadership, LedgerEntry,
     leadership::now,
     protocol::{Denial, DnsPointed, PluginId, RecordKind, Reply},
+    shared_ledger::SharedLedger,
 };
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tanist_engine::{Epoch, Moment};
 use tokio::{sync::watch, time::timeout};
 
 /// The ledger's name for claims of DNS names.
 const DNS: &str = "dns";
-
-/// The ledger, as the broker and the claims under way share it. Locked only to look or to write one entry.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SharedLedger(Arc<Mutex<Ledger>>);
-
-impl SharedLedger {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Ledger> {
-        // Every change is one insertion or removal, so a panic elsewhere leaves it whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// A claim and what it is carried out with.
 pub(crate) struct Claiming {
@@ -48,17 +35,16 @@ impl Claiming {
         let Ok(_turn) = timeout(self.left(), name_lock.lock()).await else {
             return Err(Denial::Unreachable("an earlier claim of the name is still under way".to_owned()));
         };
-        let before = self.ledger.lock().get(DNS, &self.key()).cloned();
-        let unknown = before.as_ref().is_some_and(|entry| entry.certainty == Certainty::Unknown);
-        let settled = if unknown { self.settle().await? } else { None };
+        let (before, read_back) = self.ledger.look(DNS, &self.key());
+        let settled = if read_back { self.settle().await? } else { None };
         let outcome = match settled {
             Some(known) => known,
             None => {
                 self.still_leads()?;
-                self.point().await
+                self.point(before.as_ref()).await?
             }
         };
-        self.write_down(&outcome, before);
+        self.write_down(&outcome, before).await;
         answer(outcome)
     }
 
@@ -92,22 +78,29 @@ impl Claiming {
         if now() >= self.deadline { Err(Denial::Expired) } else { Ok(()) }
     }
 
-    async fn point(&self) -> DnsOutcome {
-        // From here on nothing is certain until the answer is read, also if nobody is left to read it.
-        self.ledger.lock().record(self.entry(Certainty::Unknown));
+    async fn point(&self, before: Option<&LedgerEntry>) -> Result<DnsOutcome, Denial> {
+        // From the sending on nothing is certain until the answer is read, also if nobody is left to read it. Saying again what is
+        // known to be there changes nothing, whatever becomes of it.
+        if before != Some(&self.entry(Certainty::Applied)) {
+            self.ledger.record(self.entry(Certainty::Unknown)).await;
+            // The disk may have taken its time.
+            if let Err(denial) = self.still_leads() {
+                self.ledger.restore(DNS, &self.key(), before.cloned()).await;
+                return Err(denial);
+            }
+        }
         let left = self.left();
         let sent = timeout(left, self.updater.point(self.claim.clone(), left)).await;
-        sent.unwrap_or_else(|_| DnsOutcome::Unknown("no answer in time".to_owned()))
+        Ok(sent.unwrap_or_else(|_| DnsOutcome::Unknown("no answer in time".to_owned())))
     }
 
-    fn write_down(&self, outcome: &DnsOutcome, before: Option<LedgerEntry>) {
-        let mut ledger = self.ledger.lock();
+    async fn write_down(&self, outcome: &DnsOutcome, before: Option<LedgerEntry>) {
         match outcome {
-            DnsOutcome::Applied | DnsOutcome::AlreadyThere => ledger.record(self.entry(Certainty::Applied)),
-            DnsOutcome::Unknown(_) => ledger.record(self.entry(Certainty::Unknown)),
-            DnsOutcome::Fenced { .. } => ledger.restore(DNS, &self.key(), None),
+            DnsOutcome::Applied | DnsOutcome::AlreadyThere => self.ledger.record(self.entry(Certainty::Applied)).await,
+            DnsOutcome::Unknown(_) => self.ledger.record(self.entry(Certainty::Unknown)).await,
+            DnsOutcome::Fenced { .. } => self.ledger.restore(DNS, &self.key(), None).await,
             // Certainly not there: what was known before is still so, and an earlier unknown stays unknown.
-            DnsOutcome::Refused(_) | DnsOutcome::Unreachable(_) => ledger.restore(DNS, &self.key(), before),
+            DnsOutcome::Refused(_) | DnsOutcome::Unreachable(_) => self.ledger.restore(DNS, &self.key(), before).await,
         }
     }
 
@@ -115,7 +108,7 @@ impl Claiming {
         let addresses: Vec<String> = self.claim.addresses.iter().map(ToString::to_string).collect();
         LedgerEntry {
             plugin: self.plugin.clone(),
-            capability: DNS,
+            capability: DNS.to_owned(),
             key: self.key(),
             value: addresses.join(", "),
             epoch: self.claim.epoch,

@@ -1,9 +1,16 @@
 //! Claims: read back after an unknown end, one at a time per name.
 
 use super::*;
-use crate::{DnsPresent, protocol::DnsRecord};
+use crate::{DnsPresent, durable::power_cut::PowerCut, protocol::DnsRecord};
 use async_trait::async_trait;
-use std::{net::IpAddr, sync::atomic::AtomicBool, sync::atomic::Ordering};
+use std::{
+    net::IpAddr,
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// Answers as told, and writes down what it was asked.
 #[derive(Default)]
@@ -38,17 +45,24 @@ struct Bench {
     updater: Arc<Scripted>,
     leadership: watch::Sender<Leadership>,
     ledger: SharedLedger,
+    disk: PowerCut,
     runtime: tokio::runtime::Runtime,
 }
 
 fn bench(outcomes: Vec<DnsOutcome>) -> Bench {
     let until = Some(now() + Duration::from_secs(60));
+    let disk = PowerCut::new();
     Bench {
         updater: Arc::new(Scripted { outcomes: Mutex::new(outcomes), ..Scripted::default() }),
         leadership: watch::Sender::new(Leadership { epoch: Epoch(9), lease_until: until }),
-        ledger: SharedLedger::default(),
+        ledger: open(&disk),
+        disk,
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
     }
+}
+
+fn open(disk: &PowerCut) -> SharedLedger {
+    SharedLedger::open(Arc::new(disk.clone()), Path::new("/state"), SECOND)
 }
 
 impl Bench {
@@ -68,7 +82,7 @@ impl Bench {
     }
 
     fn known(&self) -> Option<(u64, Certainty)> {
-        self.ledger.lock().entries().first().map(|entry| (entry.epoch, entry.certainty))
+        self.ledger.entries().first().map(|entry| (entry.epoch, entry.certainty))
     }
 
     fn asked(&self) -> Vec<&'static str> {
@@ -98,6 +112,22 @@ fn an_unknown_claim_is_read_back_before_the_next_one() {
     *bench.updater.present.lock().unwrap() = Some(Ok(DnsPresent { epoch: Some(8), addresses: vec![] }));
     assert_eq!(bench.claim(SECOND), Ok(Reply::DnsPoint(DnsPointed::Applied)));
     assert_eq!(bench.asked(), ["present", "point"]);
+}
+
+#[test]
+fn a_claim_that_was_under_way_when_the_agent_died_is_read_back_by_the_next_agent() {
+    let mut bench = bench(vec![DnsOutcome::Applied]);
+    bench.updater.hangs.store(true, Ordering::Relaxed);
+    let killed = bench.disk.clone();
+    assert!(bench.claim(Duration::from_millis(20)).is_err());
+    for found in killed.found().into_iter().chain([killed.survived()]) {
+        bench.ledger = open(&found);
+        bench.updater.hangs.store(false, Ordering::Relaxed);
+        *bench.updater.present.lock().unwrap() = Some(Err(DnsFailure::Unreachable("away".to_owned())));
+        bench.asked();
+        assert!(matches!(bench.claim(SECOND), Err(Denial::Unreachable(_))));
+        assert_eq!(bench.asked(), ["present"], "read back first");
+    }
 }
 
 #[test]

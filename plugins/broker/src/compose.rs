@@ -48,15 +48,18 @@ impl Composer {
         }
     }
 
-    /// The event of a callback.
-    pub(crate) fn event(&mut self, context: EmissionContext) -> Event {
+    /// The event of a callback, and, when this node takes over from another, the release that goes before it.
+    pub(crate) fn event(&mut self, context: EmissionContext) -> (Event, Option<Event>) {
         let EmissionContext { emission, face, timeline, lsn, cause } = context;
         let Emission { callback, role, previous, epoch } = emission;
         let ClusterFace { epoch: _, leader, primary, role: _, members, lsn: end } = face;
         self.saw_leader(leader.as_ref());
         let action = Action::from(callback);
+        let owner = self.previous_leader.clone().filter(|owner| *owner != self.node);
+        let takes_over = owner.filter(|_| role == tanist_engine::Role::Primary && action != Action::OnStop);
+        let release = takes_over.map(|owner| (owner, self.next()));
         let sequence = self.next();
-        Event {
+        let event = Event {
             cluster: self.cluster.clone(),
             node: self.node.0.clone(),
             epoch: epoch.0,
@@ -73,7 +76,16 @@ impl Composer {
             cause,
             dry_run: false,
             attributes: primary.as_ref().filter(|primary| primary.epoch == epoch).map(endpoint).unwrap_or_default(),
-        }
+        };
+        let release = release.map(|(owner, sequence)| Event {
+            sequence,
+            idempotency_key: self.key(epoch, "release", sequence),
+            action: Action::OnRoleChange,
+            role: Role::Demoted,
+            previous_role: Role::Primary,
+            ..event.clone().released_by(&owner.0, &self.node.0)
+        });
+        (event, release)
     }
 
     /// The view of the newest face.
@@ -215,7 +227,11 @@ mod tests {
     fn event(composer: &mut Composer, face: ClusterFace) -> Event {
         let (role, previous) = (tanist_engine::Role::Primary, tanist_engine::Role::Replica);
         let emission = Emission { callback: Callback::OnRoleChange, role, previous, epoch: face.epoch };
-        composer.event(EmissionContext { emission, face, timeline: Some(Timeline(2)), lsn: None, cause: "failover".to_owned() })
+        let cause = "failover".to_owned();
+        let (event, release) = composer.event(EmissionContext { emission, face, timeline: Some(Timeline(2)), lsn: None, cause });
+        let released = release.map(|release| (release.on_behalf_of().map(str::to_owned), release.role, release.sequence + 1));
+        assert_eq!(released, Some((event.previous_leader.clone(), Role::Demoted, event.sequence)));
+        event
     }
 
     #[test]
@@ -226,7 +242,7 @@ mod tests {
         let first = event(&mut composer, face(9, Some("a")));
         assert_eq!((first.leader.as_deref(), first.previous_leader.as_deref()), (Some("a"), Some("b")));
         let second = event(&mut composer, face(9, Some("a")));
-        assert_eq!(second.sequence, first.sequence + 1);
+        assert_eq!(second.sequence, first.sequence + 2);
         assert_eq!(second.previous_leader.as_deref(), Some("b"));
         assert_eq!(second.idempotency_key, format!("main/9/a/on_role_change/{}", second.sequence));
         assert_eq!(second.attributes, [("primary-endpoint".to_owned(), "[fd00::1]:5432".to_owned())]);

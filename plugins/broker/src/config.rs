@@ -1,7 +1,7 @@
 //! What the broker is composed of.
 
 use crate::{
-    DnsUpdater, Grants, Manifest,
+    DnsUpdater, Grants, HttpSender, Manifest,
     protocol::{Digest, PluginId, Source},
 };
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
@@ -22,6 +22,8 @@ pub struct BrokerConfig {
     pub plugins: Vec<PluginConfig>,
     /// Carries out claims of DNS names; `None`: they are answered "unavailable".
     pub dns: Option<Arc<dyn DnsUpdater>>,
+    /// Sends requests; `None`: they are answered "unavailable".
+    pub http: Option<Arc<dyn HttpSender>>,
     /// Times that are only changed by tests.
     pub tuning: Tuning,
 }
@@ -91,8 +93,14 @@ pub struct Tuning {
     pub breaker_after: u32,
     /// Delay between attempts while it is open.
     pub breaker_delay: Duration,
+    /// Every delay between attempts is shortened by up to so many percent, by chance.
+    pub jitter: u32,
     /// A journal that takes longer to write holds up nothing any more.
     pub journal_patience: Duration,
+    /// A journal that could not be written is tried again after this.
+    pub journal_retry: Duration,
+    /// A plugin waits so long for those that it comes after.
+    pub order_patience: Duration,
 }
 
 impl Default for Tuning {
@@ -108,7 +116,10 @@ impl Default for Tuning {
             retry_cap: Duration::from_secs(5),
             breaker_after: 8,
             breaker_delay: Duration::from_secs(30),
+            jitter: 25,
             journal_patience: Duration::from_millis(250),
+            journal_retry: Duration::from_secs(5),
+            order_patience: Duration::from_secs(10),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! not granted is answered with the configuration line that would grant it.
 
 use crate::{
-    DnsTarget, Leadership,
+    DnsTarget, HttpExchange, HttpGrant, Leadership, http,
     protocol::{Denial, Import, Op, PluginId},
 };
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,8 @@ pub struct Grants {
     pub leadership: bool,
     /// The names it may read and move.
     pub dns: Vec<DnsGrant>,
+    /// The requests it may have sent.
+    pub http: Vec<HttpGrant>,
 }
 
 /// Names in one zone of one server.
@@ -78,12 +80,15 @@ pub enum Permit {
         /// Name in canonical form.
         name: String,
     },
+    /// Send those that passed.
+    Http(Vec<Result<HttpExchange, Denial>>),
 }
 
 impl Grants {
     /// The interfaces that are linked for the plugin: those that touch nothing, and those granted.
     pub fn imports(&self) -> BTreeSet<Import> {
-        let granted = [(Import::Leadership, self.leadership), (Import::Dns, !self.dns.is_empty())];
+        let granted =
+            [(Import::Leadership, self.leadership), (Import::Dns, !self.dns.is_empty()), (Import::Http, !self.http.is_empty())];
         [Import::Log, Import::Config]
             .into_iter()
             .chain(granted.into_iter().filter(|(_, yes)| *yes).map(|(import, _)| import))
@@ -95,6 +100,7 @@ impl Grants {
         match import {
             Import::Log | Import::Config => "nothing; it is always granted".to_owned(),
             Import::Leadership => format!("plugins.{plugin}.grants.leadership: true"),
+            Import::Http => format!("plugins.{plugin}.grants.http: [{{url: URL, methods: [POST]}}]"),
             Import::Dns => {
                 let key = "tsig_key: {name: KEY, secret_file: FILE}";
                 format!("plugins.{plugin}.grants.dns: [{{server: ADDRESS:PORT, zone: ZONE, names: [NAME], {key}}}]")
@@ -124,6 +130,7 @@ impl Grants {
                 claim(*epoch, standing)?;
                 Ok(Permit::DnsPoint { target: grant.target(), name, addresses })
             }
+            Op::Http { requests } => Ok(Permit::Http(http::permit(&self.http, plugin, requests, standing)?)),
         }
     }
 
@@ -167,7 +174,7 @@ impl DnsGrant {
 }
 
 /// Whether a claim in the name of `epoch` may go out now.
-fn claim(epoch: u64, standing: &Standing) -> Result<(), Denial> {
+pub(crate) fn claim(epoch: u64, standing: &Standing) -> Result<(), Denial> {
     let Standing { call_epoch, call_deadline, leadership, proved, now } = *standing;
     let current = leadership.epoch.0;
     if epoch != current || call_epoch != current {

@@ -15,7 +15,7 @@ fn grants() -> Grants {
         key: Some("failover".to_owned()),
         addresses: vec![],
     };
-    Grants { leadership: false, dns: vec![grant] }
+    Grants { dns: vec![grant], ..Grants::default() }
 }
 
 /// Holder of epoch 9 with 10 s of lease, proved, in a call of epoch 9 that has 5 s.

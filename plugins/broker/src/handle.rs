@@ -13,6 +13,8 @@ pub struct BrokerStatus {
     pub host: HostStatus,
     /// What plugins have done to the world.
     pub ledger: Vec<LedgerEntry>,
+    /// Why the ledger could not be read or kept, if it could not.
+    pub ledger_problem: Option<String>,
 }
 
 /// How the broker shall end.

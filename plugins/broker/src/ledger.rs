@@ -1,13 +1,15 @@
 //! What plugins have done to the world, as far as this agent knows: shown in status, and consulted before the next claim.
 
 use crate::protocol::PluginId;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Most entries kept; the grants bound them long before.
 const MAX_ENTRIES: usize = 4_096;
 
 /// What is known of an effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Certainty {
     /// It was confirmed.
     Applied,
@@ -16,12 +18,12 @@ pub enum Certainty {
 }
 
 /// One effect: the newest of its capability and key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     /// Who caused it.
     pub plugin: PluginId,
     /// Through which capability ("dns").
-    pub capability: &'static str,
+    pub capability: String,
     /// What was changed (a DNS name).
     pub key: String,
     /// To what.
@@ -35,13 +37,13 @@ pub struct LedgerEntry {
 /// The newest effect of every key.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    entries: BTreeMap<(&'static str, String), LedgerEntry>,
+    entries: BTreeMap<(String, String), LedgerEntry>,
 }
 
 impl Ledger {
     /// Writes down an effect. One of an older epoch never replaces one of a newer.
     pub fn record(&mut self, entry: LedgerEntry) {
-        let key = (entry.capability, entry.key.clone());
+        let key = (entry.capability.clone(), entry.key.clone());
         if self.entries.get(&key).is_some_and(|present| present.epoch > entry.epoch) {
             return;
         }
@@ -51,14 +53,21 @@ impl Ledger {
         self.entries.insert(key, entry);
     }
 
+    /// A ledger of these entries.
+    pub fn of(entries: Vec<LedgerEntry>) -> Self {
+        let mut ledger = Self::default();
+        entries.into_iter().for_each(|entry| ledger.record(entry));
+        ledger
+    }
+
     /// The newest effect on a key.
-    pub fn get(&self, capability: &'static str, key: &str) -> Option<&LedgerEntry> {
-        self.entries.get(&(capability, key.to_owned()))
+    pub fn get(&self, capability: &str, key: &str) -> Option<&LedgerEntry> {
+        self.entries.get(&(capability.to_owned(), key.to_owned()))
     }
 
     /// The newest effect on a key turned out not to be there: back to what was known before, if anything.
-    pub fn restore(&mut self, capability: &'static str, key: &str, before: Option<LedgerEntry>) {
-        let key = (capability, key.to_owned());
+    pub fn restore(&mut self, capability: &str, key: &str, before: Option<LedgerEntry>) {
+        let key = (capability.to_owned(), key.to_owned());
         match before {
             Some(before) => drop(self.entries.insert(key, before)),
             None => drop(self.entries.remove(&key)),
@@ -77,7 +86,7 @@ mod tests {
 
     fn entry(key: &str, epoch: u64, certainty: Certainty) -> LedgerEntry {
         let plugin = PluginId::from("dns-update");
-        LedgerEntry { plugin, capability: "dns", key: key.to_owned(), value: "10.0.0.1".to_owned(), epoch, certainty }
+        LedgerEntry { plugin, capability: "dns".to_owned(), key: key.to_owned(), value: "10.0.0.1".to_owned(), epoch, certainty }
     }
 
     #[test]

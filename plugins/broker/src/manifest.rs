@@ -43,6 +43,10 @@ pub struct Manifest {
     pub runs: Runs,
     /// The callbacks it wants.
     pub events: BTreeSet<Action>,
+    /// For a plugin that runs at the leader: it wants to be told to release what a leader held that is gone.
+    pub release: bool,
+    /// The plugins that are called for an event before it.
+    pub after: BTreeSet<String>,
     /// The imports it asks for.
     pub capabilities: BTreeSet<Import>,
     /// Memory and the like.
@@ -72,6 +76,9 @@ pub enum ManifestError {
     /// Another interface version.
     #[error("plugin.toml: api is {0:?}, this agent speaks {API:?}; build the plugin for it")]
     Api(String),
+    /// A release is done at the leader.
+    #[error("plugin.toml: release = true needs runs = \"leader\": only the lease holder releases on behalf of another")]
+    Release,
     /// A number outside of what makes sense.
     #[error("plugin.toml: {key} is {value}, must be {range}")]
     Range {
@@ -94,6 +101,10 @@ struct Form {
     runs: Runs,
     #[serde(default)]
     events: BTreeSet<Action>,
+    #[serde(default)]
+    release: bool,
+    #[serde(default)]
+    after: BTreeSet<String>,
     #[serde(default)]
     capabilities: BTreeSet<Import>,
     #[serde(default)]
@@ -144,12 +155,16 @@ impl Manifest {
         if text.len() > MAX_MANIFEST {
             return Err(ManifestError::TooLong);
         }
-        let Form { id, version, api, runs, events, capabilities, limits, reconcile, failure } = toml::from_str(text)?;
+        let Form { id, version, api, runs, events, release, after, capabilities, limits, reconcile, failure } =
+            toml::from_str(text)?;
         if !is_id(&id) {
             return Err(ManifestError::Id(id));
         }
         if api != API && !api.strip_prefix(API).is_some_and(|rest| rest.starts_with('.')) {
             return Err(ManifestError::Api(api));
+        }
+        if release && runs != Runs::Leader {
+            return Err(ManifestError::Release);
         }
         let FormLimits { memory_mib, cpu_ms, wall_ms, log_kib, requests } = limits;
         let memory = bounded("limits.memory_mib", memory_mib, 1, 4_096, "1 to 4096")?;
@@ -163,6 +178,8 @@ impl Manifest {
             version,
             runs,
             events,
+            release,
+            after,
             capabilities,
             limits: Limits { memory_bytes: u64::from(memory) << 20, log_bytes: log << 10, requests, ..Limits::default() },
             wall: Duration::from_millis(u64::from(wall)),
@@ -218,6 +235,7 @@ interval_s = 5
         assert!(refused("tanist:plugin@0.1.0", "tanist:plugin@0.10").contains("this agent speaks"));
         assert!(refused("dns-update", "../dns").contains("lower-case"));
         assert!(refused("memory_mib = 32", "memory_mib = 0").contains("limits.memory_mib"));
+        assert!(refused("runs = \"leader\"", "release = true").contains("needs runs"));
         assert!(refused("memory_mib", "memory_gib").contains("memory_gib"));
         assert!(refused("\"dns\"", "\"sockets\"").contains("sockets"));
         assert!(matches!(Manifest::parse(&"#".repeat(MAX_MANIFEST + 1)), Err(ManifestError::TooLong)));

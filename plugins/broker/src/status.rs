@@ -1,6 +1,9 @@
 //! What REST, CLI and the demo can see of the broker.
 
-use crate::protocol::{Action, Digest, Export, Outcome, PluginId, Role};
+use crate::{
+    protocol::{Action, Digest, Export, Import, Outcome, PluginId, Role},
+    queue::Breaker,
+};
 use std::time::Duration;
 
 /// One plugin.
@@ -8,6 +11,10 @@ use std::time::Duration;
 pub struct PluginStatus {
     /// Which.
     pub plugin: PluginId,
+    /// The version in its manifest.
+    pub version: String,
+    /// What the operator granted, `log` and `config` included.
+    pub granted: Vec<Import>,
     /// Whether it can be called.
     pub load: LoadState,
     /// For a plugin that runs at the leader: this node is it and has published. Always true for the others.
@@ -16,6 +23,8 @@ pub struct PluginStatus {
     pub last_event: Option<LastEvent>,
     /// How the last call ended, whatever it was for.
     pub last_outcome: Option<Outcome>,
+    /// What the plugin, or the sandbox about it, had to say; with its standard error.
+    pub last_words: Option<String>,
     /// How long it took.
     pub last_duration: Option<Duration>,
     /// Failed calls since the last success.
@@ -24,14 +33,25 @@ pub struct PluginStatus {
     pub delivered: u64,
     /// Calls that failed, since the agent's start.
     pub failed: u64,
-    /// Too many failures in a row: called at long intervals only.
-    pub breaker_open: bool,
+    /// Whether it is left alone because it keeps failing.
+    pub breaker: Breaker,
     /// Events that wait, the oldest first.
     pub pending: Vec<Action>,
     /// A call is under way.
     pub running: bool,
-    /// What was wrong with the journal, if anything.
-    pub journal: Option<String>,
+    /// How the journal is.
+    pub journal: JournalState,
+}
+
+/// A plugin's journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalState {
+    /// It has everything.
+    Current,
+    /// It is being written.
+    Behind,
+    /// It could not be read or written; what must be delivered is in memory only.
+    Problem(String),
 }
 
 /// Whether a plugin can be called.

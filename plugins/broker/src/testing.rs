@@ -1,6 +1,22 @@
 //! Values for unit tests.
 
-use crate::protocol::{Action, Event, Role};
+use crate::{
+    Grants, Manifest, PluginConfig,
+    protocol::{Action, Event, PluginId, Role, Source},
+};
+
+pub(crate) fn plugin(id: &str) -> PluginConfig {
+    let manifest = format!("id = \"{id}\"\nversion = \"1\"\napi = \"tanist:plugin@0.1.0\"\nevents = [\"on_role_change\"]");
+    PluginConfig {
+        id: PluginId::from(id),
+        source: Source::Builtin(id.to_owned()),
+        sha256: None,
+        manifest: Manifest::parse(&manifest).unwrap(),
+        grants: Grants::default(),
+        config: vec![],
+        dry_run: false,
+    }
+}
 
 pub(crate) fn event(action: Action, epoch: u64, sequence: u64) -> Event {
     Event {

@@ -13,4 +13,4 @@ wasmtime::component::bindgen!({
 });
 
 pub use exports::tanist::plugin::{callbacks, reconcile};
-pub use tanist::plugin::{config, dns, leadership, log, types};
+pub use tanist::plugin::{config, dns, http, leadership, log, types};

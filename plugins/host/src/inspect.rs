@@ -7,7 +7,6 @@ use wasmtime::{Engine, component::Component};
 const PACKAGE: &str = "tanist:plugin/";
 /// Versions of the package this host speaks: every 0.1.x.
 const SPOKEN: &str = "0.1";
-const IMPORTS: [Import; 4] = [Import::Log, Import::Config, Import::Leadership, Import::Dns];
 const EXPORTS: [Export; 2] = [Export::Callbacks, Export::Reconcile];
 /// Only the types of events; nothing is linked for it.
 const TYPES: &str = "types";
@@ -37,7 +36,7 @@ impl Shape {
         for name in &imports {
             match ours(name)? {
                 Some(interface) if interface == TYPES => {}
-                Some(interface) => match IMPORTS.iter().find(|import| import.name() == interface) {
+                Some(interface) => match Import::ALL.iter().find(|import| import.name() == interface) {
                     Some(import) => asked.extend([*import]),
                     None => return Err(LoadFailure::Incompatible(format!("it imports {name}, which this host does not have"))),
                 },

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, env, path::PathBuf, process::ExitCode};
 use tanist_broker::protocol::{Import, PluginId, Source, inherited_socket};
 use tanist_plugins::{CACHE_ENV, Compiler, Loader, Sandbox, check, compile_stdin, give_up_privileges, serve};
 
-const USAGE: &str = "usage: tanist-plugin-host check FILE|builtin:NAME [--id ID] [--grants log,config,leadership,dns]
+const USAGE: &str = "usage: tanist-plugin-host check FILE|builtin:NAME [--id ID] [--grants log,config,leadership,dns,http]
 (without arguments it is started by the agent)";
 
 /// Everything the command line can ask for.
@@ -69,8 +69,7 @@ fn parse(arguments: &[String]) -> Result<Command, String> {
 }
 
 fn import(name: &str) -> Result<Import, String> {
-    let all = [Import::Log, Import::Config, Import::Leadership, Import::Dns];
-    all.into_iter().find(|import| import.name() == name.trim()).ok_or_else(|| format!("there is no import {name}"))
+    Import::ALL.into_iter().find(|import| import.name() == name.trim()).ok_or_else(|| format!("there is no import {name}"))
 }
 
 /// Whether the answer is a good one; the error is for people.

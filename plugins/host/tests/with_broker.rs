@@ -65,7 +65,7 @@ fn broker(directory: &Path, server: &Arc<Server>) -> BrokerHandle {
         source: Source::Builtin("dns-update".to_owned()),
         sha256: None,
         manifest: Manifest::parse(manifest).unwrap(),
-        grants: Grants { leadership: false, dns: vec![grant] },
+        grants: Grants { dns: vec![grant], ..Grants::default() },
         config: vec![("name".to_owned(), "db.example.".to_owned())],
         dry_run: false,
     };
@@ -82,6 +82,7 @@ fn broker(directory: &Path, server: &Arc<Server>) -> BrokerHandle {
         journal_dir: directory.join("journal"),
         plugins: vec![plugin],
         dns: Some(Arc::clone(server) as Arc<dyn DnsUpdater>),
+        http: None,
         tuning: Tuning::default(),
     })
     .unwrap()

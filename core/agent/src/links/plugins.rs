@@ -91,6 +91,7 @@ impl PluginsLink {
             journal_dir: settings.state_dir.join("plugins"),
             plugins,
             dns: Some(Arc::new(updater)),
+            http: None,
             tuning: Tuning::default(),
         })?;
         Ok(Self { broker: Some(broker), scripts })
@@ -208,7 +209,7 @@ fn configured(plugin: &PluginSetting, ttl: Duration, updater: &mut Updater) -> R
         source,
         sha256: sha256.as_deref().and_then(Digest::from_hex),
         manifest,
-        grants: Grants { leadership: grants.leadership, dns },
+        grants: Grants { leadership: grants.leadership, dns, http: Vec::new() },
         config: texts(config),
         dry_run: *dry_run,
     })
@@ -241,8 +242,10 @@ fn manifest_beside(plugin: &str, component: &Path) -> Result<Manifest, PluginsEr
         version: "0".to_owned(),
         runs: tanist_broker::Runs::Node,
         events: BTreeSet::from([Action::OnStart, Action::OnStop, Action::OnRestart, Action::OnReload, Action::OnRoleChange]),
+        release: false,
+        after: BTreeSet::new(),
         // Nothing says what it wants: it may have whatever is granted.
-        capabilities: BTreeSet::from([Import::Log, Import::Config, Import::Leadership, Import::Dns]),
+        capabilities: BTreeSet::from(Import::ALL),
         limits: Limits::default(),
         wall: Duration::from_secs(5),
         cpu: Duration::from_millis(200),

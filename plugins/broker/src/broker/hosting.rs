@@ -4,6 +4,7 @@ use super::{Broker, calls::Late};
 use crate::{
     HostCommand, HostStatus, Tuning,
     host::{HostNews, HostProcess},
+    plugin::Ended,
     protocol::{Done, Level, LoadFailure, Outcome, PluginId, ToAgent, ToHost, VERSION},
     queue::Verdict,
 };
@@ -198,7 +199,8 @@ impl Broker {
         self.hosting.dying.push(process.kill());
         for running in self.calls.end_all() {
             let (outcome, duration) = (Outcome::Host(why.clone()), now.since(running.started));
-            let notice = self.plugins[running.plugin].finished(running.event, outcome, Verdict::Lost, duration, now);
+            let ended = Ended { outcome, stderr: String::new(), duration };
+            let notice = self.plugins[running.plugin].finished(running.event, ended, Verdict::Lost, now);
             self.untold.push(notice);
         }
         self.plugins.iter_mut().for_each(super::Plugin::host_lost);
@@ -257,7 +259,8 @@ impl Broker {
         // What was cancelled had its requests refused, so its own opinion of its success does not count.
         let outcome = if running.cancelled { Outcome::WallExceeded } else { shortened(outcome) };
         let verdict = Verdict::of(&outcome);
-        let notice = plugin.finished(running.event, outcome, verdict, now.since(running.started), now);
+        let ended = Ended { outcome, stderr: cut(&stderr).to_owned(), duration: now.since(running.started) };
+        let notice = plugin.finished(running.event, ended, verdict, now);
         self.untold.push(notice);
     }
 

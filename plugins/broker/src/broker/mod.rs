@@ -9,21 +9,23 @@ mod requests;
 
 use crate::{
     BrokerConfig, BrokerHandle, BrokerStatus, Leadership, Notice,
-    claim::SharedLedger,
     compose::Composer,
+    durable::{RealDisk, make_directory},
     handle::Ending,
     host::HostNews,
     inbox::{Content, Inbox},
     is_id,
     leadership::now,
-    plugin::{JournalDone, Plugin, duplicate},
+    order::{OrderError, predecessors},
+    plugin::{JournalDone, Plugin},
     protocol::{Call, PluginId, ToHost, View, Work},
     queue::Delivery,
+    shared_ledger::SharedLedger,
 };
 use calls::Calls;
 use hosting::Hosting;
 use requests::EffectDone;
-use std::{collections::HashMap, fs, io, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{collections::HashMap, io, path::PathBuf, sync::Arc, thread, time::Duration};
 use tanist_engine::Moment;
 use tokio::{
     runtime,
@@ -55,9 +57,9 @@ pub enum BrokerError {
     /// An id that cannot name a file.
     #[error("plugins.{0}: an id is made of 1 to 63 lower-case letters, digits and hyphens")]
     Id(PluginId),
-    /// Two plugins of one id.
-    #[error("plugins.{0} is there twice")]
-    Duplicate(PluginId),
+    /// They cannot be run together.
+    #[error(transparent)]
+    Order(#[from] OrderError),
     /// No thread, or no runtime on it.
     #[error("the broker's thread: {0}")]
     Thread(io::Error),
@@ -81,6 +83,8 @@ pub struct Broker {
     hosting: Hosting,
     calls: Calls,
     ledger: SharedLedger,
+    /// For each plugin those that are called before it.
+    order: Vec<Vec<usize>>,
     name_locks: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
     effects: JoinSet<EffectDone>,
     journals: JoinSet<(usize, JournalDone)>,
@@ -104,11 +108,9 @@ impl Broker {
         if let Some(plugin) = config.plugins.iter().find(|plugin| !is_id(&plugin.id.0)) {
             return Err(BrokerError::Id(plugin.id.clone()));
         }
-        if let Some(plugin) = duplicate(&config.plugins) {
-            return Err(BrokerError::Duplicate(plugin.id.clone()));
-        }
+        let order = predecessors(&config.plugins)?;
         let path = &config.journal_dir;
-        fs::create_dir_all(path).map_err(|error| BrokerError::JournalDirectory { path: path.clone(), error })?;
+        make_directory(path).map_err(|error| BrokerError::JournalDirectory { path: path.clone(), error })?;
         let (leadership, leadership_seen) = watch::channel(Leadership::default());
         let (ending, ending_seen) = watch::channel(Ending::No);
         let (status, status_seen) = watch::channel(Arc::default());
@@ -122,7 +124,7 @@ impl Broker {
         let (inbox, notices) = (Arc::clone(&handle.inbox), handle.notices.clone());
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(BrokerError::Thread)?;
         let run = move || {
-            let broker = Self::new(config, inbox, leadership_seen, ending_seen, status, notices);
+            let broker = Self::new(config, order, inbox, leadership_seen, ending_seen, status, notices);
             runtime.block_on(broker.run());
             // Not waiting for a journal that hangs on a dead disk.
             runtime.shutdown_background();
@@ -133,6 +135,7 @@ impl Broker {
 
     fn new(
         config: BrokerConfig,
+        order: Vec<Vec<usize>>,
         inbox: Arc<Inbox>,
         leadership: watch::Receiver<Leadership>,
         ending: watch::Receiver<Ending>,
@@ -140,7 +143,9 @@ impl Broker {
         notices: broadcast::Sender<Notice>,
     ) -> Self {
         let now = now();
-        let load = |plugin: &crate::PluginConfig| Plugin::new(plugin.clone(), &config.journal_dir, &config.tuning, now);
+        let disk: Arc<RealDisk> = Arc::new(RealDisk);
+        let load =
+            |plugin: &crate::PluginConfig| Plugin::new(plugin.clone(), disk.clone(), &config.journal_dir, &config.tuning, now);
         let (plugins, sequences): (Vec<Plugin>, Vec<u64>) = config.plugins.iter().map(load).unzip();
         let composer = Composer::new(config.cluster.clone(), config.node.clone(), sequences.into_iter().max().unwrap_or(0));
         Self {
@@ -155,7 +160,8 @@ impl Broker {
             plugins,
             hosting: Hosting::new(now),
             calls: Calls::default(),
-            ledger: SharedLedger::default(),
+            ledger: SharedLedger::open(disk.clone(), &config.journal_dir, config.tuning.journal_patience),
+            order,
             name_locks: HashMap::new(),
             effects: JoinSet::new(),
             journals: JoinSet::new(),
@@ -204,7 +210,7 @@ impl Broker {
         self.take_inbox(now);
         self.take_leadership(now);
         self.watch_host(now);
-        self.write_journals();
+        self.write_journals(now);
         self.deliver(now);
         if self.ends(now) {
             return None;
@@ -219,8 +225,8 @@ impl Broker {
             tracing::warn!(dropped, "more events than could be taken");
         }
         for context in events {
-            let event = self.composer.event(context);
-            self.plugins.iter_mut().for_each(|plugin| plugin.push(&event, now));
+            let (event, release) = self.composer.event(context);
+            self.plugins.iter_mut().for_each(|plugin| plugin.push(&event, release.as_ref(), now));
         }
         if face.is_some_and(|face| self.composer.face(face)) {
             self.plugins.iter_mut().for_each(|plugin| plugin.queue.face_changed(now));
@@ -234,9 +240,9 @@ impl Broker {
         self.plugins.iter_mut().for_each(|plugin| plugin.leads(leads, epoch.0, now));
     }
 
-    fn write_journals(&mut self) {
+    fn write_journals(&mut self, now: Moment) {
         for (index, plugin) in self.plugins.iter_mut().enumerate() {
-            if let Some(job) = plugin.journal_job() {
+            if let Some(job) = plugin.journal_job(now) {
                 self.journals.spawn_blocking(move || (index, job.run()));
             }
         }
@@ -247,12 +253,21 @@ impl Broker {
             return;
         }
         for index in 0..self.plugins.len() {
+            if self.held_up(index, now).is_some() {
+                continue;
+            }
             if let Some(delivery) = self.plugins[index].next(now) {
                 self.call(index, delivery, now);
             }
         }
         // A plugin without callbacks acknowledges its events without a call.
-        self.write_journals();
+        self.write_journals(now);
+    }
+
+    /// Until when a plugin waits for those that it comes after, unless they are done before.
+    fn held_up(&self, index: usize, now: Moment) -> Option<Moment> {
+        let sequence = self.plugins[index].queue.due_event(now)?;
+        self.order[index].iter().filter_map(|before| self.plugins[*before].holds_up(sequence, now)).max()
     }
 
     fn call(&mut self, index: usize, delivery: Delivery, now: Moment) {
@@ -282,7 +297,8 @@ impl Broker {
 
     fn wake_at(&self, now: Moment) -> Moment {
         let lease = self.leadership.borrow().lease_until.filter(|until| *until > now);
-        let plugins = self.plugins.iter().filter_map(Plugin::wake_at);
+        let wake = |index: usize| self.held_up(index, now).or_else(|| self.plugins[index].wake_at());
+        let plugins = (0..self.plugins.len()).filter_map(wake);
         let journals = self.end_at.map(|end| end.min(now + self.config.tuning.journal_patience));
         let host = [self.hosting.wake_at(&self.config.tuning, !self.calls.is_empty()), self.calls.wake_at(), lease, journals];
         plugins.chain(host.into_iter().flatten()).fold(now + HEARTBEAT, Moment::min)
@@ -291,7 +307,12 @@ impl Broker {
     /// Shows the status, then tells of calls that have ended: who hears of one finds it in the status.
     fn publish(&mut self) {
         let plugins = self.plugins.iter().map(Plugin::status).collect();
-        let status = BrokerStatus { plugins, host: self.hosting.status(), ledger: self.ledger.lock().entries() };
+        let status = BrokerStatus {
+            plugins,
+            host: self.hosting.status(),
+            ledger: self.ledger.entries(),
+            ledger_problem: self.ledger.problem(),
+        };
         self.status.send_if_modified(|shown| {
             let changed = **shown != status;
             if changed {

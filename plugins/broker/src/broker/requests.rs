@@ -2,11 +2,12 @@
 
 use super::{Broker, calls::RunningCall};
 use crate::{
-    DnsClaim, DnsUpdater, Permit, Standing,
+    DnsClaim, DnsUpdater, HttpExchange, Permit, Standing,
     claim::{Claiming, key, lookup},
-    protocol::{CallId, Denial, DnsPointed, LeadershipState, Op, Reply, RequestId, ToHost},
+    http::{Sending, send_all},
+    protocol::{CallId, Denial, DnsPointed, HttpRequest, LeadershipState, Op, Reply, RequestId, ToHost},
 };
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 use tanist_engine::Moment;
 
 /// A request was carried out, or not.
@@ -58,7 +59,8 @@ impl Broker {
             (Permit::DnsPoint { target, name, addresses }, Op::DnsPoint { ttl, epoch, .. }) => {
                 self.point(asked, DnsClaim { target, name, addresses, ttl, epoch }, plugin, deadline)
             }
-            (Permit::DnsLookup { .. } | Permit::DnsPoint { .. }, _) => {
+            (Permit::Http(permitted), Op::Http { requests }) => self.send(asked, permitted, &requests, plugin, deadline),
+            (Permit::DnsLookup { .. } | Permit::DnsPoint { .. } | Permit::Http(_), _) => {
                 Some(Err(Denial::Invalid("not what was asked for".to_owned())))
             }
         }
@@ -93,6 +95,23 @@ impl Broker {
             deadline,
         };
         self.beside(asked, claiming.run())
+    }
+
+    fn send(
+        &mut self,
+        asked: (CallId, RequestId),
+        permitted: Vec<Result<HttpExchange, Denial>>,
+        requests: &[HttpRequest],
+        plugin: usize,
+        deadline: Moment,
+    ) -> Option<Result<Reply, Denial>> {
+        let Some(sender) = self.config.http.clone() else { return Some(Err(Denial::Unavailable("http".to_owned()))) };
+        let epoch = self.calls.asking(asked.0).map_or(0, |running| running.epoch);
+        let config = &self.plugins[plugin].config;
+        let (plugin, ledger, dry_run) = (config.id.clone(), self.ledger.clone(), config.dry_run);
+        let sending = Sending { plugin, sender, ledger, epoch, dry_run, deadline };
+        let limits = requests.iter().map(|request| request.timeout_ms.map(|millis| Duration::from_millis(millis.into())));
+        self.beside(asked, send_all(sending, permitted.into_iter().zip(limits).collect()))
     }
 
     /// Carries something out beside the task, unless the call has too much under way.

@@ -142,6 +142,28 @@ pub struct Event {
     pub attributes: Attributes,
 }
 
+/// The attribute of a release: who calls for it, on behalf of the event's node.
+const RELEASED_BY: &str = "released-by";
+
+impl Event {
+    /// The change of the role that this event shows as a fact.
+    pub(crate) fn as_role_change(&self) -> Self {
+        Self { action: Action::OnRoleChange, idempotency_key: format!("{}/missed", self.idempotency_key), ..self.clone() }
+    }
+
+    /// This event as one of `owner`, which cannot be asked any more, called for by `leader`.
+    pub(crate) fn released_by(mut self, owner: &str, leader: &str) -> Self {
+        owner.clone_into(&mut self.node);
+        self.attributes.push((RELEASED_BY.to_owned(), leader.to_owned()));
+        self
+    }
+
+    /// The node on whose behalf something is released; nothing: an event of the node that calls.
+    pub(crate) fn on_behalf_of(&self) -> Option<&str> {
+        self.attributes.iter().any(|(name, _)| name == RELEASED_BY).then_some(self.node.as_str())
+    }
+}
+
 /// What the cluster looks like: the argument of `reconcile`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {

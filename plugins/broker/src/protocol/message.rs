@@ -190,9 +190,13 @@ pub enum Import {
     Config,
     Leadership,
     Dns,
+    Http,
 }
 
 impl Import {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Log, Self::Config, Self::Leadership, Self::Dns, Self::Http];
+
     /// The interface's name in the WIT package.
     pub const fn name(self) -> &'static str {
         match self {
@@ -200,6 +204,7 @@ impl Import {
             Self::Config => "config",
             Self::Leadership => "leadership",
             Self::Dns => "dns",
+            Self::Http => "http",
         }
     }
 }

@@ -19,12 +19,12 @@ pub use message::{
     Call, CallId, Digest, Done, Export, Import, Level, Limits, Load, LoadFailure, Loaded, PluginId, RequestId, Source, ToAgent,
     ToHost, Work,
 };
-pub use op::{Denial, DnsPointed, DnsRecord, LeadershipState, Op, RecordKind, Reply};
+pub use op::{Denial, DnsPointed, DnsRecord, HttpRequest, HttpResponse, LeadershipState, Op, RecordKind, Reply};
 pub use outcome::{Outcome, PluginError, TrapKind};
 pub use socket::{FD_ENV, SocketError, inherited_socket};
 
 /// The version of this protocol. Agent and host are shipped together; a difference means a half-done upgrade.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The largest body of a frame.
 pub const MAX_FRAME: usize = 1 << 20;

@@ -26,6 +26,39 @@ pub enum Op {
         /// Which records.
         kind: RecordKind,
     },
+    /// Send requests, all at once.
+    Http {
+        /// At least one.
+        requests: Vec<HttpRequest>,
+    },
+}
+
+/// One HTTP request. Credentials and signature are added by the agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpRequest {
+    /// The method.
+    pub method: String,
+    /// The whole URL.
+    pub url: String,
+    /// Headers.
+    pub headers: Vec<(String, String)>,
+    /// The body; may be empty.
+    pub body: Vec<u8>,
+    /// It is given up after so long; nothing: when the call must end.
+    pub timeout_ms: Option<u32>,
+    /// It draws clients to this node in the name of this epoch, so it is checked like a claim; nothing: it does not.
+    pub claim: Option<u64>,
+}
+
+/// The answer to an HTTP request, whatever its status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpResponse {
+    /// The status code.
+    pub status: u16,
+    /// Headers, names in small letters.
+    pub headers: Vec<(String, String)>,
+    /// The whole body.
+    pub body: Vec<u8>,
 }
 
 /// Kind of a DNS record.
@@ -46,6 +79,8 @@ pub enum Reply {
     DnsPoint(DnsPointed),
     /// To [`Op::DnsLookup`]; empty: there is none.
     DnsLookup(Vec<DnsRecord>),
+    /// To [`Op::Http`], in the order of the requests.
+    Http(Vec<Result<HttpResponse, Denial>>),
 }
 
 /// Leadership as the agent sees it at the moment of the answer.

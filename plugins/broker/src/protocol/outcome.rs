@@ -39,6 +39,46 @@ pub enum Outcome {
     Host(String),
 }
 
+impl Outcome {
+    /// One word for it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Plugin(PluginError::Transient(_)) => "transient",
+            Self::Plugin(PluginError::Permanent(_)) => "permanent",
+            Self::Plugin(PluginError::Fenced(_)) => "fenced",
+            Self::Plugin(PluginError::Other(_)) => "error",
+            Self::NotExported => "not-exported",
+            Self::NotLoaded => "not-loaded",
+            Self::Trap { .. } => "trap",
+            Self::CpuExceeded => "cpu-exceeded",
+            Self::WallExceeded => "wall-exceeded",
+            Self::MemoryExceeded => "memory-exceeded",
+            Self::BudgetExceeded(_) => "budget-exceeded",
+            Self::Exited { .. } => "exited",
+            Self::Cancelled => "cancelled",
+            Self::Host(_) => "host-failed",
+        }
+    }
+
+    /// What there is to say about it: the plugin's own words, or the sandbox's.
+    pub fn words(&self) -> Option<String> {
+        match self {
+            Self::Plugin(error) => Some(error.to_string()),
+            Self::Trap { kind, message } => Some(format!("{kind:?}: {message}")),
+            Self::BudgetExceeded(text) | Self::Host(text) => Some(text.clone()),
+            Self::Exited { code } => Some(format!("it called exit({code})")),
+            Self::Ok
+            | Self::NotExported
+            | Self::NotLoaded
+            | Self::CpuExceeded
+            | Self::WallExceeded
+            | Self::MemoryExceeded
+            | Self::Cancelled => None,
+        }
+    }
+}
+
 /// A plugin's own error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum PluginError {

@@ -7,18 +7,23 @@
 //! - A failed event is called again with back-off until it succeeds or something newer makes it pointless. What was never tried is
 //!   dropped for a newer event of the same callback only: an `on_stop` is called before the `on_role_change` that follows it.
 //! - `reconcile` is due at attach, after every change of the face, after failures, and at an interval; events go first.
-//! - Too many failures in a row open the breaker: attempts at long intervals, except that a new event is tried at once.
+//! - Too many failures in a row open the breaker: attempts at long intervals, except that a new event is tried at once. An attempt
+//!   under an open breaker is a probe: its success closes it.
+//! - A release on behalf of a dead owner is called before the claim that follows it, once; one that failed waits behind all claims.
 //!
 //! Not here: what an event says, who may act on it, and the journal (a snapshot of [`Queue::waiting`]).
 
 mod backoff;
 
+mod place;
+
 pub use backoff::Backoff;
 
 use crate::{
     OnFailure, Tuning,
-    protocol::{Action, Event, Outcome, PluginError},
+    protocol::{Event, Outcome, PluginError},
 };
+use place::{pointless, rank};
 use std::time::Duration;
 use tanist_engine::Moment;
 
@@ -68,10 +73,34 @@ pub struct QueuePolicy {
 }
 
 impl QueuePolicy {
-    /// The policy of a plugin under these times.
-    pub fn new(tuning: &Tuning, interval: Duration, on_failure: OnFailure) -> Self {
-        let Tuning { retry_first, retry_cap, breaker_after, breaker_delay, .. } = *tuning;
-        Self { backoff: Backoff { first: retry_first, cap: retry_cap, breaker_after, breaker_delay }, interval, on_failure }
+    /// The policy of a plugin under these times. `salt`: see [`Backoff::salt`].
+    pub fn new(tuning: &Tuning, interval: Duration, on_failure: OnFailure, salt: u64) -> Self {
+        let Tuning { retry_first, retry_cap, breaker_after, breaker_delay, jitter, .. } = *tuning;
+        let backoff = Backoff { first: retry_first, cap: retry_cap, breaker_after, breaker_delay, jitter, salt };
+        Self { backoff, interval, on_failure }
+    }
+}
+
+/// Whether a plugin that keeps failing is left alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Breaker {
+    /// It is called whenever there is something to call it for.
+    #[default]
+    Closed,
+    /// It is called at long intervals only, and for new events.
+    Open,
+    /// Such a call is under way; its success closes the breaker.
+    HalfOpen,
+}
+
+impl Breaker {
+    /// The word people see.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+        }
     }
 }
 
@@ -116,6 +145,8 @@ struct Waiting {
     event: Box<Event>,
     attempts: u32,
     not_before: Moment,
+    /// When it was queued.
+    since: Moment,
 }
 
 #[derive(Clone, Debug)]
@@ -170,11 +201,8 @@ impl Queue {
 
     /// Something happened. Later events must have higher sequence numbers.
     pub fn push(&mut self, event: Event, now: Moment) {
-        let newest = event.action;
-        self.waiting.retain(|older| !pointless(older, newest));
-        let waiting = Waiting { event: Box::new(event), attempts: 0, not_before: now };
-        let reloads_last = if lesser(newest) { None } else { self.waiting.iter().position(|other| lesser(other.event.action)) };
-        self.waiting.insert(reloads_last.unwrap_or(self.waiting.len()), waiting);
+        self.waiting.retain(|older| !pointless(older, &event));
+        self.insert(Waiting { event: Box::new(event), attempts: 0, not_before: now, since: now });
     }
 
     /// The cluster looks different.
@@ -245,12 +273,21 @@ impl Queue {
         event.not_before = now + self.delay(verdict, event.attempts.max(self.failures));
         self.want_reconcile(Cause::Failure, event.not_before);
         // While it ran, something newer may have come that makes another attempt pointless.
-        if self.waiting.iter().any(|newer| pointless(&event, newer.event.action)) {
+        if self.waiting.iter().any(|newer| pointless(&event, &newer.event)) {
             return Some(event.event);
         }
-        let place = if lesser(event.event.action) { self.waiting.len() } else { 0 };
-        self.waiting.insert(place, event);
+        match rank(&event) {
+            0 => self.waiting.insert(0, event),
+            _ => self.insert(event),
+        }
         None
+    }
+
+    /// Behind everything that goes before it or happened earlier.
+    fn insert(&mut self, waiting: Waiting) {
+        let rank_of_it = rank(&waiting);
+        let place = self.waiting.iter().position(|other| rank(other) > rank_of_it);
+        self.waiting.insert(place.unwrap_or(self.waiting.len()), waiting);
     }
 
     /// When to ask [`Queue::next`] again, if nothing else happens.
@@ -292,6 +329,31 @@ impl Queue {
         self.policy.backoff.is_open(self.failures)
     }
 
+    /// What the breaker does.
+    pub fn breaker(&self) -> Breaker {
+        match (self.breaker_open(), self.is_running()) {
+            (false, _) => Breaker::Closed,
+            (true, false) => Breaker::Open,
+            (true, true) => Breaker::HalfOpen,
+        }
+    }
+
+    /// The sequence number of the event to call for now, if it is an event.
+    pub(crate) fn due_event(&self, now: Moment) -> Option<u64> {
+        let first = self.waiting.first().filter(|first| self.open && self.running.is_none() && first.not_before <= now)?;
+        Some(first.event.sequence)
+    }
+
+    /// Since when an event up to this sequence number waits or runs.
+    pub(crate) fn waits_since(&self, sequence: u64) -> Option<Moment> {
+        let running = match &self.running {
+            Some(Running::Event(waiting)) => Some(waiting),
+            Some(Running::Reconcile(_)) | None => None,
+        };
+        let upto = running.into_iter().chain(&self.waiting).filter(|waiting| waiting.event.sequence <= sequence);
+        upto.map(|waiting| waiting.since).min()
+    }
+
     fn delay(&self, verdict: Verdict, failures: u32) -> Duration {
         match verdict {
             Verdict::Hopeless => self.policy.backoff.breaker_delay,
@@ -312,20 +374,6 @@ impl Queue {
             _ => (cause, due),
         });
     }
-}
-
-/// A reload changes nothing that a client could be drawn to or sent away from.
-fn lesser(action: Action) -> bool {
-    action == Action::OnReload
-}
-
-/// Whether a newer event makes another call for this one pointless. A role change gives way to a newer role change, and once it was
-/// tried also to a stop, so that a claim that cannot succeed never delays a release.
-fn pointless(older: &Waiting, newer: Action) -> bool {
-    let action = older.event.action;
-    let tried = older.attempts > 0 && !lesser(action) && !lesser(newer);
-    let ends_it = matches!(newer, Action::OnRoleChange | Action::OnStop) || action != Action::OnRoleChange;
-    action == newer || (tried && ends_it)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The rules one by one, then random walks that end with a phase in which everything succeeds.
 
 use super::*;
+use crate::protocol::Action;
 use std::collections::BTreeMap;
 
 const ACTIONS: [Action; 5] = [Action::OnStart, Action::OnStop, Action::OnRestart, Action::OnReload, Action::OnRoleChange];
@@ -19,6 +20,8 @@ fn queue() -> Queue {
         cap: Duration::from_secs(5),
         breaker_after: 4,
         breaker_delay: Duration::from_secs(30),
+        jitter: 0,
+        salt: 0,
     };
     let mut queue = Queue::new(QueuePolicy { backoff, interval: Duration::from_secs(10), on_failure: OnFailure::Retry });
     queue.open(false, at(0));
@@ -120,6 +123,51 @@ fn failures_back_off_and_open_the_breaker_which_a_new_event_passes_once() {
     assert_eq!(called(queue.next(now)), Some((Action::OnRoleChange, 2)));
     queue.finished(Verdict::Failed, now);
     assert_eq!(queue.wake_at(), Some(now + Duration::from_secs(30)));
+}
+
+#[test]
+fn a_probe_that_succeeds_closes_the_breaker_and_one_that_fails_does_not() {
+    let mut queue = queue();
+    queue.push(event(Action::OnRoleChange, 1), at(0));
+    let mut now = at(0);
+    for _ in 0..4 {
+        assert_eq!(queue.breaker(), Breaker::Closed);
+        queue.next(now).expect("due");
+        queue.finished(Verdict::Failed, now);
+        now = queue.wake_at().unwrap();
+    }
+    for (verdict, after) in [(Verdict::Failed, Breaker::Open), (Verdict::Done, Breaker::Closed)] {
+        assert_eq!(queue.breaker(), Breaker::Open);
+        queue.next(now).expect("the probe is due");
+        assert_eq!(queue.breaker(), Breaker::HalfOpen);
+        queue.finished(verdict, now);
+        assert_eq!(queue.breaker(), after);
+        now = queue.wake_at().unwrap_or(now);
+    }
+    assert!(queue.is_idle());
+}
+
+fn release(node: &str, sequence: u64) -> Event {
+    let event = event(Action::OnRoleChange, sequence);
+    Event { role: crate::protocol::Role::Demoted, ..event.released_by(node, "a") }
+}
+
+#[test]
+fn a_release_goes_before_the_claim_and_holds_it_up_only_once() {
+    let mut queue = queue();
+    queue.push(release("b", 1), at(0));
+    queue.push(event(Action::OnRoleChange, 2), at(0));
+    assert_eq!(called(queue.next(at(0))), Some((Action::OnRoleChange, 1)));
+    assert!(queue.finished(Verdict::Failed, at(0)).is_none(), "a claim does not replace a release");
+    assert_eq!(called(queue.next(at(0))), Some((Action::OnRoleChange, 2)), "and does not wait for it");
+    queue.finished(Verdict::Done, at(1));
+    queue.push(event(Action::OnRoleChange, 3), at(2));
+    assert_eq!(called(queue.next(at(2))), Some((Action::OnRoleChange, 3)));
+    queue.finished(Verdict::Done, at(3));
+    queue.push(release("c", 4), at(100));
+    assert_eq!(queue.waiting().map(|event| event.sequence).collect::<Vec<_>>(), [4, 1], "another node's release");
+    queue.push(release("b", 5), at(100));
+    assert_eq!(queue.waiting().map(|event| event.sequence).collect::<Vec<_>>(), [4, 5], "the same node's release");
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub fn plugin(id: &str, runs: Runs, wall: Duration) -> PluginConfig {
         version: "1".to_owned(),
         runs,
         events: BTreeSet::from([Action::OnRoleChange, Action::OnStop, Action::OnReload]),
+        release: false,
+        after: BTreeSet::new(),
         capabilities: BTreeSet::from([Import::Log, Import::Dns]),
         limits: tanist_broker::protocol::Limits::default(),
         wall,
@@ -79,15 +81,20 @@ pub fn plugin(id: &str, runs: Runs, wall: Duration) -> PluginConfig {
         source: Source::Builtin(id.to_owned()),
         sha256: None,
         manifest,
-        grants: Grants { leadership: false, dns: vec![grant] },
+        grants: Grants { dns: vec![grant], ..Grants::default() },
         config: vec![],
         dry_run: false,
     }
 }
 
 pub fn fake_host() -> PathBuf {
+    example("fake_host")
+}
+
+/// A program of `examples/`.
+pub fn example(name: &str) -> PathBuf {
     let deps = env::current_exe().unwrap().parent().unwrap().to_owned();
-    let path = deps.parent().unwrap().join("examples/fake_host");
+    let path = deps.parent().unwrap().join("examples").join(name);
     assert!(path.exists(), "{} is not built; run `cargo test -p tanist-broker`", path.display());
     path
 }
@@ -109,6 +116,7 @@ impl Bench {
             journal_dir: directory.path().join("journal"),
             plugins,
             dns: Some(dns.clone()),
+            http: None,
             tuning: Tuning::default(),
         };
         change(&mut config);

@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, block_on, face, plugin, wait};
 use std::{fs, time::Duration};
-use tanist_broker::{Certainty, Runs, protocol::Action};
+use tanist_broker::{Breaker, Certainty, JournalState, Runs, protocol::Action};
 use tanist_engine::Callback;
 
 const WALL: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ fn a_failed_callback_is_called_again_with_the_same_key_until_it_succeeds() {
     let keys: Vec<String> = bench.called().iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
     assert!(keys.iter().all(|key| *key == keys[0] && key.starts_with("main/9/a/on_role_change/")), "{keys:?}");
     let status = &bench.handle.status()[0];
-    assert_eq!((status.retries, status.failed, status.breaker_open), (0, 2, false));
+    assert_eq!((status.retries, status.failed, status.breaker), (0, 2, Breaker::Closed));
 }
 
 #[test]
@@ -76,9 +76,12 @@ fn a_damaged_journal_is_reported_and_in_nobodys_way() {
     let path = bench.directory.path().join("journal/vip.journal");
     wait("the journal", || path.exists().then_some(()));
     block_on(bench.handle.shutdown(Duration::from_secs(5)));
-    fs::write(&path, "tanist-journal 1 nonsense").unwrap();
+    fs::write(&path, "tanist-journal 2 nonsense").unwrap();
     bench.restart();
-    wait("the report", || bench.handle.status().first()?.journal.clone().filter(|text| text.contains("damaged")));
+    wait("the report", || match &bench.handle.status().first()?.journal {
+        JournalState::Problem(text) if text.contains("damaged") => Some(()),
+        _ => None,
+    });
     bench.emit(Callback::OnRoleChange, 10);
     assert!(bench.callback().2);
 }

@@ -24,7 +24,7 @@ impl dns::Host for Guest {
         };
         Ok(match self.ask(Op::DnsLookup { name, kind }).await? {
             Ok(Reply::DnsLookup(records)) => Ok(records.into_iter().map(record).collect()),
-            Ok(Reply::DnsPoint(_) | Reply::Leadership(_)) => Err(mismatch()),
+            Ok(Reply::DnsPoint(_) | Reply::Leadership(_) | Reply::Http(_)) => Err(mismatch()),
             Err(denial) => Err(refusal(denial)),
         })
     }
@@ -49,7 +49,7 @@ impl dns::Host for Guest {
         Ok(match self.ask(Op::DnsPoint { name, addresses: parsed, ttl, epoch }).await? {
             Ok(Reply::DnsPoint(DnsPointed::Applied)) => Ok(Outcome::Changed),
             Ok(Reply::DnsPoint(DnsPointed::AlreadyThere)) => Ok(Outcome::Unchanged),
-            Ok(Reply::DnsLookup(_) | Reply::Leadership(_)) => Err(mismatch()),
+            Ok(Reply::DnsLookup(_) | Reply::Leadership(_) | Reply::Http(_)) => Err(mismatch()),
             Err(denial) => Err(refusal(denial)),
         })
     }

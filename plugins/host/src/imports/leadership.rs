@@ -23,7 +23,7 @@ impl Guest {
     async fn leadership(&mut self) -> wasmtime::Result<LeadershipState> {
         Ok(match self.ask(Op::Leadership).await? {
             Ok(Reply::Leadership(state)) => state,
-            Ok(Reply::DnsPoint(_) | Reply::DnsLookup(_)) | Err(_) => LeadershipState::default(),
+            Ok(Reply::DnsPoint(_) | Reply::DnsLookup(_) | Reply::Http(_)) | Err(_) => LeadershipState::default(),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod config;
 mod dns;
+mod http;
 mod leadership;
 mod log;
 
@@ -19,6 +20,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>, granted: &BTreeSet<Import>) -> wa
             Import::Config => bindings::config::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
             Import::Leadership => bindings::leadership::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
             Import::Dns => bindings::dns::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
+            Import::Http => bindings::http::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
         }
     }
     Ok(())

@@ -11,8 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 use tanist_broker::protocol::{
-    Action, Call, CallId, Denial, DnsPointed, Done, Event, FrameReader, FrameWriter, Import, LeadershipState, Limits, Load,
-    LoadFailure, Loaded, Member, Op, Outcome, PluginId, Primary, Reply, Role, Source, ToAgent, ToHost, VERSION, View, Work,
+    Action, Call, CallId, Denial, DnsPointed, Done, Event, FrameReader, FrameWriter, HttpResponse, Import, LeadershipState,
+    Limits, Load, LoadFailure, Loaded, Member, Op, Outcome, PluginId, Primary, Reply, Role, Source, ToAgent, ToHost, VERSION,
+    View, Work,
 };
 use tanist_plugins::{Compiler, Loader, Sandbox, ServeError, serve};
 use tokio::net::{
@@ -23,7 +24,7 @@ use tokio::net::{
 /// The epoch at which the fake agent leads.
 pub const EPOCH: u64 = 9;
 /// Everything there is to grant.
-pub const ALL: [Import; 4] = [Import::Log, Import::Config, Import::Leadership, Import::Dns];
+pub const ALL: [Import; 5] = Import::ALL;
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -199,6 +200,10 @@ fn answer(op: &Op) -> Result<Reply, Denial> {
         Op::DnsPoint { epoch, .. } if *epoch < EPOCH => Err(Denial::Fenced { newer_epoch: EPOCH }),
         Op::DnsPoint { .. } => Ok(Reply::DnsPoint(DnsPointed::Applied)),
         Op::DnsLookup { .. } => Ok(Reply::DnsLookup(Vec::new())),
+        Op::Http { requests } => {
+            let answer = HttpResponse { status: 200, headers: Vec::new(), body: Vec::new() };
+            Ok(Reply::Http(vec![Ok(answer); requests.len()]))
+        }
     }
 }
 

@@ -45,6 +45,7 @@ mod view;
 
 pub mod config;
 pub mod dns;
+pub mod http;
 pub mod leadership;
 pub mod log;
 

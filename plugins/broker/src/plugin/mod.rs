@@ -1,12 +1,23 @@
 //! What the broker keeps per plugin: its queue, its journal, whether it can be called, and what it shows.
 
+mod journaling;
+
+pub(crate) use journaling::{JournalDone, JournalJob};
+
 use crate::{
-    LastEvent, LoadState, Notice, PluginConfig, PluginStatus, Runs, Tuning,
-    journal::{Acknowledged, Journal, JournalError, Record},
+    JournalState, LastEvent, LoadState, Notice, PluginConfig, PluginStatus, Runs, Tuning,
+    durable::Disk,
+    journal::{self, Acknowledged, Record, Told},
     protocol::{Action, Event, Export, Import, Load, LoadFailure, Loaded, Outcome, Role},
-    queue::{Delivery, Queue, QueuePolicy, Verdict},
+    queue::{Breaker, Delivery, Queue, QueuePolicy, Verdict},
 };
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use journaling::Journaling;
+use std::{
+    hash::{BuildHasher, RandomState},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 use tanist_engine::Moment;
 
 /// A component that could not be loaded is tried again so much later: somebody may have mended it.
@@ -20,73 +31,57 @@ pub(crate) struct Plugin {
     /// A load was answered with a failure; the next attempt.
     reload_at: Option<Moment>,
     active: bool,
-    journal: Journal,
     journaling: Journaling,
-    patience: Duration,
+    /// What the plugin was told of this node's role.
+    told: Option<Told>,
+    /// The journal could not be read: what was told is not known.
+    forgotten: bool,
+    order_patience: Duration,
     acknowledged: Option<Acknowledged>,
     last_event: Option<LastEvent>,
     last_outcome: Option<Outcome>,
+    last_words: Option<String>,
     last_duration: Option<Duration>,
     delivered: u64,
     failed: u64,
 }
 
-/// How far the journal is behind the queue.
-#[derive(Debug, Default)]
-struct Journaling {
-    wanted: u64,
-    written: u64,
-    in_flight: bool,
-    /// Since when it is behind.
-    behind_since: Option<Moment>,
-    problem: Option<String>,
-}
-
-/// A journal to write, away from the broker's thread.
-pub(crate) struct JournalJob {
-    version: u64,
-    journal: Journal,
-    record: Record,
-}
-
-/// A journal was written, or not.
-pub(crate) struct JournalDone {
-    version: u64,
-    result: Result<(), JournalError>,
-}
-
-impl JournalJob {
-    pub(crate) fn run(self) -> JournalDone {
-        JournalDone { version: self.version, result: self.journal.write(&self.record) }
-    }
+/// How a call ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    /// What the guest wrote to its standard error, of bounded length.
+    pub(crate) stderr: String,
+    pub(crate) duration: Duration,
 }
 
 impl Plugin {
     /// Reads the journal; returns the plugin and the highest sequence number it knows.
-    pub(crate) fn new(config: PluginConfig, directory: &Path, tuning: &Tuning, now: Moment) -> (Self, u64) {
-        let journal = Journal::new(directory, &config.id);
-        let (record, problem) = match journal.load() {
-            Ok(record) => (record, None),
-            Err(error) => (Record::default(), Some(error.to_string())),
-        };
-        if let Some(problem) = &problem {
+    pub(crate) fn new(config: PluginConfig, disk: Arc<dyn Disk>, directory: &Path, tuning: &Tuning, now: Moment) -> (Self, u64) {
+        let (journaling, record) = Journaling::open(journal::open(disk, directory, &config.id), tuning);
+        if let Some(problem) = journaling.problem() {
             tracing::warn!(plugin = %config.id, "journal: {problem}");
         }
+        let forgotten = record.is_none();
+        let record = record.unwrap_or_default();
         let sequence = record.sequence();
-        let mut queue = Queue::new(QueuePolicy::new(tuning, config.manifest.interval, config.manifest.on_failure));
-        let Record { acknowledged, pending } = record;
+        let salt = RandomState::new().hash_one(&config.id);
+        let mut queue = Queue::new(QueuePolicy::new(tuning, config.manifest.interval, config.manifest.on_failure, salt));
+        let Record { acknowledged, pending, told } = record;
         pending.into_iter().for_each(|event| queue.push(event, now));
         let plugin = Self {
             queue,
             load: LoadState::Waiting,
             reload_at: None,
             active: config.manifest.runs == Runs::Node,
-            journal,
-            journaling: Journaling { problem, ..Journaling::default() },
-            patience: tuning.journal_patience,
+            journaling,
+            told,
+            forgotten,
+            order_patience: tuning.order_patience,
             acknowledged,
             last_event: None,
             last_outcome: None,
+            last_words: None,
             last_duration: None,
             delivered: 0,
             failed: 0,
@@ -133,8 +128,7 @@ impl Plugin {
         if let LoadFailure::NotGranted { import } = failure {
             let granted = grants.imports();
             let named = |capability: &str| import.contains(&format!("/{capability}")) || import == capability;
-            let known = [Import::Log, Import::Config, Import::Leadership, Import::Dns];
-            match known.into_iter().find(|known| named(known.name())) {
+            match Import::ALL.into_iter().find(|known| named(known.name())) {
                 Some(known) if granted.contains(&known) && !manifest.capabilities.contains(&known) => {
                     text += &format!("; plugin.toml does not ask for it: capabilities = [\"{}\"]", known.name());
                 }
@@ -169,7 +163,7 @@ impl Plugin {
         let before = self.queue.waiting().count();
         self.queue.retain(|event| event.epoch >= epoch);
         if self.queue.waiting().count() != before {
-            self.journal_behind(now);
+            self.journaling.behind(now);
         }
         if self.active != leads {
             self.active = leads;
@@ -184,23 +178,47 @@ impl Plugin {
         }
     }
 
-    /// Queues an event, if the plugin wants it.
-    pub(crate) fn push(&mut self, event: &Event, now: Moment) {
-        let here = match self.config.manifest.runs {
-            Runs::Node => true,
-            // Releases for this node are done by the next leader.
-            Runs::Leader => event.role == Role::Primary && event.action != Action::OnStop,
+    /// Queues an event, if the plugin wants it, and before it the release that belongs to it.
+    ///
+    /// The agent tells its role once after its own start, as `on_start`. A role that changed while the agent was dead, or whose change
+    /// died with it, is not the one that was told last: then the change is told now.
+    pub(crate) fn push(&mut self, event: &Event, release: Option<&Event>, now: Moment) {
+        let told = Told::by(event);
+        let missed = event.action == Action::OnStart && (self.forgotten || told.missed_since(self.told));
+        if missed {
+            let previous_role = self.told.map_or(Role::Uninitialized, |before| before.role);
+            let change = Event { previous_role, ..event.as_role_change() };
+            self.offer(event, now);
+            release.into_iter().for_each(|release| self.offer(release, now));
+            self.offer(&change, now);
+        } else {
+            release.into_iter().for_each(|release| self.offer(release, now));
+            self.offer(event, now);
+        }
+        self.forgotten = false;
+        if self.told.replace(told) != Some(told) {
+            self.journaling.behind(now);
+        }
+    }
+
+    fn offer(&mut self, event: &Event, now: Moment) {
+        let here = match (self.config.manifest.runs, event.on_behalf_of()) {
+            (Runs::Leader, Some(_)) => self.config.manifest.release,
+            (Runs::Node, Some(_)) => false,
+            (Runs::Node, None) => true,
+            // What this node held is released by the next leader.
+            (Runs::Leader, None) => event.role == Role::Primary && event.action != Action::OnStop,
         };
         if here && self.config.manifest.events.contains(&event.action) {
             let event = Event { dry_run: self.config.dry_run, ..event.clone() };
             self.queue.push(event, now);
-            self.journal_behind(now);
+            self.journaling.behind(now);
         }
     }
 
     /// What to call for now. An event is not called before it is in the journal, unless the disk takes too long.
     pub(crate) fn next(&mut self, now: Moment) -> Option<Delivery> {
-        if self.journal_wait().is_some_and(|until| now < until) {
+        if self.journaling.wait().is_some_and(|until| now < until) {
             return None;
         }
         let callbacks = matches!(&self.load, LoadState::Loaded { exports, .. } if exports.contains(&Export::Callbacks));
@@ -215,19 +233,13 @@ impl Plugin {
 
     /// When to look again, if nothing else happens.
     pub(crate) fn wake_at(&self) -> Option<Moment> {
-        let queue = self.queue.wake_at().map(|wake| self.journal_wait().map_or(wake, |until| wake.max(until)));
-        queue.into_iter().chain(self.reload_at).min()
+        let queue = self.queue.wake_at().map(|wake| self.journaling.wait().map_or(wake, |until| wake.max(until)));
+        queue.into_iter().chain(self.reload_at).chain(self.journaling.wake_at()).min()
     }
 
     /// A call has ended, or was lost.
-    pub(crate) fn finished(
-        &mut self,
-        event: Option<LastEvent>,
-        outcome: Outcome,
-        verdict: Verdict,
-        duration: Duration,
-        now: Moment,
-    ) -> Notice {
+    pub(crate) fn finished(&mut self, event: Option<LastEvent>, ended: Ended, verdict: Verdict, now: Moment) -> Notice {
+        let Ended { outcome, stderr, duration } = ended;
         match verdict {
             Verdict::Done => self.delivered += 1,
             Verdict::Failed | Verdict::Hopeless | Verdict::Overtaken | Verdict::Lost => {
@@ -236,6 +248,8 @@ impl Plugin {
             }
         }
         self.last_event = event.clone().or(self.last_event.take());
+        let told = outcome.words().into_iter().chain(Some(stderr).filter(|text| !text.is_empty()));
+        self.last_words = told.reduce(|words, more| format!("{words}; {more}"));
         self.last_outcome = Some(outcome.clone());
         self.last_duration = Some(duration);
         self.ended(verdict, now);
@@ -246,70 +260,59 @@ impl Plugin {
         if let Some(event) = self.queue.finished(verdict, now) {
             let Event { action, role, epoch, sequence, .. } = *event;
             self.acknowledged = Some(Acknowledged { action, role, epoch, sequence });
-            self.journal_behind(now);
+            self.journaling.behind(now);
         }
-    }
-
-    fn journal_behind(&mut self, now: Moment) {
-        self.journaling.wanted += 1;
-        self.journaling.behind_since.get_or_insert(now);
-    }
-
-    /// Until when a call has to wait for the journal.
-    fn journal_wait(&self) -> Option<Moment> {
-        self.journaling.behind_since.map(|since| since + self.patience)
     }
 
     /// The journal is as new as the queue, or takes too long.
     pub(crate) fn journal_settled(&self, now: Moment) -> bool {
-        self.journal_wait().is_none_or(|until| until <= now)
+        self.journaling.wait().is_none_or(|until| until <= now)
     }
 
     /// A write of the journal that has to be started now.
-    pub(crate) fn journal_job(&mut self) -> Option<JournalJob> {
-        let Journaling { wanted, written, in_flight, .. } = &mut self.journaling;
-        if *in_flight || wanted == written {
-            return None;
-        }
-        *in_flight = true;
-        let pending = self.queue.waiting().cloned().collect();
-        let record = Record { acknowledged: self.acknowledged, pending };
-        Some(JournalJob { version: *wanted, journal: self.journal.clone(), record })
+    pub(crate) fn journal_job(&mut self, now: Moment) -> Option<JournalJob> {
+        let Self { journaling, queue, acknowledged, told, .. } = self;
+        let record = || Record { acknowledged: *acknowledged, pending: queue.waiting().cloned().collect(), told: *told };
+        journaling.job(now, record)
     }
 
-    /// A write of the journal has ended. A failed one is not repeated until there is something new: calls matter more.
+    /// A write of the journal has ended.
     pub(crate) fn journal_done(&mut self, done: JournalDone, now: Moment) {
-        let JournalDone { version, result } = done;
-        self.journaling.in_flight = false;
-        self.journaling.written = version;
-        // What came meanwhile gets its time anew.
-        self.journaling.behind_since = (self.journaling.wanted != version).then_some(now);
-        match result {
-            Ok(()) if version > 1 => self.journaling.problem = None,
-            // What was wrong with the file at the start stays visible until it was replaced more than once.
-            Ok(()) => {}
-            Err(error) => {
-                tracing::error!(plugin = %self.config.id, "journal: {error}");
-                self.journaling.problem = Some(error.to_string());
-            }
+        if let Some(problem) = self.journaling.done(done, now) {
+            tracing::error!(plugin = %self.config.id, "journal: {problem}");
         }
+    }
+
+    /// Until when a plugin that comes after this one must wait with an event of this number; nothing: it need not. What cannot be
+    /// called, or keeps failing, holds nobody up, and nothing does for ever.
+    pub(crate) fn holds_up(&self, sequence: u64, now: Moment) -> Option<Moment> {
+        let works = self.active && matches!(self.load, LoadState::Loaded { .. }) && self.queue.breaker() == Breaker::Closed;
+        let until = self.queue.waits_since(sequence).filter(|_| works)? + self.order_patience;
+        (now < until).then_some(until)
     }
 
     pub(crate) fn status(&self) -> PluginStatus {
         PluginStatus {
             plugin: self.config.id.clone(),
+            version: self.config.manifest.version.clone(),
+            granted: self.config.grants.imports().into_iter().collect(),
             load: self.load.clone(),
             active: self.active,
             last_event: self.last_event.clone(),
             last_outcome: self.last_outcome.clone(),
+            last_words: self.last_words.clone(),
             last_duration: self.last_duration,
             retries: self.queue.failures(),
             delivered: self.delivered,
             failed: self.failed,
-            breaker_open: self.queue.breaker_open(),
+            breaker: self.queue.breaker(),
             pending: self.queue.waiting().skip(usize::from(self.queue.is_running())).map(|event| event.action).collect(),
             running: self.queue.is_running(),
-            journal: self.journaling.problem.clone(),
+            journal: match self.journaling.problem() {
+                Some(problem) => JournalState::Problem(problem.clone()),
+                None if self.journaling.is_current() => JournalState::Current,
+                None => JournalState::Behind,
+            },
         }
     }
 
@@ -325,8 +328,5 @@ impl From<&Event> for LastEvent {
     }
 }
 
-/// The ids of these plugins, without one that occurs twice; else that one.
-pub(crate) fn duplicate(plugins: &[PluginConfig]) -> Option<&PluginConfig> {
-    let mut seen = BTreeSet::new();
-    plugins.iter().find(|plugin| !seen.insert(&plugin.id))
-}
+#[cfg(test)]
+mod tests;
