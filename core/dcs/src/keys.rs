@@ -101,6 +101,16 @@ impl Keys {
         self.at("tanist/handoff")
     }
 
+    /// What the promises begin with.
+    pub fn promises(&self) -> String {
+        self.at("tanist/promise/")
+    }
+
+    /// What the generations of data directories begin with.
+    pub fn all_data(&self) -> String {
+        self.at("tanist/data/")
+    }
+
     /// A standby's promise.
     pub fn promise(&self, name: &MemberName) -> String {
         self.at(&format!("tanist/promise/{name}"))

@@ -1,6 +1,9 @@
 //! Effects a decision may ask for. Each is idempotent: asked for twice it does no harm.
 
-use crate::{Emission, Endpoint, Epoch, Face, Lsn, MemberFace, MemberName, Moment, Revision, SyncNames, SyncState, Timeline};
+use crate::{
+    DataMark, Emission, Endpoint, Epoch, Face, Lsn, MemberFace, MemberName, Moment, Position, Revision, SyncNames, SyncState,
+    Timeline,
+};
 use serde::{Deserialize, Serialize};
 
 /// One effect. The agent carries them out in the order of the decision's list without waiting for long ones; results come back as
@@ -38,7 +41,29 @@ pub enum Action {
     /// Put `synchronous_standby_names` in force (write, reload, wait until every process has it).
     SetSyncNames(SyncNames),
     /// Write `/sync` as a leader write that compares the revision it replaces.
-    WriteSync(SyncState),
+    WriteSync {
+        /// What to write; its revision is the one that is compared.
+        state: SyncState,
+        /// `tanist/data/<name>` of each standby it names, as known before that one's flush position was read (zero: absent);
+        /// compared in the same transaction.
+        data: Vec<DataMark>,
+    },
+    /// Put `tanist/promise/<me>`, comparing the key's own revision. Only after `Job::Promise` of that epoch.
+    WritePromise {
+        /// The promised epoch.
+        epoch: Epoch,
+        /// The position, if it is known.
+        position: Option<Position>,
+        /// The key's revision (zero: absent).
+        revision: Revision,
+    },
+    /// Raise `tanist/data/<me>`, comparing the key's own revision: the data directory is about to be replaced, or has been.
+    RaiseData {
+        /// The key's revision (zero: absent).
+        revision: Revision,
+    },
+    /// Take the present data directory for known: whoever names this node from now on has seen that it was replaced.
+    AdoptDirectory,
     /// Put `/initialize`, once, for a cluster this node has just made.
     WriteInitialize {
         /// The database system identifier.
@@ -50,6 +75,8 @@ pub enum Action {
         timeline: Timeline,
         /// For this epoch.
         epoch: Epoch,
+        /// The timeline that it will leave, if known.
+        parent: Option<Timeline>,
     },
     /// Write the beginning of a timeline this node opened.
     RecordTimeline {
@@ -59,6 +86,8 @@ pub enum Action {
         epoch: Epoch,
         /// Where it begins.
         begin: Lsn,
+        /// The timeline that it left, if known.
+        parent: Option<Timeline>,
     },
     /// Run the write probe (SAFETY §6); success shows up as `WriteProof`.
     Prove {
@@ -108,6 +137,13 @@ pub enum Job {
     },
     /// Stop PostgreSQL.
     Stop(StopMode),
+    /// Make it impossible that anything is received, and so acknowledged, for a leader of an older epoch (SAFETY §4.2, steps 1 to
+    /// 4): empty `primary_conninfo` and the epoch in `fence.json`, both durable; reload; end the walreceiver and see that none
+    /// comes back. Without a server only what is durable. Ends with `Promised { epoch, cut: true }`.
+    Promise {
+        /// The epoch.
+        epoch: Epoch,
+    },
     /// Point the running standby at this upstream, without a restart where PostgreSQL allows it.
     Follow(Upstream),
     /// CHECKPOINT, so that the shutdown that comes next is short.
@@ -127,6 +163,7 @@ impl Job {
             Self::Start(StartAs::Primary { .. }) => "start as primary",
             Self::Promote { .. } => "promote",
             Self::Stop(_) => "stop",
+            Self::Promise { .. } => "promise",
             Self::Follow(_) => "follow",
             Self::Checkpoint => "checkpoint",
             Self::PostBootstrap => "post-bootstrap",

@@ -48,8 +48,8 @@ pub use lease_clock::{Attempt, HolderClock, ObserverClock, Reading, holder_term,
 pub use memory::{Memory, SwitchoverProgress, SyncTarget};
 pub use moment::Moment;
 pub use observation::{
-    Armed, Endpoint, FenceState, Guard, Handoff, JobOutcome, JobReport, Member, MemberName, Observation, Peer, PeerAnswer,
-    RunningJob, StoreView, Switchover, SyncState, TimelineClaim,
+    Armed, DataMark, Endpoint, FenceState, Guard, Handoff, JobOutcome, JobReport, Member, MemberName, Observation, Peer,
+    PeerAnswer, Promise, Promised, RunningJob, StoreView, Switchover, SyncState, TimelineClaim,
 };
 pub use policy::{Policy, SyncMode, Tags};
 pub use position::{Lsn, Position, Timeline};

@@ -40,6 +40,13 @@ pub struct Observation {
     pub last_job: Option<JobReport>,
     /// Answers of the other nodes' agents, the newest of each.
     pub peers: Vec<Peer>,
+    /// When the probe that found `postgres` was begun.
+    pub probed: Moment,
+    /// This node's promise; `None`: this agent cannot give any.
+    pub promised: Option<Promised>,
+    /// The data directory is not the one that was last known here: it was replaced by other hands, without `RaiseData` before and
+    /// `AdoptDirectory` after it.
+    pub directory_replaced: bool,
     /// The service is being stopped: give up the lease in order, stop PostgreSQL, then end.
     pub stopping: bool,
 }
@@ -63,6 +70,10 @@ pub struct StoreView {
     pub handoff: Option<Handoff>,
     /// `tanist/timelines`: who opened which timeline.
     pub timelines: Vec<TimelineClaim>,
+    /// `tanist/promise/*`.
+    pub promises: Vec<Promise>,
+    /// `tanist/data/*`: which data directories were given up, and when.
+    pub data: Vec<DataMark>,
     /// `/status`: the last known position of the leader.
     pub optime: Option<Lsn>,
 }
@@ -76,6 +87,16 @@ pub struct SyncState {
     pub leader: Option<MemberName>,
     /// The synchronous standbys.
     pub standbys: BTreeSet<MemberName>,
+    /// How many votes of other standbys one of them needs before it is promoted: n − k, where commits wait for k of n.
+    pub quorum: u32,
+}
+
+impl StoreView {
+    /// Whether the guarantee is Patroni's, not ours: one of those whom `/sync` names cannot give a promise.
+    pub fn fence_is_partial(&self) -> bool {
+        let Some(sync) = &self.sync else { return false };
+        self.members.iter().any(|member| !member.tanist && sync.names(&member.name))
+    }
 }
 
 impl SyncState {
@@ -137,6 +158,38 @@ pub struct Handoff {
     pub epoch: Epoch,
 }
 
+/// The durable promise of this node: it follows no leader of a lower epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promised {
+    /// The highest epoch in `fence.json`; `Epoch::NONE`: none was ever promised.
+    pub epoch: Epoch,
+    /// This agent has seen to it since it began that no walreceiver of an older upstream runs or can appear: all steps of
+    /// `Job::Promise` are done for this epoch. False after a restart of the agent.
+    pub cut: bool,
+}
+
+/// `tanist/promise/<name>`: a standby's word that it follows no leader of a lower epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promise {
+    /// Whose.
+    pub name: MemberName,
+    /// Revision of the key.
+    pub revision: Revision,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its position, read after its walreceiver was cut, where it knew it. `opened_by` is filled in from the claims like everywhere.
+    pub position: Option<Position>,
+}
+
+/// `tanist/data/<name>`: raised before the data directory of a node is replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataMark {
+    /// Whose.
+    pub name: MemberName,
+    /// Revision of the key.
+    pub revision: Revision,
+}
+
 /// One line of `tanist/timelines`. A timeline number is claimed before it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimelineClaim {
@@ -146,6 +199,8 @@ pub struct TimelineClaim {
     pub epoch: Epoch,
     /// Where it begins, once known.
     pub begin: Option<Lsn>,
+    /// The timeline that it leaves there, where known.
+    pub parent: Option<Timeline>,
 }
 
 /// The guard's page.

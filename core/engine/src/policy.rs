@@ -38,10 +38,20 @@ impl Policy {
 pub enum SyncMode {
     /// Asynchronous: the last writes before a failover may be lost.
     Off,
-    /// One synchronous standby, which alone may be promoted.
+    /// Commits wait for all of a few chosen standbys, each of which may be promoted.
     On {
         /// Without a standby nothing is acknowledged. Otherwise the primary continues alone, and then only it may lead.
         strict: bool,
+        /// How many standbys are chosen, where there are so many (`synchronous_node_count`); zero counts as one.
+        node_count: u32,
+    },
+    /// Commits wait for any few of all standbys; so many of them have to be asked before one is promoted that each acknowledged
+    /// write is on one of those.
+    Quorum {
+        /// As in `On`.
+        strict: bool,
+        /// How many standbys a commit waits for, where there are so many; zero counts as one.
+        node_count: u32,
     },
 }
 
@@ -49,6 +59,19 @@ impl SyncMode {
     /// Whether acknowledged writes must survive.
     pub fn is_on(self) -> bool {
         self != Self::Off
+    }
+
+    /// Whether nothing may be acknowledged without a standby.
+    pub fn is_strict(self) -> bool {
+        matches!(self, Self::On { strict: true, .. } | Self::Quorum { strict: true, .. })
+    }
+
+    /// For how many standbys a commit shall wait.
+    pub fn node_count(self) -> u32 {
+        match self {
+            Self::Off => 0,
+            Self::On { node_count, .. } | Self::Quorum { node_count, .. } => node_count.max(1),
+        }
     }
 }
 

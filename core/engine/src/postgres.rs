@@ -64,6 +64,8 @@ pub enum ServerRole {
         position: Position,
         /// Where this timeline begins, from its history file; `None`: the first timeline, or not known.
         timeline_begin: Option<Lsn>,
+        /// The timeline that this one left, from the same file.
+        timeline_parent: Option<Timeline>,
         /// The newest successful write probe: a new session that ran `pg_current_xact_id()` in a read-write transaction.
         proof: Option<WriteProof>,
         /// Walsenders, from pg_stat_replication.
@@ -110,15 +112,42 @@ pub struct StandbySeen {
     pub sync: bool,
 }
 
-/// `synchronous_standby_names`, in the three forms the engine uses.
+/// `synchronous_standby_names`, in the forms the engine uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SyncNames {
     /// Empty: commits wait for nobody.
     Nobody,
     /// A reserved name that matches no standby: commits wait for ever.
     Reserved,
-    /// Commits wait for the first of these that is connected (one synchronous standby).
-    FirstOf(BTreeSet<MemberName>),
+    /// `FIRST count (standbys)`: commits wait for the first `count` of these that are connected.
+    FirstOf {
+        /// How many; at least one.
+        count: u32,
+        /// Of whom.
+        standbys: BTreeSet<MemberName>,
+    },
+    /// `ANY count (standbys)`: commits wait for any `count` of these.
+    AnyOf {
+        /// How many; at least one.
+        count: u32,
+        /// Of whom.
+        standbys: BTreeSet<MemberName>,
+    },
+}
+
+impl SyncNames {
+    /// Commits wait for this one standby.
+    pub fn one(standby: MemberName) -> Self {
+        Self::FirstOf { count: 1, standbys: BTreeSet::from([standby]) }
+    }
+
+    /// How many of whom commits wait for, where they wait for somebody who exists.
+    pub fn demand(&self) -> Option<(u32, &BTreeSet<MemberName>)> {
+        match self {
+            Self::Nobody | Self::Reserved => None,
+            Self::FirstOf { count, standbys } | Self::AnyOf { count, standbys } => Some((*count, standbys)),
+        }
+    }
 }
 
 impl Postgres {

@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn every_walsender_must_agree() {
-        let names = SyncNames::FirstOf(["b".into()].into());
+        let names = SyncNames::one("b".into());
         assert!(have_priorities(&names, &[sender("b", 1, true), sender("c", 0, true), sender("c", 7, false)]));
         assert!(!have_priorities(&names, &[sender("b", 0, true)]), "b has not heard of it");
         assert!(!have_priorities(&names, &[sender("b", 1, true), sender("c", 1, true)]), "c still believes it counts");

@@ -1,8 +1,8 @@
-//! `synchronous_standby_names`: the three forms the engine uses, as text and back.
+//! `synchronous_standby_names`: the forms the engine uses, as text and back.
 //!
-//! Every form that names somebody is `FIRST 1 (…)`. This is what makes [`crate::Prober`]'s check of "in force" complete: of its
-//! configuration a walsender that releases waiting commits uses only the method and the number, which are the same in all our
-//! forms, and the priorities of all walsenders, which are visible in `pg_stat_replication`.
+//! With one synchronous standby every form that names somebody is `FIRST 1 (…)`. This is what makes [`crate::Prober`]'s check of "in
+//! force" complete: of its configuration a walsender that releases waiting commits uses only the method and the number, which are
+//! then the same in all our forms, and the priorities of all walsenders, which are visible in `pg_stat_replication`.
 
 use std::collections::BTreeSet;
 use tanist_engine::{MemberName, SyncNames};
@@ -26,16 +26,20 @@ pub fn is_valid_member(name: &MemberName) -> bool {
 pub fn render(names: &SyncNames) -> String {
     match names {
         SyncNames::Nobody => String::new(),
-        SyncNames::Reserved => first_of([RESERVED].into_iter()),
-        // An empty list would mean "commits wait for nobody", which only `Nobody` may say.
-        SyncNames::FirstOf(members) if members.is_empty() => first_of([RESERVED].into_iter()),
-        SyncNames::FirstOf(members) => first_of(members.iter().map(|name| name.0.as_str())),
+        SyncNames::Reserved => list("FIRST", 1, [RESERVED].into_iter()),
+        // An empty list, or none of a list, would mean "commits wait for nobody", which only `Nobody` may say.
+        SyncNames::FirstOf { count: 0, .. } | SyncNames::AnyOf { count: 0, .. } => render(&SyncNames::Reserved),
+        SyncNames::FirstOf { standbys, .. } | SyncNames::AnyOf { standbys, .. } if standbys.is_empty() => {
+            render(&SyncNames::Reserved)
+        }
+        SyncNames::FirstOf { count, standbys } => list("FIRST", *count, standbys.iter().map(|name| name.0.as_str())),
+        SyncNames::AnyOf { count, standbys } => list("ANY", *count, standbys.iter().map(|name| name.0.as_str())),
     }
 }
 
-fn first_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+fn list<'a>(method: &str, count: u32, names: impl Iterator<Item = &'a str>) -> String {
     let quoted: Vec<String> = names.map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
-    format!("FIRST 1 ({})", quoted.join(", "))
+    format!("{method} {count} ({})", quoted.join(", "))
 }
 
 /// The names that a value of ours stands for; `None` for any other value.
@@ -43,7 +47,13 @@ pub fn parse(value: &str) -> Option<SyncNames> {
     if value.is_empty() {
         return Some(SyncNames::Nobody);
     }
-    let mut rest = value.strip_prefix("FIRST 1 (")?.strip_suffix(')')?;
+    let (any, rest) = match value.strip_prefix("ANY ") {
+        Some(rest) => (true, rest),
+        None => (false, value.strip_prefix("FIRST ")?),
+    };
+    let (number, rest) = rest.split_once(" (")?;
+    let count = number.parse().ok().filter(|count| *count > 0 && number.bytes().all(|digit| digit.is_ascii_digit()))?;
+    let mut rest = rest.strip_suffix(')')?;
     let mut members = BTreeSet::new();
     loop {
         rest = rest.strip_prefix('"')?;
@@ -67,13 +77,21 @@ pub fn parse(value: &str) -> Option<SyncNames> {
         rest = rest.strip_prefix(", ")?;
     }
     let reserved = members.len() == 1 && members.iter().all(|name| name.0 == RESERVED);
-    Some(if reserved { SyncNames::Reserved } else { SyncNames::FirstOf(members) })
+    Some(match (reserved, any) {
+        (true, _) => SyncNames::Reserved,
+        (false, true) => SyncNames::AnyOf { count, standbys: members },
+        (false, false) => SyncNames::FirstOf { count, standbys: members },
+    })
 }
 
 /// The `sync_priority` that a walsender for this `application_name` has once these names reached it. PostgreSQL compares without
 /// regard to case and counts from one.
 pub(crate) fn priority(names: &SyncNames, application_name: &str) -> i32 {
-    let SyncNames::FirstOf(members) = names else { return 0 };
+    let Some((_, members)) = names.demand() else { return 0 };
+    // With `ANY` PostgreSQL gives everybody the priority 1.
+    if matches!(names, SyncNames::AnyOf { .. }) {
+        return i32::from(members.iter().any(|name| name.0.eq_ignore_ascii_case(application_name)));
+    }
     let at = members.iter().position(|name| name.0.eq_ignore_ascii_case(application_name));
     at.and_then(|at| i32::try_from(at + 1).ok()).unwrap_or(0)
 }
@@ -87,28 +105,38 @@ mod tests {
         for names in [
             SyncNames::Nobody,
             SyncNames::Reserved,
-            SyncNames::FirstOf(["b".into()].into()),
-            SyncNames::FirstOf(["a, b".into(), "q\"uo\"\"te".into(), "with ) brace".into()].into()),
+            SyncNames::one("b".into()),
+            SyncNames::AnyOf { count: 2, standbys: ["b".into(), "c".into()].into() },
+            SyncNames::FirstOf { count: 2, standbys: ["a, b".into(), "q\"uo\"\"te".into(), "with ) brace".into()].into() },
         ] {
             assert_eq!(parse(&render(&names)), Some(names));
         }
-        assert_eq!(render(&SyncNames::FirstOf(["a\"b".into()].into())), "FIRST 1 (\"a\"\"b\")");
-        for other in
-            ["*", "a", "ANY 1 (\"a\")", "FIRST 2 (\"a\")", "FIRST 1 (a)", "FIRST 1 (\"a\"", "FIRST 1 ()", "FIRST 1 (\"a\" \"b\")"]
-        {
+        assert_eq!(render(&SyncNames::one("a\"b".into())), "FIRST 1 (\"a\"\"b\")");
+        for other in [
+            "*",
+            "a",
+            "ANY 0 (\"a\")",
+            "FIRST +2 (\"a\")",
+            "FIRST 1 (a)",
+            "FIRST 1 (\"a\"",
+            "FIRST 1 ()",
+            "FIRST 1 (\"a\" \"b\")",
+        ] {
             assert_eq!(parse(other), None, "{other}");
         }
     }
 
     #[test]
     fn an_empty_list_never_loosens() {
-        assert_eq!(parse(&render(&SyncNames::FirstOf(BTreeSet::new()))), Some(SyncNames::Reserved));
+        assert_eq!(parse(&render(&SyncNames::FirstOf { count: 1, standbys: BTreeSet::new() })), Some(SyncNames::Reserved));
     }
 
     #[test]
     fn priorities_count_from_one() {
-        let names = SyncNames::FirstOf(["a".into(), "b".into()].into());
+        let names = SyncNames::FirstOf { count: 1, standbys: ["a".into(), "b".into()].into() };
         assert_eq!((priority(&names, "A"), priority(&names, "b"), priority(&names, "c")), (1, 2, 0));
+        let any = SyncNames::AnyOf { count: 1, standbys: ["a".into(), "b".into()].into() };
+        assert_eq!((priority(&any, "A"), priority(&any, "b"), priority(&any, "c")), (1, 1, 0));
         assert_eq!(priority(&SyncNames::Reserved, "a"), 0);
         assert_eq!(priority(&SyncNames::Nobody, "a"), 0);
     }

@@ -209,8 +209,8 @@ impl Prober {
         let role = match row.role {
             RoleRow::Primary { timeline, flushed, standbys, .. } => {
                 let position = Position { opened_by: Epoch::NONE, timeline, lsn: flushed };
-                let timeline_begin = history::begin(&self.settings.data_dir, timeline);
-                ServerRole::Primary { position, timeline_begin, proof: None, standbys, names_in_force }
+                let (timeline_parent, timeline_begin) = history::origin(&self.settings.data_dir, timeline).unzip();
+                ServerRole::Primary { position, timeline_begin, timeline_parent, proof: None, standbys, names_in_force }
             }
             RoleRow::Standby(standby) => {
                 facts.replay_paused = standby.paused;

@@ -73,7 +73,7 @@ fn action_number(action: &Action) -> usize {
         Action::Fence => 5,
         Action::Run(_) => 6,
         Action::SetSyncNames(_) => 7,
-        Action::WriteSync(_) => 8,
+        Action::WriteSync { .. } => 8,
         Action::WriteInitialize { .. } => 9,
         Action::ClaimTimeline { .. } => 10,
         Action::RecordTimeline { .. } => 11,
@@ -85,6 +85,9 @@ fn action_number(action: &Action) -> usize {
         Action::Emit(_) => 17,
         Action::AskPeers => 18,
         Action::Exit => 19,
+        Action::WritePromise { .. } => 20,
+        Action::RaiseData { .. } => 21,
+        Action::AdoptDirectory => 22,
     }
 }
 

@@ -44,8 +44,8 @@ impl Options {
         };
         let mode = match rng.below(10) {
             0..=3 => SyncMode::Off,
-            4..=7 => SyncMode::On { strict: false },
-            _ => SyncMode::On { strict: true },
+            4..=7 => SyncMode::On { strict: false, node_count: 1 },
+            _ => SyncMode::On { strict: true, node_count: 1 },
         };
         Self {
             nodes,

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use tanist_dcs::{KeyValue, Keys, Snapshot};
-use tanist_engine::{Member, MemberName, StoreView, TimelineClaim};
+use tanist_engine::{DataMark, Member, MemberName, Promise, StoreView, TimelineClaim};
 use tanist_patroni::{
     DecodeError,
     dcs::{FailoverKey, InitializeKey, MemberKey, StatusKey, SyncKey},
-    own::{HandoffKey, PrimaryKey, TimelinesKey},
+    own::{HandoffKey, PrimaryKey, PromiseKey, TimelinesKey},
 };
 
 /// Reads snapshots one after the other and remembers the last good value of every key.
@@ -56,6 +56,8 @@ impl ViewReader {
                 .one(&self.keys.timelines(), |kv| Ok(TimelinesKey::decode(&kv.value)?.claims))
                 .or(Some(last.timelines))
                 .unwrap_or_default(),
+            promises: self.promises(&mut keys, &last.promises),
+            data: self.data(snapshot),
             optime: keys.one(&self.keys.status(), |kv| Ok(StatusKey::decode(&kv.value)?.optime)).or(Some(last.optime)).flatten(),
         };
         self.report(keys.complaints);
@@ -76,6 +78,21 @@ impl ViewReader {
         members
     }
 
+    fn promises(&self, keys: &mut Reading<'_>, last: &[Promise]) -> Vec<Promise> {
+        let prefix = self.keys.promises();
+        let found: Vec<_> = below(keys.snapshot, &prefix).map(|(name, key, _)| (name, key.to_owned())).collect();
+        let read = |(name, key): (MemberName, String)| {
+            let read = keys.one(&key, |kv| Ok(PromiseKey::decode(&kv.value)?.into_engine(name.clone(), kv.mod_revision)));
+            read.or(last.iter().find(|promise| promise.name == name).cloned())
+        };
+        found.into_iter().filter_map(read).collect()
+    }
+
+    fn data(&self, snapshot: &Snapshot) -> Vec<DataMark> {
+        let prefix = self.keys.all_data();
+        below(snapshot, &prefix).map(|(name, _, kv)| DataMark { name, revision: kv.mod_revision }).collect()
+    }
+
     /// Logs what is newly wrong, and what is right again.
     fn report(&mut self, complaints: BTreeMap<String, String>) {
         let new: BTreeSet<_> = complaints.iter().filter(|(key, text)| self.complaints.get(*key) != Some(text)).collect();
@@ -92,6 +109,12 @@ impl ViewReader {
     pub fn timelines(&self) -> &[TimelineClaim] {
         &self.last.timelines
     }
+}
+
+/// The keys of members below a prefix.
+fn below<'a>(snapshot: &'a Snapshot, prefix: &'a str) -> impl Iterator<Item = (MemberName, &'a str, &'a KeyValue)> {
+    let all = snapshot.keys.range(prefix.to_owned()..).take_while(move |(key, _)| key.starts_with(prefix));
+    all.map(move |(key, mirrored)| (MemberName(key[prefix.len()..].to_owned()), key.as_str(), &mirrored.kv))
 }
 
 /// What became of one key.

@@ -104,7 +104,7 @@ fn an_ordinary_patroni_yml() {
     assert_eq!(settings.watchdog.mode, WatchdogMode::Off);
     assert!(settings.engine_tags.nosync && !settings.engine_tags.nofailover);
     let policy = settings.bootstrap.dynamic.policy(settings.engine_tags);
-    assert_eq!(policy.synchronous, SyncMode::On { strict: false });
+    assert_eq!(policy.synchronous, SyncMode::On { strict: false, node_count: 1 });
     let parameters = settings.postgres.effective_parameters(&settings.bootstrap.dynamic.postgresql);
     let value = |name: &str| parameters.get(name).map(String::as_str);
     assert_eq!((value("work_mem"), value("max_connections"), value("hot_standby")), (Some("8MB"), Some("100"), Some("on")));

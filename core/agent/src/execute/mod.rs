@@ -11,6 +11,7 @@ mod fence;
 mod initialize;
 mod jobs;
 mod outcome;
+mod promise;
 mod prove;
 mod publish_member;
 mod publish_primary;
@@ -28,7 +29,7 @@ use crate::{
 };
 use std::sync::Arc;
 use tanist_dcs::{Mirror, Store, lease::Keeper};
-use tanist_engine::{Action, Job, Observation, Policy};
+use tanist_engine::{Action, Job, Observation, Policy, TimelineClaim};
 
 /// Everything effects need. One per agent.
 pub struct Tools {
@@ -68,20 +69,32 @@ impl Tools {
                 Action::Release { handoff, clear_switchover } => tools.release(handoff, clear_switchover).await,
                 Action::Fence => tools.fence().await,
                 Action::SetSyncNames(names) => tools.set_sync_names(names).await,
-                Action::WriteSync(state) => tools.write_sync(state, timeout).await,
+                Action::WriteSync { state, data } => tools.write_sync(state, data, timeout).await,
                 Action::WriteInitialize { system_id } => tools.write_initialize(system_id, timeout).await,
-                Action::ClaimTimeline { timeline, epoch } => tools.claim_timeline(timeline, epoch, None, timeout).await,
-                Action::RecordTimeline { timeline, epoch, begin } => {
-                    tools.claim_timeline(timeline, epoch, Some(begin), timeout).await
+                Action::ClaimTimeline { timeline, epoch, parent } => {
+                    tools.claim_timeline(TimelineClaim { timeline, epoch, begin: None, parent }, timeout).await
+                }
+                Action::RecordTimeline { timeline, epoch, begin, parent } => {
+                    let begin = Some(begin);
+                    tools.claim_timeline(TimelineClaim { timeline, epoch, begin, parent }, timeout).await
                 }
                 Action::Prove { epoch } => tools.prove(epoch).await,
                 Action::PublishPrimary(face) => tools.publish_primary(face, timeout).await,
                 Action::PublishMember(face) => tools.publish_member(face).await,
                 Action::PublishStatus { optime } => tools.publish_status(optime, timeout).await,
                 Action::ClearSwitchover { revision } => tools.clear_switchover(revision, timeout).await,
+                Action::WritePromise { epoch, position, revision } => {
+                    tools.write_promise(epoch, position, revision, timeout).await
+                }
+                Action::RaiseData { revision } => tools.raise_data(revision, timeout).await,
                 Action::AskPeers => tools.ask_peers(peers).await,
-                // Done on the spot by the loop, or long jobs.
-                Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => true,
+                // Done on the spot by the loop, or long jobs; and a replaced directory is not noticed by this agent.
+                Action::AdoptDirectory
+                | Action::Arm { .. }
+                | Action::Disarm
+                | Action::Run(_)
+                | Action::Emit(_)
+                | Action::Exit => true,
             };
             tools.facts.tell(Fact::Effect { effect, done });
         });

@@ -4,15 +4,17 @@
 use super::{Tools, outcome::written};
 use std::time::Duration;
 use tanist_dcs::{Compare, Op};
-use tanist_engine::{SyncNames, SyncState};
+use tanist_engine::{DataMark, SyncNames, SyncState};
 use tanist_patroni::dcs::SyncKey;
 
 impl Tools {
-    pub(super) async fn write_sync(&self, state: SyncState, timeout: Duration) -> bool {
-        let key = self.keeper.keys().sync();
+    pub(super) async fn write_sync(&self, state: SyncState, data: Vec<DataMark>, timeout: Duration) -> bool {
+        let keys = self.keeper.keys();
+        let key = keys.sync();
         let value = SyncKey::from_engine(&state).encode();
-        let compare = Compare::ModRevision(key.clone(), state.revision);
-        written("/sync", self.keeper.leader_write(vec![Op::put(key, value)], vec![compare], timeout).await)
+        let marks = data.into_iter().map(|DataMark { name, revision }| Compare::ModRevision(keys.data(&name), revision));
+        let compares = marks.chain([Compare::ModRevision(key.clone(), state.revision)]).collect();
+        written("/sync", self.keeper.leader_write(vec![Op::put(key, value)], compares, timeout).await)
     }
 
     pub(super) async fn set_sync_names(&self, names: SyncNames) -> bool {

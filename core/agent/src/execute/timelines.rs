@@ -3,11 +3,11 @@
 use super::{Tools, outcome::written};
 use std::time::Duration;
 use tanist_dcs::{Compare, Op};
-use tanist_engine::{Epoch, Lsn, Revision, Timeline, TimelineClaim};
+use tanist_engine::{Revision, TimelineClaim};
 use tanist_patroni::own::TimelinesKey;
 
 impl Tools {
-    pub(super) async fn claim_timeline(&self, timeline: Timeline, epoch: Epoch, begin: Option<Lsn>, timeout: Duration) -> bool {
+    pub(super) async fn claim_timeline(&self, claim: TimelineClaim, timeout: Duration) -> bool {
         let key = self.keeper.keys().timelines();
         let snapshot = self.mirror.snapshot();
         let present = snapshot.get(&key);
@@ -19,7 +19,7 @@ impl Tools {
                 return false;
             }
         };
-        let Some(claims) = with_claim(claims, TimelineClaim { timeline, epoch, begin }) else { return true };
+        let Some(claims) = with_claim(claims, claim) else { return true };
         let value = TimelinesKey { claims }.encode();
         let compare = Compare::ModRevision(key.clone(), revision);
         written("tanist/timelines", self.keeper.leader_write(vec![Op::put(key, value)], vec![compare], timeout).await)

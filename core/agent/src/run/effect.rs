@@ -16,6 +16,8 @@ pub enum Effect {
     Fence,
     SyncNames,
     WriteSync,
+    Promise,
+    Data,
     Initialize,
     Timelines,
     Prove,
@@ -35,7 +37,9 @@ impl Effect {
             Action::Release { .. } => Self::Release,
             Action::Fence => Self::Fence,
             Action::SetSyncNames(_) => Self::SyncNames,
-            Action::WriteSync(_) => Self::WriteSync,
+            Action::WriteSync { .. } => Self::WriteSync,
+            Action::WritePromise { .. } => Self::Promise,
+            Action::RaiseData { .. } => Self::Data,
             Action::WriteInitialize { .. } => Self::Initialize,
             Action::ClaimTimeline { .. } | Action::RecordTimeline { .. } => Self::Timelines,
             Action::Prove { .. } => Self::Prove,
@@ -44,7 +48,9 @@ impl Effect {
             Action::PublishStatus { .. } => Self::PublishStatus,
             Action::ClearSwitchover { .. } => Self::ClearSwitchover,
             Action::AskPeers => Self::AskPeers,
-            Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => return None,
+            Action::AdoptDirectory | Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => {
+                return None;
+            }
         })
     }
 

@@ -17,6 +17,8 @@ pub struct World {
     /// The cluster's keys.
     pub view: StoreView,
     postgres: Postgres,
+    /// When the probe that found it was begun.
+    probed: Moment,
     /// Probes begun before this moment saw a server that is gone or was not there yet.
     postgres_valid_from: Moment,
     job: Option<RunningJob>,
@@ -32,6 +34,7 @@ impl World {
             me,
             view: StoreView::default(),
             postgres: Postgres::Unknown,
+            probed: Moment::ZERO,
             postgres_valid_from: Moment::ZERO,
             job: None,
             last_job: None,
@@ -44,7 +47,10 @@ impl World {
     pub fn learn(&mut self, fact: Fact, now: Moment) {
         match fact {
             Fact::Store(view) => self.view = *view,
-            Fact::Postgres { found, begun } if begun >= self.postgres_valid_from => self.postgres = found,
+            Fact::Postgres { found, begun } if begun >= self.postgres_valid_from => {
+                self.postgres = found;
+                self.probed = begun;
+            }
             // A look that is out of date, news of what is read anyway, and what the loop itself deals with.
             Fact::Postgres { .. }
             | Fact::Guard
@@ -55,6 +61,7 @@ impl World {
             | Fact::Fatal(_) => {}
             Fact::PostgresChanged(state) => {
                 self.postgres = state;
+                self.probed = now;
                 self.postgres_valid_from = now;
             }
             Fact::Job(outcome) => {
@@ -96,6 +103,9 @@ impl World {
             job: self.job.clone(),
             last_job: self.last_job.clone(),
             peers,
+            probed: self.probed,
+            promised: None,
+            directory_replaced: false,
             stopping: self.stopping,
         }
     }

@@ -69,6 +69,8 @@ struct Wire {
 struct WireSync {
     leader: Option<String>,
     standbys: BTreeSet<String>,
+    #[serde(default)]
+    quorum: u32,
 }
 
 /// `tanist/epoch` on the wire.
@@ -90,9 +92,10 @@ impl Record {
             ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX),
             released: *released,
             attempt: *attempt,
-            sync: sync.as_ref().map(|SyncState { revision: _, leader, standbys }| WireSync {
+            sync: sync.as_ref().map(|SyncState { revision: _, leader, standbys, quorum }| WireSync {
                 leader: leader.as_ref().map(|name| name.0.clone()),
                 standbys: standbys.iter().map(|name| name.0.clone()).collect(),
+                quorum: *quorum,
             }),
         };
         // Strings and integers always have a JSON form.
@@ -122,10 +125,11 @@ impl Record {
             Some(WireSync { standbys, .. }) if standbys.len() > MAX_NAMES => {
                 return Err(bad(format!("{} synchronous standbys", standbys.len())));
             }
-            Some(WireSync { leader, standbys }) => Some(SyncState {
+            Some(WireSync { leader, standbys, quorum }) => Some(SyncState {
                 revision: Revision(0),
                 leader: leader.map(name).transpose()?,
                 standbys: standbys.into_iter().map(name).collect::<Result<_, _>>()?,
+                quorum,
             }),
         };
         Ok(Self {
@@ -186,7 +190,7 @@ mod tests {
             ttl: Duration::from_secs(5),
             released: false,
             attempt: 99,
-            sync: Some(SyncState { revision: Revision(0), leader: Some("a".into()), standbys: ["b".into()].into() }),
+            sync: Some(SyncState { revision: Revision(0), leader: Some("a".into()), standbys: ["b".into()].into(), quorum: 0 }),
         }
     }
 

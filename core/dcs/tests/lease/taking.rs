@@ -83,7 +83,7 @@ pub async fn a_lost_answer_to_an_acquisition_is_read_back(cluster: Cluster) {
     a.keeper.keep_expiry().await.unwrap();
     let sent = cluster.now();
     a.faulty.set(Fault::LoseAnswer);
-    let sync = SyncState { revision: Revision(0), leader: Some("z".into()), standbys: ["a".into()].into() };
+    let sync = SyncState { revision: Revision(0), leader: Some("z".into()), standbys: ["a".into()].into(), quorum: 0 };
     let outcome = a.acquire_with(&cluster, Some(sync.clone())).await;
     assert!(matches!(&outcome, AcquireOutcome::Failed(error) if error.may_have_landed()), "{outcome:?}");
     assert!(!matches!(a.lease(), Lease::Mine(_)), "unknown is not mine");

@@ -38,7 +38,7 @@ pub(super) fn run(facts: &Facts<'_>, job: &Job) -> Result<(), Violation> {
             facts.mine(what)?;
             facts.primary(what).map(drop)
         }
-        Job::Checkpoint | Job::Stop(_) => Ok(()),
+        Job::Checkpoint | Job::Stop(_) | Job::Promise { .. } => Ok(()),
     }
 }
 

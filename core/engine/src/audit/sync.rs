@@ -17,9 +17,10 @@ pub(super) fn write(facts: &Facts<'_>, memory: &Memory, next: &SyncState) -> Res
     if next.revision != view.revision {
         return Err(Violation::WrongRevision);
     }
-    let SyncMode::On { strict } = facts.policy.synchronous else {
+    let strict = facts.policy.synchronous.is_strict();
+    if facts.policy.synchronous == SyncMode::Off {
         return if next.leader.is_none() && next.standbys.is_empty() { Ok(()) } else { Err(Violation::SyncTooWide) };
-    };
+    }
     if next.leader.as_ref() != Some(&facts.seen.me) || next.standbys.contains(&facts.seen.me) {
         return Err(Violation::SyncTooWide);
     }
@@ -43,7 +44,7 @@ pub(super) fn names(facts: &Facts<'_>, next: &SyncNames) -> Result<(), Violation
     facts.mine("sets the synchronous names")?;
     facts.primary("sets the synchronous names")?;
     let view = facts.seen.store.sync.clone().unwrap_or_default();
-    let strict = facts.policy.synchronous == SyncMode::On { strict: true };
+    let strict = facts.policy.synchronous.is_strict();
     if *next == SyncNames::Nobody && strict {
         return Err(Violation::NamesTooWide);
     }
@@ -62,7 +63,9 @@ fn acknowledging(names: &SyncNames, me: &MemberName) -> Vec<Names> {
     match names {
         SyncNames::Reserved => Vec::new(),
         SyncNames::Nobody => vec![Names::from([me.clone()])],
-        SyncNames::FirstOf(standbys) => standbys.iter().map(|standby| Names::from([me.clone(), standby.clone()])).collect(),
+        SyncNames::FirstOf { standbys, .. } | SyncNames::AnyOf { standbys, .. } => {
+            standbys.iter().map(|standby| Names::from([me.clone(), standby.clone()])).collect()
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! cluster → its users → write probe → the cluster's face. Nobody is told of a primary that has not been seen to accept a write.
 
 use super::{members, promote, switchover, sync, turn::Turn};
-use crate::{Action, Face, Held, Job, JobOutcome, Lsn, Position, Reason, Running, ServerRole, SyncNames, WriteProof};
+use crate::{Action, Face, Held, Job, JobOutcome, Lsn, Position, Reason, Running, ServerRole, SyncNames, Timeline, WriteProof};
 
 /// What leading needs of `ServerRole::Primary`.
 pub(super) struct Primary<'a> {
@@ -14,19 +14,21 @@ pub(super) struct Primary<'a> {
     pub system_id: &'a str,
     proof: Option<WriteProof>,
     begin: Option<Lsn>,
+    parent: Option<Timeline>,
 }
 
 /// The running server as a primary.
 fn view(running: &Running) -> Option<Primary<'_>> {
     let role = &running.role;
     match role {
-        ServerRole::Primary { position, timeline_begin, proof, standbys: _, names_in_force } => Some(Primary {
+        ServerRole::Primary { position, timeline_begin, timeline_parent, proof, standbys: _, names_in_force } => Some(Primary {
             role,
             position: *position,
             names: names_in_force.as_ref(),
             system_id: &running.system_id,
             proof: *proof,
             begin: *timeline_begin,
+            parent: *timeline_parent,
         }),
         ServerRole::Standby { .. } => None,
     }
@@ -97,7 +99,8 @@ fn record(turn: &mut Turn<'_>, primary: &Primary<'_>) {
     let timeline = primary.position.timeline;
     let claim = turn.seen.store.timelines.iter().find(|claim| claim.timeline == timeline && claim.begin.is_none());
     if let (Some(claim), Some(begin)) = (claim, primary.begin.filter(|begin| *begin <= primary.position.lsn)) {
-        turn.act(Action::RecordTimeline { timeline, epoch: claim.epoch, begin });
+        let parent = primary.parent.or(claim.parent);
+        turn.act(Action::RecordTimeline { timeline, epoch: claim.epoch, begin, parent });
     }
 }
 

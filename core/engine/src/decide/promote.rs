@@ -23,7 +23,8 @@ pub(super) fn promote(turn: &mut Turn<'_>, held: &Held, position: Option<Positio
     let Some(claim) = turn.seen.store.timelines.iter().find(|claim| claim.epoch == epoch) else {
         let timeline = next_timeline(turn, position);
         let reason = Reason::Promoting { step: PromoteStep::Claim { timeline } };
-        return turn.step(Action::ClaimTimeline { timeline, epoch }, reason);
+        let parent = position.map(|position| position.timeline);
+        return turn.step(Action::ClaimTimeline { timeline, epoch, parent }, reason);
     };
     if !turn.armed_for(held) {
         return turn.step(Action::Arm { epoch, until: held.until }, Reason::Promoting { step: PromoteStep::Arm });

@@ -20,14 +20,17 @@
 
 use super::{members, primary::Primary, turn::Turn};
 use crate::{Action, Held, Lsn, Member, MemberName, StandbySeen, SyncMode, SyncNames, SyncState, SyncStep, SyncTarget};
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 /// A standby further behind is not waited for: commits would hang until it has caught up. One WAL segment.
 const NEAR: u64 = 16 << 20;
 
 /// The next step; nothing when all is as wanted.
 pub(super) fn step(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>) -> Option<SyncStep> {
-    let SyncMode::On { strict } = turn.policy.synchronous else { return switch_off(turn, primary) };
+    if turn.policy.synchronous == SyncMode::Off {
+        return switch_off(turn, primary);
+    }
+    let strict = turn.policy.synchronous.is_strict();
     let Some(names) = primary.names else { return Some(SyncStep::NamesPending) };
     let target = target(turn, held, primary, names);
     let sync = turn.seen.store.sync.as_ref().filter(|sync| sync.leader.as_ref() == Some(&turn.seen.me));
@@ -70,7 +73,8 @@ fn target(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>, names: &SyncN
 fn write(turn: &mut Turn<'_>, leader: Option<MemberName>, standby: Option<MemberName>) {
     let revision = turn.seen.store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default();
     turn.memory.sync_asked = turn.held().map(|held| (held.epoch, revision));
-    turn.act(Action::WriteSync(SyncState { revision, leader, standbys: standby.into_iter().collect() }));
+    let state = SyncState { revision, leader, standbys: standby.into_iter().collect(), quorum: 0 };
+    turn.act(Action::WriteSync { state, data: Vec::new() });
 }
 
 /// A write of `/sync` that was asked for has not been seen: its outcome is unknown, and it may land late.
@@ -112,14 +116,16 @@ impl Scene<'_> {
                 let standby = self.best(turn)?;
                 Some(self.demand(turn, standby))
             }
-            SyncNames::FirstOf(demanded) => Some(match demanded.first().filter(|_| demanded.len() == 1) {
-                Some(standby) if self.has_everything(standby) && knows(turn, standby) => self.confirm(turn, standby.clone()),
-                Some(standby) if self.streams(standby).is_some() && knows(turn, standby) => {
-                    SyncStep::CatchUp { standby: standby.clone() }
-                }
-                Some(standby) => self.grace(turn, standby).unwrap_or_else(|| self.reopen(turn)),
-                None => self.reopen(turn),
-            }),
+            SyncNames::FirstOf { standbys: demanded, .. } | SyncNames::AnyOf { standbys: demanded, .. } => {
+                Some(match demanded.first().filter(|_| demanded.len() == 1) {
+                    Some(standby) if self.has_everything(standby) && knows(turn, standby) => self.confirm(turn, standby.clone()),
+                    Some(standby) if self.streams(standby).is_some() && knows(turn, standby) => {
+                        SyncStep::CatchUp { standby: standby.clone() }
+                    }
+                    Some(standby) => self.grace(turn, standby).unwrap_or_else(|| self.reopen(turn)),
+                    None => self.reopen(turn),
+                })
+            }
         }
     }
 
@@ -129,7 +135,7 @@ impl Scene<'_> {
         if fit {
             turn.memory.sync_missed = None;
         }
-        let demanded = matches!(self.names, SyncNames::FirstOf(demanded) if demanded.len() == 1 && demanded.contains(standby));
+        let demanded = matches!(self.names, SyncNames::FirstOf { standbys: demanded, .. } if demanded.len() == 1 && demanded.contains(standby));
         if demanded && fit {
             return None;
         }
@@ -149,8 +155,10 @@ impl Scene<'_> {
     fn replace(&self, turn: &mut Turn<'_>) -> SyncStep {
         match (self.names, self.complete(turn)) {
             (SyncNames::Reserved, Some(other)) => self.confirm(turn, other),
-            (SyncNames::FirstOf(_), Some(_)) => self.set(turn, SyncNames::Reserved, SyncStep::Reserve),
-            (SyncNames::FirstOf(_), None) if self.best(turn).is_some() => self.set(turn, SyncNames::Reserved, SyncStep::Reserve),
+            (SyncNames::FirstOf { .. }, Some(_)) => self.set(turn, SyncNames::Reserved, SyncStep::Reserve),
+            (SyncNames::FirstOf { .. }, None) if self.best(turn).is_some() => {
+                self.set(turn, SyncNames::Reserved, SyncStep::Reserve)
+            }
             (_, None) if self.strict => SyncStep::NoStandby,
             _ => match self.nearly(turn) {
                 Some(standby) => SyncStep::CatchUp { standby },
@@ -215,7 +223,7 @@ impl Scene<'_> {
 
     fn demand(&self, turn: &mut Turn<'_>, standby: MemberName) -> SyncStep {
         turn.memory.sync_missed = None;
-        self.set(turn, SyncNames::FirstOf(BTreeSet::from([standby.clone()])), SyncStep::Demand { standby })
+        self.set(turn, SyncNames::one(standby.clone()), SyncStep::Demand { standby })
     }
 
     fn confirm(&self, turn: &mut Turn<'_>, standby: MemberName) -> SyncStep {

@@ -158,7 +158,7 @@ impl<'a> Turn<'a> {
         let of_this_lease = match &report.job {
             Job::Promote { epoch, .. } | Job::Start(crate::StartAs::Primary { epoch }) => *epoch == held.epoch,
             Job::Bootstrap | Job::PostBootstrap => true,
-            Job::Clone { .. } | Job::Start(_) | Job::Stop(_) | Job::Follow(_) | Job::Checkpoint => false,
+            Job::Clone { .. } | Job::Start(_) | Job::Stop(_) | Job::Promise { .. } | Job::Follow(_) | Job::Checkpoint => false,
         };
         let new = self.memory.failure_at != Some(report.at);
         if of_this_lease && new && matches!(report.outcome, JobOutcome::Failed(_)) {

@@ -2,7 +2,7 @@
 //! the scene made right is accepted, so that no case passes for another reason than its own.
 
 use crate::harness::{Scene, facts};
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 use tanist_engine::*;
 
 /// The opinion on one effect in a scene.
@@ -35,7 +35,7 @@ fn refused(action: Action, right: &str, wrong: &[(&str, &str)]) {
 const STORE: &str = "store read\ninitialize 7000";
 
 fn first_of(name: &str) -> SyncNames {
-    SyncNames::FirstOf(BTreeSet::from([name.into()]))
+    SyncNames::one(name.into())
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn only_a_proved_primary_is_shown() {
         &[("face a@6 tl=1", "not proved"), ("lease unknown", "lease")],
     );
     refused(
-        Action::ClaimTimeline { timeline: Timeline(2), epoch: Epoch(7) },
+        Action::ClaimTimeline { timeline: Timeline(2), epoch: Epoch(7), parent: None },
         "claim a@5 tl=1\nlease mine epoch=7",
         &[("claim c@6 tl=2", "claimed already"), ("lease mine epoch=8", "another epoch")],
     );
@@ -184,7 +184,8 @@ fn sync_and_names_never_part() {
     let names = |names: SyncNames| Action::SetSyncNames(names);
     let sync = |standby: Option<&str>| {
         let standbys = standby.into_iter().map(MemberName::from).collect();
-        Action::WriteSync(SyncState { revision: Revision(1), leader: Some("a".into()), standbys })
+        let state = SyncState { revision: Revision(1), leader: Some("a".into()), standbys, quorum: 0 };
+        Action::WriteSync { state, data: Vec::new() }
     };
     let right = format!("{STORE}\npolicy sync=on\nlease mine epoch=7\nguard armed=7");
     let scene = |sync: &str, names: &str| format!("{right}\nsync {sync}\npg primary lsn=100 names={names} standbys=b:100,c:90");

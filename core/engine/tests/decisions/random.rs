@@ -64,11 +64,20 @@ impl Dice {
             revision: Revision(self.roll(3)),
             leader: self.maybe(Self::name),
             standbys: self.several(Self::name).into_iter().collect(),
+            quorum: self.pick(&[0, 0, 1, 2]),
         }
     }
+    fn count(&mut self) -> u32 {
+        self.pick(&[1, 1, 2, 3])
+    }
     fn names(&mut self) -> SyncNames {
-        let standbys: BTreeSet<_> = self.several(Self::name).into_iter().collect();
-        self.pick(&[SyncNames::Nobody, SyncNames::Reserved, SyncNames::FirstOf(standbys)])
+        let (count, standbys) = (self.count(), self.several(Self::name).into_iter().collect::<BTreeSet<_>>());
+        self.pick(&[
+            SyncNames::Nobody,
+            SyncNames::Reserved,
+            SyncNames::FirstOf { count, standbys: standbys.clone() },
+            SyncNames::AnyOf { count, standbys },
+        ])
     }
     fn state(&mut self) -> MemberState {
         self.pick(&[MemberState::Running, MemberState::Streaming, MemberState::Stopped, MemberState::CreatingReplica])
@@ -87,6 +96,7 @@ impl Dice {
             Job::Start(StartAs::Primary { epoch }),
             Job::Promote { epoch, timeline },
             Job::Stop(StopMode::Fast),
+            Job::Promise { epoch },
             Job::Follow(upstream),
             Job::Checkpoint,
             Job::PostBootstrap,
@@ -143,6 +153,7 @@ fn postgres(dice: &mut Dice, now: Moment) -> Postgres {
         _ => ServerRole::Primary {
             position: dice.position(),
             timeline_begin: dice.maybe(Dice::lsn),
+            timeline_parent: dice.maybe(Dice::timeline),
             proof: dice.maybe(|dice| WriteProof { epoch: dice.epoch(), timeline: dice.timeline(), at: dice.moment(now) }),
             standbys: dice.several(|dice| StandbySeen {
                 name: dice.name(),
@@ -189,7 +200,15 @@ fn store(dice: &mut Dice, now: Moment) -> StoreView {
             timeline: dice.timeline(),
             epoch: dice.epoch(),
             begin: dice.maybe(Dice::lsn),
+            parent: dice.maybe(Dice::timeline),
         }),
+        promises: dice.several(|dice| Promise {
+            name: dice.name(),
+            revision: Revision(dice.roll(3)),
+            epoch: dice.epoch(),
+            position: dice.maybe(Dice::position),
+        }),
+        data: dice.several(|dice| DataMark { name: dice.name(), revision: Revision(dice.roll(3)) }),
         optime: dice.maybe(Dice::lsn),
     }
 }
@@ -221,6 +240,9 @@ fn observation(dice: &mut Dice, now: Moment) -> Observation {
                 tags: dice.tags(),
             }),
         }),
+        probed: dice.moment(now),
+        promised: dice.maybe(|dice| Promised { epoch: dice.epoch(), cut: dice.coin() }),
+        directory_replaced: dice.roll(6) == 0,
         stopping: dice.roll(6) == 0,
     }
 }
@@ -277,7 +299,10 @@ fn policy(dice: &mut Dice) -> Policy {
         loop_wait: Duration::from_secs(10),
         retry_timeout: Duration::from_secs(10),
         maximum_lag_on_failover: 1 << 20,
-        synchronous: dice.pick(&[SyncMode::Off, SyncMode::On { strict: false }, SyncMode::On { strict: true }]),
+        synchronous: {
+            let (strict, node_count) = (dice.coin(), dice.count());
+            dice.pick(&[SyncMode::Off, SyncMode::On { strict, node_count }, SyncMode::Quorum { strict, node_count }])
+        },
         primary_start_timeout: dice.pick(&[None, Some(Duration::ZERO), Some(Duration::from_secs(3))]),
         primary_stop_timeout: dice.pick(&[Duration::ZERO, Duration::from_secs(3)]),
         tags: dice.tags(),

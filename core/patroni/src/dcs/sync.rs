@@ -53,14 +53,16 @@ impl SyncKey {
 
     /// For the engine, with the revision the store gave.
     pub fn into_engine(self, revision: Revision) -> SyncState {
-        let Self { leader, quorum: _, standbys } = self;
-        SyncState { revision, leader, standbys }
+        let Self { leader, quorum, standbys } = self;
+        // More votes than there are members can never be had; so large a number says the same.
+        let quorum = u32::try_from(quorum).unwrap_or(u32::MAX);
+        SyncState { revision, leader, standbys, quorum }
     }
 
-    /// From the engine. One synchronous standby is no quorum, so that number is zero.
+    /// From the engine.
     pub fn from_engine(state: &SyncState) -> Self {
-        let SyncState { revision: _, leader, standbys } = state;
-        Self { leader: leader.clone(), quorum: 0, standbys: standbys.clone() }
+        let SyncState { revision: _, leader, standbys, quorum } = state;
+        Self { leader: leader.clone(), quorum: u64::from(*quorum), standbys: standbys.clone() }
     }
 }
 

@@ -120,7 +120,7 @@ impl DynamicConfig {
         let synchronous = match synchronous_mode {
             SynchronousMode::Off => SyncMode::Off,
             // A single standby that must confirm is at least as strict as any of several.
-            SynchronousMode::On | SynchronousMode::Quorum => SyncMode::On { strict: *synchronous_mode_strict },
+            SynchronousMode::On | SynchronousMode::Quorum => SyncMode::On { strict: *synchronous_mode_strict, node_count: 1 },
         };
         Policy {
             ttl: *ttl,

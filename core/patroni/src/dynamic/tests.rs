@@ -42,7 +42,7 @@ fn a_patroni_configuration_of_every_day() {
     assert_eq!(parameters, ["hot_standby=on", "max_wal_senders=10", "wal_keep_size=128MB", "wal_log_hints=on"]);
     let policy = config.policy(Tags { nosync: true, ..Tags::default() });
     assert_eq!(policy.ttl, Duration::from_secs(30));
-    assert_eq!(policy.synchronous, SyncMode::On { strict: false });
+    assert_eq!(policy.synchronous, SyncMode::On { strict: false, node_count: 1 });
     assert!(policy.tags.nosync && policy.primary_start_timeout.is_none());
 }
 
@@ -64,7 +64,7 @@ fn times_are_bent_as_patroni_does() {
 #[test]
 fn synchronous_modes() {
     let mode = |value: Value| read(json!({"synchronous_mode": value, "synchronous_mode_strict": "on"})).0;
-    assert_eq!(mode(json!("on")).policy(Tags::default()).synchronous, SyncMode::On { strict: true });
+    assert_eq!(mode(json!("on")).policy(Tags::default()).synchronous, SyncMode::On { strict: true, node_count: 1 });
     assert_eq!(mode(json!("off")).policy(Tags::default()).synchronous, SyncMode::Off);
     assert_eq!(mode(json!("quorum")).synchronous_mode, SynchronousMode::Quorum);
     let (_, notes) = read(json!({"synchronous_mode": "quorum"}));

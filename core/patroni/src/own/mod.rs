@@ -3,9 +3,11 @@
 mod epoch;
 mod handoff;
 mod primary;
+mod promise;
 mod timelines;
 
 pub use epoch::EpochKey;
 pub use handoff::HandoffKey;
 pub use primary::PrimaryKey;
+pub use promise::PromiseKey;
 pub use timelines::TimelinesKey;

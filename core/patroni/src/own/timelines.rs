@@ -18,6 +18,8 @@ struct Json {
     epoch: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     begin: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<u32>,
 }
 
 impl TimelinesKey {
@@ -36,7 +38,8 @@ impl TimelinesKey {
         for value in list {
             let mut fields = Fields::of(Self::KEY, value)?;
             let timeline = fields.timeline("number")?.ok_or_else(|| fields.missing("number"))?;
-            let claim = TimelineClaim { timeline, epoch: fields.epoch("epoch")?, begin: fields.lsn("begin")? };
+            let (epoch, begin, parent) = (fields.epoch("epoch")?, fields.lsn("begin")?, fields.timeline("parent")?);
+            let claim = TimelineClaim { timeline, epoch, begin, parent };
             if claims.last().is_some_and(|last| last.timeline >= claim.timeline || last.epoch > claim.epoch) {
                 return Err(wrong("in rising order of number and epoch"));
             }
@@ -49,8 +52,8 @@ impl TimelinesKey {
     pub fn encode(&self) -> String {
         let Self { claims } = self;
         let json = |claim: &TimelineClaim| {
-            let TimelineClaim { timeline, epoch, begin } = *claim;
-            Json { number: timeline.0, epoch: epoch.0, begin: begin.map(|lsn| lsn.0) }
+            let TimelineClaim { timeline, epoch, begin, parent } = *claim;
+            Json { number: timeline.0, epoch: epoch.0, begin: begin.map(|lsn| lsn.0), parent: parent.map(|parent| parent.0) }
         };
         dcs_text(&claims.iter().map(json).collect::<Vec<_>>())
     }
@@ -62,7 +65,7 @@ mod tests {
 
     #[test]
     fn there_and_back() {
-        let text = r#"[{"number":1,"epoch":4,"begin":0},{"number":2,"epoch":9}]"#;
+        let text = r#"[{"number":1,"epoch":4,"begin":0},{"number":2,"epoch":9},{"number":3,"epoch":12,"begin":70,"parent":1}]"#;
         assert_eq!(TimelinesKey::decode(text.as_bytes()).unwrap().encode(), text);
     }
 

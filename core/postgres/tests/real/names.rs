@@ -15,7 +15,7 @@ use tanist_postgres::{
 const SOON: Duration = Duration::from_millis(700);
 
 fn of(name: &str) -> SyncNames {
-    SyncNames::FirstOf([name.into()].into())
+    SyncNames::one(name.into())
 }
 
 async fn in_force(node: &mut Node) -> Option<SyncNames> {

@@ -26,7 +26,8 @@ fn a_life() {
             .await;
         assert_eq!(running.system_id, control.system_id);
         assert!((150_000..160_000).contains(&running.version));
-        let ServerRole::Primary { position, timeline_begin, proof, standbys, names_in_force } = running.role else {
+        let ServerRole::Primary { position, timeline_begin, timeline_parent: _, proof, standbys, names_in_force } = running.role
+        else {
             panic!("no primary")
         };
         assert_eq!((position.timeline, position.opened_by), (Timeline(1), Epoch::NONE));

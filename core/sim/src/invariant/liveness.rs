@@ -4,7 +4,7 @@ use crate::{
     model::postgres::{Dir, Server},
     world::World,
 };
-use tanist_engine::{Lease, Role, SyncMode};
+use tanist_engine::{Lease, Role};
 
 impl World {
     /// Known to need an operator, counted and not judged: a standby whose timeline is no ancestor of the leader's although every begin
@@ -15,8 +15,7 @@ impl World {
         let refused = pg.server == Server::Standby
             && self.nodes[leader].pg.wal.send(pg.wal.timeline(), pg.wal.end(), pg.wal.end()).is_none();
         let named = self.store.snap.sync().is_some_and(|sync| self.sync_names(sync, node));
-        let kept =
-            pg.server == Server::Down && named && self.nodes[leader].agent.policy.synchronous == SyncMode::On { strict: true };
+        let kept = pg.server == Server::Down && named && self.nodes[leader].agent.policy.synchronous.is_strict();
         refused || kept
     }
 

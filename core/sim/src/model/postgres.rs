@@ -170,13 +170,23 @@ impl Pg {
         let by = |names: &SyncNames| match names {
             SyncNames::Nobody => true,
             SyncNames::Reserved => false,
-            SyncNames::FirstOf(demanded) => self.first_connected(demanded, &name).is_some_and(|sender| sender.flushed >= lsn),
+            SyncNames::FirstOf { count, standbys } => self.first(*count, standbys, lsn, &name),
+            SyncNames::AnyOf { count, standbys } => self.any(*count, standbys, lsn, &name),
         };
         by(&self.names) || self.names_next.as_ref().is_some_and(by)
     }
 
-    fn first_connected(&self, demanded: &BTreeSet<MemberName>, name: &impl Fn(usize) -> MemberName) -> Option<&Walsender> {
-        demanded.iter().find_map(|wanted| self.walsenders.iter().find(|sender| name(sender.node) == *wanted))
+    /// The first `count` connected ones, in the order of the list, have it.
+    fn first(&self, count: u32, demanded: &BTreeSet<MemberName>, lsn: u64, name: &impl Fn(usize) -> MemberName) -> bool {
+        let connected = demanded.iter().filter_map(|wanted| self.walsenders.iter().find(|sender| name(sender.node) == *wanted));
+        let first: Vec<&Walsender> = connected.take(count as usize).collect();
+        first.len() == count as usize && first.iter().all(|sender| sender.flushed >= lsn)
+    }
+
+    /// Any `count` have it.
+    fn any(&self, count: u32, demanded: &BTreeSet<MemberName>, lsn: u64, name: &impl Fn(usize) -> MemberName) -> bool {
+        let have = self.walsenders.iter().filter(|sender| sender.flushed >= lsn && demanded.contains(&name(sender.node)));
+        have.count() >= count as usize
     }
 
     /// What the probe finds, the opening epoch left empty.
@@ -211,6 +221,7 @@ impl Pg {
             Server::Primary | Server::Stopping => running(ServerRole::Primary {
                 position: position(),
                 timeline_begin: self.wal.timeline_begin().map(Lsn),
+                timeline_parent: self.wal.timeline_parent().map(Timeline),
                 proof: self.proof.filter(|proof| proof.timeline.0 == self.wal.timeline()),
                 standbys: self
                     .walsenders
@@ -219,7 +230,7 @@ impl Pg {
                         name: name(sender.node),
                         streaming: true,
                         flushed: Lsn(sender.flushed),
-                        sync: matches!(&self.names, SyncNames::FirstOf(names) if names.contains(&name(sender.node))),
+                        sync: self.names.demand().is_some_and(|(_, names)| names.contains(&name(sender.node))),
                     })
                     .collect(),
                 names_in_force: match &self.names_next {

@@ -51,6 +51,12 @@ impl Wal {
         self.0.iter().find(|seg| seg.timeline == self.timeline()).filter(|_| self.timeline() > 1).map(|seg| seg.from)
     }
 
+    /// Which timeline the present one left; nothing for the first.
+    pub fn timeline_parent(&self) -> Option<u32> {
+        let at = self.0.iter().position(|seg| seg.timeline == self.timeline())?;
+        self.0.get(at.checked_sub(1)?).map(|seg| seg.timeline)
+    }
+
     /// Writes `bytes` more.
     pub fn write(&mut self, bytes: u64) -> u64 {
         if let Some(seg) = self.0.last_mut() {

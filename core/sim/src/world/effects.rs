@@ -21,7 +21,7 @@ use tanist_engine::{
 };
 
 /// Kinds of effects.
-pub const COUNT: usize = 14;
+pub const COUNT: usize = 16;
 /// Taking the lease.
 pub const ACQUIRE: usize = 0;
 /// Renewing it.
@@ -37,6 +37,8 @@ const PROVE: usize = 8;
 pub const MEMBER: usize = 10;
 const STATUS: usize = 11;
 const PEERS: usize = 13;
+const PROMISE: usize = 14;
+const DATA: usize = 15;
 
 /// The kind of an action; nothing for jobs and for what is done on the spot.
 pub fn kind(action: &Action) -> Option<usize> {
@@ -46,7 +48,7 @@ pub fn kind(action: &Action) -> Option<usize> {
         Action::Release { .. } => RELEASE,
         Action::Fence => FENCE,
         Action::SetSyncNames(_) => NAMES,
-        Action::WriteSync(_) => 5,
+        Action::WriteSync { .. } => 5,
         Action::WriteInitialize { .. } => 6,
         Action::ClaimTimeline { .. } | Action::RecordTimeline { .. } => TIMELINES,
         Action::Prove { .. } => PROVE,
@@ -55,7 +57,11 @@ pub fn kind(action: &Action) -> Option<usize> {
         Action::PublishStatus { .. } => STATUS,
         Action::ClearSwitchover { .. } => 12,
         Action::AskPeers => PEERS,
-        Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => return None,
+        Action::WritePromise { .. } => PROMISE,
+        Action::RaiseData { .. } => DATA,
+        Action::AdoptDirectory | Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => {
+            return None;
+        }
     })
 }
 
@@ -92,7 +98,7 @@ impl World {
             }
             Action::Fence => self.command(node, Command::Fence),
             Action::SetSyncNames(names) => self.set_names(node, names),
-            Action::WriteSync(state) => {
+            Action::WriteSync { state, data: _ } => {
                 let compare = (store::SYNC, state.revision.0);
                 self.leader_write(node, effect, vec![Op::Put(store::SYNC, Value::Sync(state))], vec![compare]);
             }
@@ -105,9 +111,11 @@ impl World {
                 }
                 self.leader_write(node, effect, ops, compares);
             }
-            Action::ClaimTimeline { timeline, epoch } => self.claim(node, effect, TimelineClaim { timeline, epoch, begin: None }),
-            Action::RecordTimeline { timeline, epoch, begin } => {
-                self.claim(node, effect, TimelineClaim { timeline, epoch, begin: Some(begin) });
+            Action::ClaimTimeline { timeline, epoch, parent } => {
+                self.claim(node, effect, TimelineClaim { timeline, epoch, begin: None, parent });
+            }
+            Action::RecordTimeline { timeline, epoch, begin, parent } => {
+                self.claim(node, effect, TimelineClaim { timeline, epoch, begin: Some(begin), parent });
             }
             Action::Prove { epoch } => {
                 let took = self.rng.range(MS, 20 * MS);
@@ -128,7 +136,8 @@ impl World {
                 self.leader_write(node, effect, vec![Op::Delete(store::FAILOVER)], vec![(store::FAILOVER, revision.0)]);
             }
             Action::AskPeers => self.ask_peers(node),
-            Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => {}
+            Action::WritePromise { .. } | Action::RaiseData { .. } => {}
+            Action::AdoptDirectory | Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => {}
         }
     }
 

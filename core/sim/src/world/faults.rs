@@ -196,8 +196,8 @@ impl World {
         }
         let mode = match choice % 3 {
             0 => SyncMode::Off,
-            1 => SyncMode::On { strict: false },
-            _ => SyncMode::On { strict: true },
+            1 => SyncMode::On { strict: false, node_count: 1 },
+            _ => SyncMode::On { strict: true, node_count: 1 },
         };
         self.operator_writes(store::CONFIG, Value::Config(mode));
     }

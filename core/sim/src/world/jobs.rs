@@ -39,7 +39,7 @@ impl World {
             }
             Job::Promote { epoch, timeline } => self.command(node, Command::Promote { job: number, epoch, timeline: timeline.0 }),
             Job::Stop(mode) => self.command(node, Command::Stop { job: number, mode }),
-            Job::Follow(_) | Job::Checkpoint | Job::PostBootstrap => {
+            Job::Promise { .. } | Job::Follow(_) | Job::Checkpoint | Job::PostBootstrap => {
                 let after = self.rng.range(3 * MS, 120 * MS);
                 self.later(node, after, Local::Work { job: number });
             }

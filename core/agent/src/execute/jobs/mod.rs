@@ -8,6 +8,7 @@ mod checkpoint;
 mod clone;
 mod follow;
 mod post_bootstrap;
+mod promise;
 mod promote;
 mod start;
 mod stop;
@@ -72,6 +73,7 @@ impl Tools {
             Job::Start(how) => self.start(how, names).await,
             Job::Promote { epoch, timeline } => self.promote(*epoch, *timeline, seen).await,
             Job::Stop(mode) => self.stop(*mode, policy).await,
+            Job::Promise { epoch } => self.promise(*epoch, &names).await,
             Job::Follow(upstream) => self.follow(upstream, &names).await,
             Job::Checkpoint => self.checkpoint().await,
             Job::PostBootstrap => self.post_bootstrap().await,

@@ -60,15 +60,24 @@ pub fn apply(scene: &mut Scene, command: &str, words: &[&str]) {
         "guard" => guard(scene, &words),
         "stopping" => scene.seen.stopping = true,
         "peer" => peer(scene, &words),
+        "probed" => scene.seen.probed = moment(words.first(), now),
+        "promised" => {
+            let epoch = words.first().parse().expect("an epoch");
+            scene.seen.promised = Some(Promised { epoch: Epoch(epoch), cut: !words.has("uncut") });
+        }
+        "replaced" => scene.seen.directory_replaced = true,
         _ => store(scene, command, &words),
     }
 }
 
 fn policy(scene: &mut Scene, words: &Words<'_>) {
     let policy = &mut scene.policy;
+    let node_count = words.number("count").map_or(1, |count| u32::try_from(count).expect("a count"));
     policy.synchronous = match words.get("sync") {
-        Some("on") => SyncMode::On { strict: false },
-        Some("strict") => SyncMode::On { strict: true },
+        Some("on") => SyncMode::On { strict: false, node_count },
+        Some("strict") => SyncMode::On { strict: true, node_count },
+        Some("quorum") => SyncMode::Quorum { strict: false, node_count },
+        Some("strict-quorum") => SyncMode::Quorum { strict: true, node_count },
         Some("off") => SyncMode::Off,
         _ => policy.synchronous,
     };
@@ -82,12 +91,14 @@ fn tags(words: &Words<'_>) -> Tags {
     Tags { nofailover: words.has("nofailover"), nosync: words.has("nosync"), failover_priority }
 }
 
-/// `a/b`: leader and standby; `a/`: the leader alone; `-`: nobody.
+/// `a/b`: leader and standby; `a/`: the leader alone; `-`: nobody; `a/b,c/1`: with a quorum.
 fn sync_state(text: &str, revision: u64) -> SyncState {
-    let (leader, standbys) = text.split_once('/').unwrap_or(("", ""));
+    let (leader, rest) = text.split_once('/').unwrap_or(("", ""));
+    let (standbys, quorum) = rest.split_once('/').unwrap_or((rest, "0"));
+    let quorum = quorum.parse().expect("a quorum");
     let leader = (!leader.is_empty()).then(|| leader.into());
     let standbys = standbys.split(',').filter(|name| !name.is_empty()).map(MemberName::from).collect();
-    SyncState { revision: Revision(revision), leader, standbys }
+    SyncState { revision: Revision(revision), leader, standbys, quorum }
 }
 
 fn lease(words: &Words<'_>, now: Moment) -> Lease {
@@ -118,6 +129,10 @@ fn lease(words: &Words<'_>, now: Moment) -> Lease {
         }),
         other => panic!("lease {other}"),
     }
+}
+
+fn parent(words: &Words<'_>) -> Option<Timeline> {
+    words.number("parent").map(|parent| Timeline(u32::try_from(parent).expect("a timeline")))
 }
 
 fn position(words: &Words<'_>) -> Position {
@@ -156,6 +171,7 @@ fn postgres(words: &Words<'_>, now: Moment) -> Postgres {
         "primary" => running(ServerRole::Primary {
             position: position(words),
             timeline_begin: words.number("begin").map(Lsn),
+            timeline_parent: parent(words),
             proof: words.number("proof").map(|epoch| WriteProof {
                 epoch: Epoch(epoch),
                 timeline: position(words).timeline,
@@ -179,8 +195,18 @@ fn names(text: &str) -> Option<SyncNames> {
         "pending" => return None,
         "nobody" => SyncNames::Nobody,
         "reserved" => SyncNames::Reserved,
-        standbys => SyncNames::FirstOf(standbys.split(',').map(MemberName::from).collect()),
+        list => match (list.strip_prefix("any:"), list.strip_prefix("first:")) {
+            (Some(rest), _) => counted(rest, |count, standbys| SyncNames::AnyOf { count, standbys }),
+            (_, Some(rest)) => counted(rest, |count, standbys| SyncNames::FirstOf { count, standbys }),
+            _ => SyncNames::FirstOf { count: 1, standbys: list.split(',').map(MemberName::from).collect() },
+        },
     })
+}
+
+/// `2:b,c`.
+fn counted(text: &str, make: impl Fn(u32, std::collections::BTreeSet<MemberName>) -> SyncNames) -> SyncNames {
+    let (count, standbys) = text.split_once(':').expect("count:names");
+    make(count.parse().expect("a count"), standbys.split(',').map(MemberName::from).collect())
 }
 
 fn guard(scene: &mut Scene, words: &Words<'_>) {
@@ -245,7 +271,20 @@ fn store(scene: &mut Scene, command: &str, words: &Words<'_>) {
             timeline: position(words).timeline,
             epoch: at_epoch(first).1,
             begin: words.number("begin").map(Lsn),
+            parent: parent(words),
         }),
+        "promise" => {
+            let (name, epoch) = at_epoch(first);
+            let revision = Revision(words.number("revision").unwrap_or(1));
+            let position = words.number("lsn").map(|_| position(words));
+            store.promises.retain(|promise| promise.name != name);
+            store.promises.push(Promise { name, revision, epoch, position });
+        }
+        "data" => {
+            let name = MemberName::from(first);
+            store.data.retain(|mark| mark.name != name);
+            store.data.push(DataMark { name, revision: Revision(words.number("revision").expect("revision=")) });
+        }
         "switchover" => {
             let leader = words.get("leader").map(MemberName::from);
             let candidate = words.get("to").map(MemberName::from);

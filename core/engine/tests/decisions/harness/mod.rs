@@ -43,6 +43,9 @@ impl Default for Scene {
             job: None,
             last_job: None,
             peers: Vec::new(),
+            probed: Moment::ZERO,
+            promised: None,
+            directory_replaced: false,
             stopping: false,
         };
         Self { policy, memory: Memory::default(), seen, now: Moment::ZERO + Duration::from_secs(100), last: None }

@@ -31,15 +31,32 @@ fn action(action: &Action) -> String {
         Action::SetSyncNames(names) => match names {
             SyncNames::Nobody => "names nobody".to_owned(),
             SyncNames::Reserved => "names reserved".to_owned(),
-            SyncNames::FirstOf(standbys) => format!("names first of {}", list(standbys)),
+            SyncNames::FirstOf { count: 1, standbys } => format!("names first of {}", list(standbys)),
+            SyncNames::FirstOf { count, standbys } => format!("names first {count} of {}", list(standbys)),
+            SyncNames::AnyOf { count, standbys } => format!("names any {count} of {}", list(standbys)),
         },
-        Action::WriteSync(SyncState { revision, leader, standbys }) => {
+        Action::WriteSync { state: SyncState { revision, leader, standbys, quorum }, data } => {
             let leader = leader.as_ref().map(|leader| leader.0.as_str()).unwrap_or("nobody");
-            format!("/sync over {revision}: {leader}/{}", list(standbys))
+            let quorum = if *quorum > 0 { format!(" quorum {quorum}") } else { String::new() };
+            let raised = data.iter().filter(|mark| mark.revision != Revision(0));
+            let raised: String = raised.map(|DataMark { name, revision }| format!(", data of {name} at {revision}")).collect();
+            format!("/sync over {revision}: {leader}/{}{quorum}{raised}", list(standbys))
         }
         Action::WriteInitialize { system_id } => format!("/initialize {system_id}"),
-        Action::ClaimTimeline { timeline, epoch } => format!("claim timeline {timeline} for {epoch}"),
-        Action::RecordTimeline { timeline, epoch, begin } => format!("timeline {timeline} of {epoch} begins at {begin}"),
+        Action::ClaimTimeline { timeline, epoch, parent } => {
+            let parent = parent.map(|parent| format!(" after {parent}")).unwrap_or_default();
+            format!("claim timeline {timeline} for {epoch}{parent}")
+        }
+        Action::WritePromise { epoch, position, revision } => {
+            let position = position.map_or("unknown".to_owned(), |at| format!("{}/{} of {}", at.timeline, at.lsn, at.opened_by));
+            format!("promise {epoch} over {revision}, position {position}")
+        }
+        Action::RaiseData { revision } => format!("raise data over {revision}"),
+        Action::AdoptDirectory => "adopt directory".to_owned(),
+        Action::RecordTimeline { timeline, epoch, begin, parent } => {
+            let parent = parent.map(|parent| format!(", leaves {parent}")).unwrap_or_default();
+            format!("timeline {timeline} of {epoch} begins at {begin}{parent}")
+        }
         Action::Prove { epoch } => format!("prove {epoch}"),
         Action::PublishPrimary(face) => {
             format!("face {}@{} timeline {} at {}", face.name, face.epoch, face.timeline, face.endpoint.host)
@@ -68,6 +85,7 @@ fn job(job: &Job) -> String {
         Job::Promote { epoch, timeline } => format!("promote {epoch} to timeline {timeline}"),
         Job::Stop(StopMode::Fast) => "stop fast".to_owned(),
         Job::Stop(StopMode::Immediate) => "stop immediate".to_owned(),
+        Job::Promise { epoch } => format!("promise {epoch}"),
         Job::Follow(from) => format!("follow {}@{}", from.name, from.epoch),
         Job::Bootstrap | Job::Checkpoint | Job::PostBootstrap => job.name().to_owned(),
     }

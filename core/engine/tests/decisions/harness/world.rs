@@ -35,22 +35,38 @@ fn land(scene: &mut Scene, action: Action) {
         Action::Disarm => scene.seen.guard.armed = None,
         Action::Fence => scene.seen.guard.fence = FenceState::Running,
         Action::SetSyncNames(next) => on_primary(scene, |_, names| *names = Some(next)),
-        Action::WriteSync(next) => {
+        Action::WriteSync { state: next, data: _ } => {
             assert_eq!(next.revision, store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default(), "compares what it read");
             store.sync = Some(SyncState { revision: Revision(next.revision.0 + 1), ..next });
         }
         Action::WriteInitialize { system_id } => store.initialize = Some(system_id),
-        Action::ClaimTimeline { timeline, epoch } => store.timelines.push(TimelineClaim { timeline, epoch, begin: None }),
-        Action::RecordTimeline { timeline, epoch: _, begin } => {
+        Action::ClaimTimeline { timeline, epoch, parent } => {
+            store.timelines.push(TimelineClaim { timeline, epoch, begin: None, parent });
+        }
+        Action::RecordTimeline { timeline, epoch: _, begin, parent } => {
             let claim =
                 store.timelines.iter_mut().find(|claim| claim.timeline == timeline).expect("recorded what nobody claimed");
-            claim.begin = Some(begin);
+            (claim.begin, claim.parent) = (Some(begin), parent);
         }
         Action::Prove { epoch } => on_primary(scene, |proof, _| proof.replace(epoch)),
         Action::PublishPrimary(face) => store.primary = Some(face),
         Action::PublishMember(face) => publish(scene, face),
         Action::PublishStatus { optime } => store.optime = Some(optime),
         Action::ClearSwitchover { .. } => store.switchover = None,
+        Action::WritePromise { epoch, position, revision } => {
+            let name = scene.seen.me.clone();
+            let known = store.promises.iter().find(|promise| promise.name == name).map(|promise| promise.revision);
+            assert_eq!(revision, known.unwrap_or_default(), "compares what it read");
+            store.promises.retain(|promise| promise.name != name);
+            store.promises.push(Promise { name, revision: Revision(revision.0 + 1), epoch, position });
+        }
+        Action::RaiseData { revision } => {
+            let name = scene.seen.me.clone();
+            store.data.retain(|mark| mark.name != name);
+            let newer = store.sync.as_ref().map_or(revision.0, |sync| sync.revision.0.max(revision.0));
+            store.data.push(DataMark { name, revision: Revision(newer + 1) });
+        }
+        Action::AdoptDirectory => scene.seen.directory_replaced = false,
         Action::Acquire { .. } | Action::Run(_) | Action::Emit(_) | Action::AskPeers | Action::Exit => {}
     }
 }
@@ -100,5 +116,8 @@ pub fn begins(scene: &mut Scene) {
 /// The running job has ended.
 pub fn ends(scene: &mut Scene, outcome: JobOutcome) {
     let running = scene.seen.job.take().expect("no job runs");
+    if let (Job::Promise { epoch }, JobOutcome::Done) = (&running.job, &outcome) {
+        scene.seen.promised = Some(Promised { epoch: *epoch, cut: true });
+    }
     scene.seen.last_job = Some(JobReport { job: running.job, outcome, at: scene.now });
 }
