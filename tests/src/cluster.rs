@@ -36,7 +36,20 @@ impl Cluster {
 
     /// A store that runs, and nodes that do not.
     pub fn prepare(kind: Kind, count: u8, options: &Options) -> Self {
-        let place = Place::new();
+        Self::at(Place::new(), kind, count, options)
+    }
+
+    /// Three nodes and three etcd members, each pair on a host of its own, all running.
+    pub fn on_hosts(options: &Options) -> Self {
+        let mut cluster = Self::at(Place::networked(3), Kind::Etcd, 3, options);
+        for node in &mut cluster.nodes {
+            node.start();
+        }
+        cluster.settled(options.synchronous);
+        cluster
+    }
+
+    fn at(place: Place, kind: Kind, count: u8, options: &Options) -> Self {
         let store = Store::start(kind, &place);
         let nodes = (1..=count).map(|number| Node::new(number, &place, &store, options)).collect();
         Self { nodes, store, place }
@@ -101,7 +114,8 @@ impl Cluster {
     pub fn writer(&self) -> Writer {
         let primary = self.primary().expect("a primary");
         sql::query(self.nodes[primary].postgres, TABLE).expect("the table");
-        let writer = Writer::start(self.place.path(), &self.addresses());
+        let client = self.place.inside(crate::net::CLIENT);
+        let writer = Writer::start(self.place.path(), &self.addresses(), client.as_ref());
         let first = writer.writes_again(Duration::from_secs(20));
         wait::until("the counted rows reach every node", Duration::from_secs(20), || {
             let question = format!("SELECT count(*) FROM counted WHERE n = {}", first.number);
@@ -165,7 +179,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for log in self.nodes.iter().map(Node::log).chain([self.store.log()]) {
+            for log in self.nodes.iter().map(Node::log).chain(self.store.logs()) {
                 let text = std::fs::read_to_string(&log).unwrap_or_default();
                 let tail: Vec<&str> = text.lines().rev().take(60).collect();
                 eprintln!("---- {} (last lines)", log.display());

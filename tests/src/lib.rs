@@ -10,6 +10,7 @@ pub mod dns;
 pub mod guest;
 pub mod haproxy;
 pub mod named;
+pub mod net;
 pub mod node;
 pub mod patronictl;
 pub mod place;

@@ -2,6 +2,7 @@
 
 use crate::{
     cut::Relay,
+    net::{Inside, within},
     place::{self, Place},
     process::{self, Process},
     rest,
@@ -47,8 +48,8 @@ pub struct Node {
     pub rest: SocketAddr,
     /// Where its DNS connection point listens.
     pub dns: SocketAddr,
-    /// Its way to the store.
-    pub relay: Relay,
+    inside: Option<Inside>,
+    relay: Option<Relay>,
     directory: PathBuf,
     child: Option<Child>,
 }
@@ -73,19 +74,28 @@ impl Node {
         let host = place.address(number);
         let directory = place.path().join(&name);
         std::fs::create_dir_all(&directory).expect("the node's directory");
-        let (relay, store_section) = relay(place, store, number, &directory);
+        let (relay, store_section) = way_to_store(place, store, number, &directory);
         let node = Self {
             name,
             postgres: (host, place.postgres_port).into(),
             rest: (host, place.rest_port).into(),
             dns: (host, place.dns_port).into(),
+            inside: place.inside(number),
             relay,
             directory,
             child: None,
         };
-        std::fs::write(node.config(), node.yaml(&store_section, options)).expect("the configuration");
+        std::fs::write(node.config(), node.yaml(&store_section, place, options)).expect("the configuration");
         place::give_to_database_user(&node.directory);
         node
+    }
+
+    /// Its way to the store, which can be cut.
+    ///
+    /// # Panics
+    /// In a network of its own, where the wire is cut instead.
+    pub fn relay(&self) -> &Relay {
+        self.relay.as_ref().expect("a node on loopback")
     }
 
     /// Its configuration file.
@@ -121,7 +131,7 @@ impl Node {
         std::fs::read_to_string(self.log()).unwrap_or_default()
     }
 
-    fn yaml(&self, store: &str, options: &Options) -> String {
+    fn yaml(&self, store: &str, place: &Place, options: &Options) -> String {
         let (bin, directory) = (place::postgres_bin(), self.directory.display());
         let mut extra = String::new();
         for line in &options.parameters {
@@ -146,8 +156,8 @@ impl Node {
              authentication:\n    superuser: {{username: postgres, password: secret}}\n    \
              replication: {{username: replicator, password: replicated}}\n  \
              parameters:\n    unix_socket_directories: {directory}\n  \
-             pg_hba:\n    - local all all trust\n    - host all all 127.0.0.0/8 scram-sha-256\n    \
-             - host replication replicator 127.0.0.0/8 scram-sha-256\n{callbacks}\
+             pg_hba:\n    - local all all trust\n    - host all all {addresses} scram-sha-256\n    \
+             - host replication replicator {addresses} scram-sha-256\n{callbacks}\
              dns:\n  listen: ['{dns}']\n  zone: db.example\n  ttl: 1\n{plugins}",
             name = self.name,
             rest = self.rest,
@@ -157,6 +167,7 @@ impl Node {
             bin = bin.display(),
             dns = self.dns,
             plugins = options.plugins,
+            addresses = place.addresses(),
             user = if place::is_root() { "  user: postgres\n" } else { "" },
         )
     }
@@ -167,7 +178,9 @@ impl Node {
         let log = File::options().create(true).append(true).open(self.log()).expect("the node's log");
         let mut command = std::process::Command::new(place::programs().join("tanist"));
         command.arg("run").arg(self.config()).env("RUST_LOG", "info,hickory_server=warn");
-        command.current_dir("/").stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
+        command.current_dir("/");
+        let mut command = within(self.inside.as_ref(), command);
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
         self.child = Some(command.spawn().expect("tanist starts"));
     }
 
@@ -276,18 +289,21 @@ impl Drop for Node {
     }
 }
 
-/// The relay of node `number`, and the configuration section that leads to it.
-fn relay(place: &Place, store: &Store, number: u8, directory: &std::path::Path) -> (Relay, String) {
+/// What stands between node `number` and the store, and the configuration section that leads there.
+fn way_to_store(place: &Place, store: &Store, number: u8, directory: &std::path::Path) -> (Option<Relay>, String) {
+    if place.is_networked() {
+        return (None, format!("etcd3:\n  hosts: {:?}\n", store.clients()));
+    }
     match store.kind {
         Kind::Local => {
             let socket = directory.join("dcs.sock");
             let relay = Relay::unix(&socket, store.socket());
-            (relay, format!("local:\n  socket: {}\n", socket.display()))
+            (Some(relay), format!("local:\n  socket: {}\n", socket.display()))
         }
         Kind::Etcd => {
             let listener = TcpListener::bind((place.address(100 + number), 0)).expect("a port for the relay");
             let at = listener.local_addr().expect("an address");
-            (Relay::tcp(listener, store.client().to_owned()), format!("etcd3:\n  hosts: ['{at}']\n"))
+            (Some(Relay::tcp(listener, store.client().to_owned())), format!("etcd3:\n  hosts: ['{at}']\n"))
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A place of its own for every cluster: addresses, ports, a directory, and programs the database user can execute.
 
+use crate::net::{Inside, Net};
 use std::{
     net::{Ipv4Addr, TcpListener, UdpSocket},
     os::unix::fs::PermissionsExt,
@@ -20,6 +21,7 @@ static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
 pub struct Place {
     directory: tempfile::TempDir,
     network: [u8; 3],
+    net: Option<Net>,
     /// PostgreSQL's port, the same on every node.
     pub postgres_port: u16,
     /// The REST API's port, the same on every node.
@@ -35,11 +37,43 @@ impl Place {
         open_to_all(directory.path());
         let process = u8::try_from(std::process::id() % 120).expect("below 120");
         let network = [127, 80 + process, NEXT.fetch_add(1, Ordering::Relaxed)];
-        let mut place = Self { directory, network, postgres_port: 0, rest_port: 0, dns_port: 0 };
+        let mut place = Self { directory, network, net: None, postgres_port: 0, rest_port: 0, dns_port: 0 };
         place.postgres_port = place.free_port();
         place.rest_port = place.free_port();
         place.dns_port = place.free_port();
         place
+    }
+
+    /// A place whose `hosts` nodes, and the client, each have a network namespace of their own. Needs root.
+    pub fn networked(hosts: u8) -> Self {
+        let place = Self::new();
+        let process = u8::try_from(std::process::id() % 100).expect("below 100");
+        let network = [10, 100 + process, place.network[2]];
+        Self { net: Some(Net::new(network, hosts)), network, postgres_port: 5432, rest_port: 8008, dns_port: 5300, ..place }
+    }
+
+    /// The network of a networked place.
+    ///
+    /// # Panics
+    /// In a place on loopback.
+    pub fn net(&self) -> &Net {
+        self.net.as_ref().expect("a place with a network of its own")
+    }
+
+    /// Whether each host has a network namespace.
+    pub fn is_networked(&self) -> bool {
+        self.net.is_some()
+    }
+
+    /// The way into the network namespace of host `number`, where there is one.
+    pub fn inside(&self, number: u8) -> Option<Inside> {
+        self.net.as_ref().map(|net| net.inside(number))
+    }
+
+    /// All addresses of this place, for access rules.
+    pub fn addresses(&self) -> String {
+        let [a, b, c] = self.network;
+        if self.is_networked() { format!("{a}.{b}.{c}.0/24") } else { "127.0.0.0/8".into() }
     }
 
     /// The address of node `number` (1, 2, …), or of a helper beyond the nodes.

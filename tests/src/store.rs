@@ -1,12 +1,14 @@
-//! The store of a test cluster: the embedded one, or a real etcd. Both are ordinary processes that can be killed and started again.
+//! The store of a test cluster: the embedded one, or a real etcd. All are ordinary processes that can be killed and started again.
 
 use crate::{
+    net::{Inside, within},
     place::{self, Place},
     process, wait,
 };
+use rustix::process::Signal;
 use std::{
     fs::File,
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -18,7 +20,7 @@ use std::{
 pub enum Kind {
     /// `tanist dcs` on a Unix socket.
     Local,
-    /// One etcd member from Debian's package.
+    /// etcd from Debian's package: one member on loopback, one on each host of a network.
     Etcd,
 }
 
@@ -26,49 +28,143 @@ pub enum Kind {
 pub struct Store {
     /// Which.
     pub kind: Kind,
+    /// Its processes.
+    pub members: Vec<Member>,
+}
+
+/// One process of a store.
+pub struct Member {
+    kind: Kind,
+    name: String,
+    inside: Option<Inside>,
     directory: PathBuf,
-    client: String,
-    peer: String,
+    client: SocketAddr,
+    peer: SocketAddr,
+    /// etcd's `--initial-cluster`.
+    cluster: String,
     child: Option<Child>,
 }
 
 impl Store {
     /// Starts it and waits until it answers.
     pub fn start(kind: Kind, place: &Place) -> Self {
-        let directory = place.path().join("store");
-        std::fs::create_dir_all(&directory).expect("the store's directory");
-        place::give_to_database_user(&directory);
-        let host = place.address(9);
-        let client = format!("{host}:{}", place.free_port());
-        let peer = format!("{host}:{}", place.free_port());
-        let mut store = Self { kind, directory, client, peer, child: None };
+        let members = if place.is_networked() { ensemble(place) } else { vec![Member::alone(kind, place)] };
+        let mut store = Self { kind, members };
         store.up();
         store
     }
 
     /// The Unix socket of the embedded store.
     pub fn socket(&self) -> PathBuf {
+        self.members[0].socket()
+    }
+
+    /// The client address of etcd's first member, `host:port`.
+    pub fn client(&self) -> String {
+        self.members[0].client.to_string()
+    }
+
+    /// The client addresses of all members.
+    pub fn clients(&self) -> Vec<String> {
+        self.members.iter().map(|member| member.client.to_string()).collect()
+    }
+
+    /// Its logs, for a failing test.
+    pub fn logs(&self) -> Vec<PathBuf> {
+        self.members.iter().map(Member::log).collect()
+    }
+
+    /// Starts every member that does not run, and waits until all answer.
+    pub fn up(&mut self) {
+        for member in &mut self.members {
+            member.spawn();
+        }
+        wait::until("the store answers", Duration::from_secs(20), || self.members.iter().try_for_each(Member::answers));
+    }
+
+    /// Kills all of it; what it had made durable stays.
+    pub fn down(&mut self) {
+        self.members.iter_mut().for_each(Member::kill);
+    }
+
+    /// The index of etcd's leader.
+    pub fn leader(&self) -> usize {
+        wait::until("the store has a leader", Duration::from_secs(20), || {
+            self.members.iter().position(|member| member.leads() == Ok(true)).ok_or_else(|| "none".into())
+        })
+    }
+}
+
+/// One etcd member on each of three hosts.
+fn ensemble(place: &Place) -> Vec<Member> {
+    let peers: Vec<String> = (1..=3).map(|host| format!("e{host}=http://{}:2380", place.address(host))).collect();
+    let member = |host: u8| Member {
+        kind: Kind::Etcd,
+        name: format!("e{host}"),
+        inside: place.inside(host),
+        directory: made(place, &format!("store{host}")),
+        client: (place.address(host), 2379).into(),
+        peer: (place.address(host), 2380).into(),
+        cluster: peers.join(","),
+        child: None,
+    };
+    (1..=3).map(member).collect()
+}
+
+fn made(place: &Place, name: &str) -> PathBuf {
+    let directory = place.path().join(name);
+    std::fs::create_dir_all(&directory).expect("the store's directory");
+    place::give_to_database_user(&directory);
+    directory
+}
+
+impl Member {
+    /// The only one, on loopback.
+    fn alone(kind: Kind, place: &Place) -> Self {
+        let host = place.address(9);
+        let peer = SocketAddr::from((host, place.free_port()));
+        Self {
+            kind,
+            name: "e1".into(),
+            inside: None,
+            directory: made(place, "store"),
+            client: (host, place.free_port()).into(),
+            peer,
+            cluster: format!("e1=http://{peer}"),
+            child: None,
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
         self.directory.join("dcs.sock")
     }
 
-    /// etcd's client address, `host:port`.
-    pub fn client(&self) -> &str {
-        &self.client
-    }
-
-    /// Its log, for a failing test.
-    pub fn log(&self) -> PathBuf {
+    fn log(&self) -> PathBuf {
         self.directory.join("log")
     }
 
-    /// Starts it again after `down`.
-    pub fn up(&mut self) {
-        assert!(self.child.is_none(), "the store runs already");
+    /// Its process.
+    pub fn pid(&self) -> i32 {
+        self.child.as_ref().expect("the member runs").id().cast_signed()
+    }
+
+    /// Starts it, where it does not run. Does not wait.
+    pub fn spawn(&mut self) {
+        if self.child.is_some() {
+            return;
+        }
         let log = File::options().create(true).append(true).open(self.log()).expect("the store's log");
-        let mut command = self.command();
+        let mut command = within(self.inside.as_ref(), self.command());
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
         self.child = Some(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error} (scripts/need etcd)")));
-        wait::until("the store answers", Duration::from_secs(20), || self.answers());
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            process::signal(child.id().cast_signed(), Signal::KILL);
+            child.wait().expect("the store ends");
+        }
     }
 
     fn command(&self) -> Command {
@@ -80,12 +176,12 @@ impl Store {
             }
             Kind::Etcd => {
                 let mut command = place::as_database_user(Path::new("/usr/bin/etcd"));
-                command.args(["--name", "e1", "--log-level", "warn", "--data-dir"]).arg(self.directory.join("etcd"));
+                command.args(["--name", &self.name, "--log-level", "warn", "--data-dir"]).arg(self.directory.join("etcd"));
                 command.args(["--listen-client-urls", &format!("http://{}", self.client)]);
                 command.args(["--advertise-client-urls", &format!("http://{}", self.client)]);
                 command.args(["--listen-peer-urls", &format!("http://{}", self.peer)]);
                 command.args(["--initial-advertise-peer-urls", &format!("http://{}", self.peer)]);
-                command.args(["--initial-cluster", &format!("e1=http://{}", self.peer)]);
+                command.args(["--initial-cluster", &self.cluster]);
                 command
             }
         }
@@ -95,9 +191,8 @@ impl Store {
         match self.kind {
             Kind::Local => UnixStream::connect(self.socket()).map(drop).map_err(|error| error.to_string()),
             Kind::Etcd => {
-                TcpStream::connect(&self.client).map_err(|error| error.to_string())?;
-                let at = self.client.parse().map_err(|_| "address".to_owned())?;
-                match crate::rest::request("GET", at, "/health", "") {
+                TcpStream::connect_timeout(&self.client, Duration::from_secs(1)).map_err(|error| error.to_string())?;
+                match crate::rest::request("GET", self.client, "/health", "") {
                     Ok((200, body)) if body.contains("true") => Ok(()),
                     other => Err(format!("{other:?}")),
                 }
@@ -105,17 +200,15 @@ impl Store {
         }
     }
 
-    /// Kills it; what it had made durable stays.
-    pub fn down(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            process::signal(child.id().cast_signed(), rustix::process::Signal::KILL);
-            child.wait().expect("the store ends");
-        }
+    /// Whether it is etcd's leader, by its own word (etcd documentation, "Metrics").
+    fn leads(&self) -> Result<bool, String> {
+        let (_, body) = crate::rest::request("GET", self.client, "/metrics", "")?;
+        Ok(body.lines().any(|line| line == "etcd_server_is_leader 1"))
     }
 }
 
-impl Drop for Store {
+impl Drop for Member {
     fn drop(&mut self) {
-        self.down();
+        self.kill();
     }
 }

@@ -3,7 +3,10 @@
 //! Its notes are lines `NANOS NODE NUMBER WORD`: boot time of the answer, address of the node, the number, and `ack`, `fail` or
 //! `doubt` (the row may or may not be there: connection lost, or PostgreSQL warned that it no longer waited for a standby).
 
-use crate::{place, process};
+use crate::{
+    net::{Inside, within},
+    place, process,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -38,15 +41,15 @@ pub struct Note {
 pub struct Notes(pub Vec<Note>);
 
 impl Writer {
-    /// Starts one thread per node, each writing every 10 ms to whoever accepts.
-    pub fn start(directory: &std::path::Path, nodes: &[SocketAddr]) -> Self {
+    /// Starts one thread per node, each writing every 10 ms to whoever accepts; on a host of its own where there is one.
+    pub fn start(directory: &std::path::Path, nodes: &[SocketAddr], host: Option<&Inside>) -> Self {
         let notes = directory.join(format!("notes-{}", boot_nanos()));
         let program = std::env::current_exe().expect("this program");
         let beside =
             program.ancestors().find(|path| path.join("writer").is_file()).expect("the writer is built beside the tests");
         let mut command = Command::new(beside.join("writer"));
         command.arg(&notes).args(nodes.iter().map(ToString::to_string));
-        let child = command.stdin(Stdio::piped()).spawn().expect("the writer starts");
+        let child = within(host, command).stdin(Stdio::piped()).spawn().expect("the writer starts");
         place::open_to_all(directory);
         Self { child, notes }
     }

@@ -44,7 +44,7 @@ fn store_cut_off_from_the_primary(kind: Kind) {
     let cluster = Cluster::start(kind, 3, &Options::default());
     let writer = cluster.writer();
     let old = cluster.primary().expect("a primary");
-    cluster.nodes[old].relay.cut();
+    cluster.nodes[old].relay().cut();
     wait::until("the cut-off primary is fenced", TTL + Duration::from_secs(1), || {
         let left = cluster.nodes[old].postgres_processes().len();
         if left == 0 || cluster.nodes[old].get("/primary") == 503 { Ok(()) } else { Err(format!("{left} processes")) }
@@ -53,7 +53,7 @@ fn store_cut_off_from_the_primary(kind: Kind) {
     assert_eq!(cluster.nodes[old].get("/primary"), 503, "the cut-off node does not say primary");
     let others: Vec<usize> = (0..3).filter(|index| *index != old).collect();
     name_follows(&cluster, new, &others);
-    cluster.nodes[old].relay.mend();
+    cluster.nodes[old].relay().mend();
     assert_eq!(cluster.settled(true), new, "the node follows when the store is back");
     name_follows(&cluster, new, &[0, 1, 2]);
     cluster.verdict(writer, true);

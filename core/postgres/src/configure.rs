@@ -159,6 +159,9 @@ fn render(settings: &Settings, role: ServerConfig<'_>, names: &SyncNames, major:
     let mut parameters: BTreeMap<&str, String> = BTreeMap::new();
     // A standby reconnects to a new primary at its next attempt: PostgreSQL's own 5 s would be most of a failover.
     parameters.insert("wal_retrieve_retry_interval", "200ms".into());
+    // A silent link between primary and standby: PostgreSQL's own 60 s would hold up every synchronous commit.
+    parameters.insert("wal_sender_timeout", "10s".into());
+    parameters.insert("wal_receiver_timeout", "10s".into());
     parameters.insert("unix_socket_directories", format!("\"{}\"", settings.socket_dir.to_string_lossy().replace('"', "\"\"")));
     for (key, value) in settings.parameters.iter().filter(|(key, _)| !is_ours(settings, key)) {
         parameters.insert(key, value.clone());
