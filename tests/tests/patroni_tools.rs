@@ -234,7 +234,7 @@ fn haproxy_follows_the_primary() {
     let primary = cluster.primary().expect("a primary");
     sql::query(cluster.nodes[primary].postgres, tanist_tests::writer::TABLE).expect("the table");
     let proxy = Arc::new(HaProxy::start(&cluster));
-    let writer = tanist_tests::writer::Writer::start(cluster.place.path(), &[proxy.primary]);
+    let writer = tanist_tests::writer::Writer::start(cluster.place.path(), &[proxy.primary], None);
     writer.writes_again(SLACK);
     let reader = Reader::start(proxy.clone());
 
