@@ -33,6 +33,9 @@ pub struct Coverage {
     faults: [u64; Kind::ALL.len()],
     reasons: [u64; 128],
     actions: [u64; ACTIONS.len()],
+    /// The numbers of the kinds that came last, to be found without comparing words.
+    recent: [(&'static str, usize); 4],
+    next: usize,
     /// Promotions and starts that became writable.
     pub failovers: u64,
     /// Acknowledged writes.
@@ -49,6 +52,8 @@ impl Default for Coverage {
             faults: [0; Kind::ALL.len()],
             reasons: [0; 128],
             actions: [0; ACTIONS.len()],
+            recent: [("", 127); 4],
+            next: 0,
             failovers: 0,
             acknowledged: 0,
             stuck: 0,
@@ -57,10 +62,8 @@ impl Default for Coverage {
     }
 }
 
-/// The number of a reason's kind.
-pub fn reason_number(reason: &Reason) -> usize {
-    let kind = reason.kind();
-    Reason::ALL_KINDS.iter().position(|known| std::ptr::eq(*known, kind) || *known == kind).unwrap_or(127)
+fn kind_number(kind: &str) -> usize {
+    Reason::ALL_KINDS.iter().position(|known| *known == kind).unwrap_or(127)
 }
 
 fn action_number(action: &Action) -> usize {
@@ -97,9 +100,18 @@ impl Coverage {
         self.faults[kind as usize] += 1;
     }
 
-    /// A decision had a reason of this number.
-    pub fn reason(&mut self, number: usize) {
+    /// A decision had this reason. Returns the number of its kind.
+    pub fn reason(&mut self, reason: &Reason) -> usize {
+        let kind = reason.kind();
+        let known = self.recent.iter().find(|(word, _)| std::ptr::eq(*word, kind)).map(|(_, number)| *number);
+        let number = known.unwrap_or_else(|| {
+            let number = kind_number(kind);
+            self.recent[self.next] = (kind, number);
+            self.next = (self.next + 1) % self.recent.len();
+            number
+        });
         self.reasons[number] += 1;
+        number
     }
 
     /// A decision asked for this.

@@ -27,6 +27,10 @@ pub struct Options {
     pub end: u64,
     /// `primary_start_timeout`.
     pub start_timeout: Option<Duration>,
+    /// Runs to its end even when all has long been well.
+    pub whole: bool,
+    /// Turns that are saved are decided all the same, and compared.
+    pub second_looks: bool,
     /// The rule that is switched off.
     pub mutant: Option<Mutant>,
 }
@@ -56,6 +60,8 @@ impl Options {
             heal_at: 70 * SEC,
             end: 120 * SEC,
             start_timeout: [None, None, Some(Duration::ZERO), Some(Duration::from_secs(3))][rng.index(4)],
+            whole: seed % 8 == 1,
+            second_looks: seed % 16 == 2,
             mutant,
         }
     }

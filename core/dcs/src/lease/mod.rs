@@ -89,7 +89,7 @@ impl Keeper {
         self.state().wants_confirmation(now)
     }
 
-    /// When the lease will look different without any news: the end of somebody else's record.
+    /// When the lease will look different without any news: the end of somebody else's record. Once that is over: some time later.
     pub fn next_change(&self, now: Reading) -> Option<Moment> {
         self.state().next_change(now)
     }

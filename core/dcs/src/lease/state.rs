@@ -12,6 +12,9 @@ use tanist_engine::{
     Attempt, Epoch, Held, HolderClock, Lease, MemberName, Moment, ObserverClock, Reading, Revision, SyncState, Theirs,
 };
 
+/// How often a record that is over and not confirmed is looked at.
+const OVER: Duration = Duration::from_millis(250);
+
 /// The own lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mine {
@@ -294,7 +297,11 @@ impl State {
 
     pub(super) fn next_change(&self, now: Reading) -> Option<Moment> {
         let settled = self.mine.is_some() || self.released() || self.observer.vacant_since().is_some();
-        (!settled && self.observer.revision().is_some()).then(|| self.observer.over_at(now))
+        if settled || self.observer.revision().is_none() {
+            return None;
+        }
+        let over = self.observer.over_at(now);
+        Some(if over > now.boot { over } else { now.boot + OVER })
     }
 
     /// Takes in the answer to a confirming read.

@@ -4,6 +4,7 @@ use crate::cluster::{Cluster, seconds};
 use crate::support::PATIENCE;
 use tanist_dcs::Op;
 use tanist_dcs::lease::{AcquireOutcome, Adopted, ReleaseOutcome, RenewOutcome};
+use std::time::Duration;
 use tanist_engine::{Lease, Moment};
 
 pub async fn a_second_node_of_the_same_name_is_a_twin(cluster: Cluster) {
@@ -30,6 +31,8 @@ pub async fn a_foreign_leader_key_is_theirs_however_old_the_record(cluster: Clus
         assert_eq!((theirs.holder.0.as_str(), theirs.vacant_at), ("patroni", Moment::MAX));
         assert_eq!(theirs.epoch.0, created.0, "base + the creation of its leader key");
         assert!(!node.keeper.confirm_vacant().await.unwrap());
+        let (now, next) = (cluster.now(), node.keeper.next_change(cluster.now()).unwrap());
+        assert!(next.since(now.boot) > Duration::from_millis(100), "a record that has long been over keeps nobody busy");
     }
     cluster.write(vec![Op::Delete(cluster.keys.leader())]).await;
     b.look(&cluster).await;

@@ -9,6 +9,10 @@ impl World {
         if emission.role != Role::Primary || emission.callback == Callback::OnStop || self.checks.store_restored {
             return;
         }
+        // A machine whose clocks missed a pause, or one on which nobody can fence, still counts on an old lease.
+        if self.nodes[node].exempt_until > self.now {
+            return;
+        }
         if emission.epoch < self.checks.primary_callback {
             let text = format!(
                 "{} announces a primary of epoch {} after {}",

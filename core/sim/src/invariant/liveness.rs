@@ -61,6 +61,14 @@ impl World {
         }
     }
 
+    /// All has been well for 3 ttl and two turns of the loop since the healing, and is: from here on there are only renewals and client
+    /// writes, and the rest of the 120 s is not simulated. One schedule of 8 runs to its end all the same.
+    pub(crate) fn is_over(&self) -> bool {
+        let Some(since) = self.checks.well_at.filter(|_| !self.options.whole) else { return false };
+        let watched = self.options.ttl * 3 + self.options.loop_wait * 2;
+        self.now >= since + watched && self.well(false).is_ok()
+    }
+
     /// At the end.
     pub(crate) fn check_end(&mut self) {
         // A restored store may have forgotten the cluster, and then an operator decides.

@@ -38,17 +38,6 @@ impl Permit {
     }
 }
 
-/// What became of an extension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extend {
-    /// In force.
-    Extended,
-    /// The guard was first.
-    Fenced,
-    /// Nothing was changed.
-    Unchanged,
-}
-
 /// The page.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -102,16 +91,13 @@ impl Page {
     }
 
     /// Agent: the lease was renewed.
-    pub fn extend(&mut self, epoch: Epoch, until: Reading) -> Extend {
-        match &mut self.deadline {
-            Deadline::Armed(permit)
-                if permit.epoch == epoch && until.boot > permit.until.boot && until.raw >= permit.until.raw =>
-            {
-                permit.until = until;
-                Extend::Extended
-            }
-            Deadline::Fenced => Extend::Fenced,
-            Deadline::Armed(_) | Deadline::Unarmed => Extend::Unchanged,
+    pub fn extend(&mut self, epoch: Epoch, until: Reading) {
+        if let Deadline::Armed(permit) = &mut self.deadline
+            && permit.epoch == epoch
+            && until.boot > permit.until.boot
+            && until.raw >= permit.until.raw
+        {
+            permit.until = until;
         }
     }
 

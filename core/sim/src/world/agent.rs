@@ -5,6 +5,7 @@
 use super::{
     World, effects,
     event::{Event, Local},
+    glance::Settled,
     lease::LeaseCall,
 };
 use crate::{
@@ -19,8 +20,8 @@ use crate::{
 };
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
-    Action, Armed, Decision, FenceState, Guard, Memory, Moment, Observation, Policy, Postgres, Reading, Reason, StoreView, audit,
-    decide,
+    Action, Armed, Decision, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Reading, Reason, StoreView,
+    audit, decide,
 };
 
 /// What a call to the store is for.
@@ -33,6 +34,17 @@ pub enum Purpose {
     Leader { effect: usize },
     Member,
     KeepAlive,
+}
+
+/// A call under way.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Its number.
+    pub number: u64,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// It is given up then, true time; never, while it only rests between two tries.
+    pub until: u64,
 }
 
 /// The keys as the watch shows them.
@@ -84,7 +96,9 @@ pub struct Agent {
     /// The store's keys.
     pub mirror: Mirror,
     /// Calls under way.
-    pub calls: Vec<(u64, Purpose)>,
+    pub calls: Vec<Call>,
+    /// The planned look at calls that may have to be given up.
+    pub give_up_at: u64,
     /// A lease call is under way.
     pub lease_busy: bool,
     /// Lease calls that wait for it.
@@ -117,6 +131,8 @@ pub struct Agent {
     pub unresponsive: Option<Moment>,
     /// The member key as it should be.
     pub member: Option<tanist_engine::Member>,
+    /// The last decision asked for nothing.
+    pub settled: Option<Settled>,
     last_reason: Option<Reason>,
 }
 
@@ -136,7 +152,7 @@ impl Agent {
             policy: world.options.policy(world.options.mode),
             seen: Observation {
                 me: me.clone(),
-                lease: tanist_engine::Lease::Unknown,
+                lease: Lease::Unknown,
                 store: StoreView::default(),
                 postgres: Postgres::Unknown,
                 guard: Guard { armed: None, fence: FenceState::Complete, budget: Duration::ZERO },
@@ -153,6 +169,7 @@ impl Agent {
             keeper: Keeper::new(me, 0, ttl, broken),
             mirror: Mirror::default(),
             calls: Vec::new(),
+            give_up_at: u64::MAX,
             lease_busy: false,
             lease_waiting: VecDeque::new(),
             job: 0,
@@ -169,6 +186,7 @@ impl Agent {
             look: 0,
             unresponsive: None,
             member: None,
+            settled: None,
             last_reason: None,
         }
     }
@@ -220,11 +238,12 @@ impl World {
         }
     }
 
-    fn observe(&mut self, node: usize, now: Reading) {
+    /// Takes in what is read at every turn: the lease and the guard's page.
+    pub(super) fn observe(&mut self, node: usize, lease: Lease) {
         let here = &mut self.nodes[node];
         let (agent, page) = (&mut here.agent, &here.guard.page);
         let fenced = agent.has_fenced(page.fences);
-        agent.seen.lease = agent.keeper.lease(now);
+        agent.seen.lease = lease;
         agent.seen.guard = Guard {
             armed: page.permit().filter(|_| !fenced).map(|permit| Armed { epoch: permit.epoch, until: permit.until.boot }),
             fence: match agent.own_fence {
@@ -239,7 +258,8 @@ impl World {
     /// One turn of the run loop.
     pub fn turn(&mut self, node: usize) {
         let now = self.reading(node);
-        self.observe(node, now);
+        let lease = self.nodes[node].agent.keeper.lease(now);
+        self.observe(node, lease);
         self.check_terms(node, now);
         let agent = &mut self.nodes[node].agent;
         agent.turns += 1;
@@ -250,6 +270,8 @@ impl World {
             self.violate("audit", format!("{} {}: {violation} ({:?})", self.names[node], decision.reason, decision.actions));
             return;
         }
+        let agent = &mut self.nodes[node].agent;
+        agent.settled = Settled::after(&decision, &agent.policy, matches!(agent.seen.lease, Lease::Mine(_)), now.boot);
         let actions = std::mem::take(&mut decision.actions);
         self.nodes[node].agent.memory = std::mem::take(&mut decision.memory);
         self.begin_all(node, actions);
@@ -261,8 +283,7 @@ impl World {
     }
 
     fn record(&mut self, node: usize, now: Reading, decision: &Decision, violation: Option<String>) {
-        let reason = crate::coverage::reason_number(&decision.reason);
-        self.coverage.reason(reason);
+        let reason = self.coverage.reason(&decision.reason);
         self.trace.hash.add(self.now ^ (node as u64) << 56);
         self.trace.hash.add(reason as u64 | (decision.actions.len() as u64) << 32);
         self.trace.hash.add(decision.wake_at.as_nanos());
@@ -364,7 +385,7 @@ impl World {
     pub fn agent_event(&mut self, node: usize, what: Local) {
         match what {
             Local::Answer { call, answer } => self.answered(node, call, Some(answer)),
-            Local::Timeout { call } => self.answered(node, call, None),
+            Local::Timeout => self.give_up(node),
             Local::Retry { call } => self.retry_lease(node, call),
             Local::Shown { watch, snap } => self.shown(node, watch, snap),
             Local::Relist { watch } => self.relist(node, watch),

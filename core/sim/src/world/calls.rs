@@ -2,7 +2,7 @@
 
 use super::{
     World,
-    agent::Purpose,
+    agent::{Call, Purpose},
     event::{Event, Local},
 };
 use crate::model::{
@@ -16,8 +16,9 @@ impl World {
     /// Sends a transaction. Given up after `timeout` by the agent's clock.
     pub fn call(&mut self, node: usize, purpose: Purpose, txn: Txn, timeout: u64) -> u64 {
         let call = self.number();
-        self.nodes[node].agent.calls.push((call, purpose));
-        self.later(node, timeout.max(MS), Local::Timeout { call });
+        let until = self.now + timeout.max(MS);
+        self.nodes[node].agent.calls.push(Call { number: call, purpose, until });
+        self.plan_to_give_up(node);
         let life = self.nodes[node].agent.life;
         let store = self.net.store();
         match self.net.fate(node, store, &mut self.rng) {
@@ -25,6 +26,27 @@ impl World {
             Fate::Lost => {}
         }
         call
+    }
+
+    /// Plans a look when the first call may have to be given up, unless an earlier one is planned.
+    fn plan_to_give_up(&mut self, node: usize) {
+        let agent = &mut self.nodes[node].agent;
+        let Some(first) = agent.calls.iter().map(|call| call.until).min() else { return };
+        if first < agent.give_up_at {
+            agent.give_up_at = first;
+            self.later(node, first.saturating_sub(self.now), Local::Timeout);
+        }
+    }
+
+    /// Gives up calls whose time is over.
+    pub fn give_up(&mut self, node: usize) {
+        self.nodes[node].agent.give_up_at = u64::MAX;
+        let over = |call: &&Call| call.until <= self.now;
+        let late: Vec<u64> = self.nodes[node].agent.calls.iter().filter(over).map(|call| call.number).collect();
+        for call in late {
+            self.answered(node, call, None);
+        }
+        self.plan_to_give_up(node);
     }
 
     /// A request reaches the store, perhaps long after it was given up.
@@ -130,16 +152,14 @@ impl World {
         self.checks.terms.shows(node, agent.life, &snap, now);
         let (history, received) = (agent.mirror.history, agent.mirror.received);
         agent.keeper.observe(&snap, history, received, now);
-        self.view_changed(node);
-        self.turn(node);
+        if self.view_changed(node) { self.turn(node) } else { self.glance(node) }
     }
 
     /// An answer, or none in time.
     pub fn answered(&mut self, node: usize, call: u64, answer: Option<Answer>) {
         let calls = &mut self.nodes[node].agent.calls;
-        let Some(index) = calls.iter().position(|(known, _)| *known == call) else { return };
-        let (_, purpose) = calls.swap_remove(index);
-        match purpose {
+        let Some(index) = calls.iter().position(|known| known.number == call) else { return };
+        match calls.swap_remove(index).purpose {
             Purpose::Lease(lease) => self.lease_answered(node, lease, answer),
             Purpose::Confirm { asked } => self.confirmed(node, asked, answer),
             Purpose::Relist { watch } => self.relisted(node, watch, answer),

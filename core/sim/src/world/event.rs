@@ -59,7 +59,7 @@ pub enum Inside {
 #[expect(missing_docs, reason = "each is what it says")]
 pub enum Local {
     Answer { call: u64, answer: Answer },
-    Timeout { call: u64 },
+    Timeout,
     Retry { call: u64 },
     Shown { watch: u32, snap: Rc<Snap> },
     Relist { watch: u32 },

@@ -126,6 +126,7 @@ impl World {
                 if self.nodes[node].agent.alive {
                     self.nodes[node].stop_wanted = true;
                     self.nodes[node].agent.seen.stopping = true;
+                    self.nodes[node].agent.settled = None;
                     self.wake_agent(node);
                 }
             }

@@ -1,10 +1,15 @@
 //! The transactions of the lease, as the store adapter (`tanist-dcs`, `lease/{acquire,renew,release}.rs`) makes them. One at a time.
 
-use super::{World, agent::Purpose, effects, event::Local};
+use super::{
+    World,
+    agent::{Call, Purpose},
+    effects,
+    event::Local,
+};
 use crate::{
     model::{
         clock::MS,
-        guard::{Deadline, Extend},
+        guard::Deadline,
         record::Record,
         store::{self, Answer, Kv, Op, Txn, Value},
     },
@@ -77,8 +82,8 @@ impl World {
     /// A renewal that failed at once tries again.
     pub fn retry_lease(&mut self, node: usize, call: u64) {
         let calls = &mut self.nodes[node].agent.calls;
-        let Some(index) = calls.iter().position(|(known, _)| *known == call) else { return };
-        if let (_, Purpose::Lease(lease)) = calls.swap_remove(index) {
+        let Some(index) = calls.iter().position(|known| known.number == call) else { return };
+        if let Purpose::Lease(lease) = calls.swap_remove(index).purpose {
             self.try_lease(node, lease);
         }
     }
@@ -242,7 +247,7 @@ impl World {
             Kind::Renew { .. } => {
                 let pause = u64::from(call.tries) * 20 * MS;
                 let number = self.number();
-                self.nodes[node].agent.calls.push((number, Purpose::Lease(call)));
+                self.nodes[node].agent.calls.push(Call { number, purpose: Purpose::Lease(call), until: u64::MAX });
                 self.later(node, pause, Local::Retry { call: number });
             }
         }
@@ -290,9 +295,9 @@ impl World {
             page.deadline = Deadline::Armed(crate::model::guard::Permit { until, ..permit });
         }
         let page = &mut self.nodes[node].guard.page;
-        if page.permit().is_some_and(|permit| permit.epoch == held.epoch) && page.extend(held.epoch, until) == Extend::Extended {
-            self.plan_guard_look(node);
-            self.plan_watchdog(node);
+        if page.permit().is_some_and(|permit| permit.epoch == held.epoch) {
+            // Guard and watchdog look at the old deadline and find the new one.
+            page.extend(held.epoch, until);
         }
     }
 

@@ -5,6 +5,7 @@ mod calls;
 mod effects;
 pub mod event;
 mod faults;
+mod glance;
 mod guard;
 mod jobs;
 mod lease;
@@ -123,7 +124,7 @@ impl World {
             self.now = at;
             self.happen(event);
             self.check();
-            if self.checks.violation.is_some() {
+            if self.checks.violation.is_some() || self.is_over() {
                 break;
             }
         }

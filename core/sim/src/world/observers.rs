@@ -23,8 +23,8 @@ impl World {
         };
         let believed = believed || self.options.without(Mutant::FaceAlwaysBelieved);
         if believed {
-            let (epoch, name) = (face.epoch, face.name.clone());
-            if let Some(named) = self.find(&name) {
+            let epoch = face.epoch;
+            if let Some(named) = self.find(&face.name) {
                 self.check_named(node, named, epoch);
             }
         }

@@ -3,7 +3,8 @@
 use super::{
     World,
     event::{Local, Process},
-    view,
+    glance,
+    view::{self, News},
 };
 use crate::{
     model::{clock::MS, postgres::Server},
@@ -75,7 +76,12 @@ impl World {
             *position = Some(Position { opened_by: Epoch::NONE, timeline: Timeline(1), lsn: *replayed });
         }
         if agent.seen.postgres != found {
+            let led_on = agent.seen.store.primary.as_ref().map(|face| face.timeline);
+            let idle = glance::only_moved(&agent.seen.postgres, &found, led_on);
             agent.seen.postgres = found;
+            if idle {
+                return self.glance(node);
+            }
             self.found_for_job(node);
             self.turn(node);
         }
@@ -86,32 +92,33 @@ impl World {
         let now = self.reading(node).boot;
         let agent = &mut self.nodes[node].agent;
         agent.seen.postgres = state;
+        agent.settled = None;
         agent.valid_from = now;
         self.kick(node);
     }
 
-    /// The view of the store has changed: positions are placed anew.
-    pub fn view_changed(&mut self, node: usize) {
+    /// The view of the store has changed: positions are placed anew. `true`: a decision may differ.
+    pub fn view_changed(&mut self, node: usize) -> bool {
         let now = self.reading(node).boot;
         let agent = &mut self.nodes[node].agent;
-        let Some(snap) = agent.mirror.snap.clone() else { return };
-        if let Some(mode) = view::mode(&snap)
-            && agent.policy.synchronous != mode
-        {
+        let Some(snap) = agent.mirror.snap.clone() else { return true };
+        let mode = view::mode(&snap).filter(|mode| agent.policy.synchronous != *mode);
+        if let Some(mode) = mode {
             agent.policy.synchronous = mode;
         }
         let known = agent.mirror.viewed.replace(Rc::clone(&snap));
-        if !view::read(known.as_deref(), &snap, now, &mut agent.seen.store) {
-            return;
-        }
-        let claims = std::mem::take(&mut agent.seen.store.timelines);
-        place(&mut agent.seen.postgres, &claims);
-        for answer in agent.seen.peers.iter_mut().filter_map(|peer| peer.answer.as_mut()) {
-            if let Some(position) = &mut answer.position {
-                position.opened_by = opener(&claims, position);
+        let news = view::read(known.as_deref(), &snap, now, &mut agent.seen.store);
+        if news == News::Timelines {
+            let claims = std::mem::take(&mut agent.seen.store.timelines);
+            place(&mut agent.seen.postgres, &claims);
+            for answer in agent.seen.peers.iter_mut().filter_map(|peer| peer.answer.as_mut()) {
+                if let Some(position) = &mut answer.position {
+                    position.opened_by = opener(&claims, position);
+                }
             }
+            agent.seen.store.timelines = claims;
         }
-        agent.seen.store.timelines = claims;
+        news != News::Idle || mode.is_some()
     }
 
     /// What the agent says of itself over REST.

@@ -2,7 +2,7 @@
 
 use crate::model::store::{self, Key, Snap, Value};
 use std::rc::Rc;
-use tanist_engine::{Moment, Revision, StoreView, Switchover, SyncMode, SyncState};
+use tanist_engine::{Member, Moment, Revision, StoreView, Switchover, SyncMode, SyncState};
 
 /// The mode in `/config`.
 pub fn mode(snap: &Snap) -> Option<SyncMode> {
@@ -21,10 +21,28 @@ fn differs(known: Option<&Snap>, snap: &Snap, key: Key) -> bool {
     }
 }
 
-/// Reads a snapshot into a view that shows `known`: what differs. `true`: the claimed timelines do.
-pub fn read(known: Option<&Snap>, snap: &Snap, now: Moment, view: &mut StoreView) -> bool {
+/// What differs in a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum News {
+    /// Positions, and what is no part of the view.
+    Idle,
+    /// Something else.
+    Other,
+    /// The claimed timelines.
+    Timelines,
+}
+
+/// Reads a snapshot into a view that shows `known`: what differs.
+pub fn read(known: Option<&Snap>, snap: &Snap, now: Moment, view: &mut StoreView) -> News {
+    let mut news = if view.as_of.is_none() { News::Other } else { News::Idle };
     view.as_of = Some(now);
-    let differs = |key| differs(known, snap, key);
+    let mut differs = |key| {
+        let differs = differs(known, snap, key);
+        if differs {
+            news = news.max(News::Other);
+        }
+        differs
+    };
     if differs(store::INITIALIZE) {
         view.initialize = snap.get(store::INITIALIZE).and_then(|kv| match &*kv.value {
             Value::Initialize(id) => Some(id.clone()),
@@ -39,9 +57,6 @@ pub fn read(known: Option<&Snap>, snap: &Snap, now: Moment, view: &mut StoreView
         view.primary = snap.face().cloned();
     }
     view.optime = snap.optime();
-    if (store::MEMBER0..snap.len()).any(differs) {
-        members(known, snap, view);
-    }
     if differs(store::FAILOVER) {
         view.switchover = snap.get(store::FAILOVER).and_then(|kv| match &*kv.value {
             Value::Failover { leader, candidate } => {
@@ -56,35 +71,50 @@ pub fn read(known: Option<&Snap>, snap: &Snap, now: Moment, view: &mut StoreView
             _ => None,
         });
     }
-    let timelines = differs(store::TIMELINES);
-    if timelines {
+    if differs(store::TIMELINES) {
+        news = News::Timelines;
         view.timelines.clear();
         if let Some(Value::Timelines(claims)) = snap.get(store::TIMELINES).map(|kv| &*kv.value) {
             view.timelines.extend(claims.iter().copied());
         }
     }
-    timelines
+    news.max(members(known, snap, view))
 }
 
 /// Members in the order of their keys; those that are as before keep their place.
-fn members(known: Option<&Snap>, snap: &Snap, view: &mut StoreView) {
-    let mut place = 0;
+fn members(known: Option<&Snap>, snap: &Snap, view: &mut StoreView) -> News {
+    let (mut place, mut news) = (0, News::Idle);
     for key in store::MEMBER0..snap.len() {
         let before = known.is_some_and(|known| known.get(key).is_some());
         let member = snap.get(key).and_then(|kv| if let Value::Member(member) = &*kv.value { Some(member) } else { None });
         match (before, member) {
             (true, Some(member)) => {
-                if differs(known, snap, key) {
-                    view.members[place] = member.clone();
+                if differs(known, snap, key) && tell(&mut view.members[place], member) {
+                    news = News::Other;
                 }
                 place += 1;
             }
             (false, Some(member)) => {
                 view.members.insert(place, member.clone());
+                news = News::Other;
                 place += 1;
             }
-            (true, None) => drop(view.members.remove(place)),
+            (true, None) => {
+                view.members.remove(place);
+                news = News::Other;
+            }
             (false, None) => {}
         }
     }
+    news
+}
+
+/// Takes over what a member says now. `true`: more than its position has changed.
+fn tell(known: &mut Member, member: &Member) -> bool {
+    known.lsn = member.lsn;
+    let more = known != member;
+    if more {
+        known.clone_from(member);
+    }
+    more
 }
