@@ -36,8 +36,8 @@ SCHEDULES ?= 1000000
 SEED ?= 1
 
 sim: ## hunt the engine with random schedules; SCHEDULES=10000000 SEED=1
-	cargo build -p tanist-sim
-	target/debug/tanist-sim fuzz --schedules $(SCHEDULES) --seed $(SEED)
+	cargo build -p tanist-sim --profile hunt
+	target/hunt/tanist-sim fuzz --schedules $(SCHEDULES) --seed $(SEED)
 
 sim-mutants: ## show which seed catches each bad change
 	cargo build -p tanist-sim

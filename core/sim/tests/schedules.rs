@@ -12,7 +12,7 @@ use tanist_sim::{
 fn random_schedules_break_nothing() {
     let first = std::env::var("TANIST_SIM_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
     println!("seed {first}");
-    let found = hunt(first, 10_000, 2, None);
+    let found = hunt(first, 20_000, 2, None);
     println!("{}", found.line(first));
     assert!(found.found.is_empty(), "{:#?}", found.found);
     let allowed =

@@ -2,9 +2,9 @@
 
 use crate::cluster::{Cluster, seconds};
 use crate::support::PATIENCE;
+use std::time::Duration;
 use tanist_dcs::Op;
 use tanist_dcs::lease::{AcquireOutcome, Adopted, ReleaseOutcome, RenewOutcome};
-use std::time::Duration;
 use tanist_engine::{Lease, Moment};
 
 pub async fn a_second_node_of_the_same_name_is_a_twin(cluster: Cluster) {

@@ -2,12 +2,7 @@
 //!
 //! Effects are carried out as the shipped agent does: one of each kind under way, a failed one rests, one job at a time.
 
-use super::{
-    World, effects,
-    event::{Event, Local},
-    glance::Settled,
-    lease::LeaseCall,
-};
+use super::{World, effects, event::Local, glance::Settled, lease::LeaseCall};
 use crate::{
     model::{
         clock::MS,
@@ -108,11 +103,11 @@ pub struct Agent {
     /// Turns so far.
     pub turns: u64,
     /// Number of the planned wake; an earlier one is void.
-    wake: u64,
+    pub(super) wake: u64,
     /// When it is planned. Moved only forward: one that comes too early is planned anew.
-    wake_planned: u64,
+    pub(super) wake_planned: u64,
     /// When the next turn is due without news.
-    wake_at: u64,
+    pub(super) wake_at: u64,
     /// A confirmation is under way.
     pub confirming: bool,
     /// The fence carried out by this agent: 0 none, 1 running, 2 complete.
@@ -336,49 +331,6 @@ impl World {
                 }
             }
         }
-    }
-
-    fn wait(&mut self, node: usize, decided: Moment, now: Reading) {
-        let agent = &self.nodes[node].agent;
-        if !agent.confirming && agent.keeper.wants_confirmation(now) {
-            self.confirm_vacant(node);
-        }
-        let agent = &self.nodes[node].agent;
-        let mut wake = decided;
-        if let Some(change) = agent.keeper.next_change(now) {
-            wake = wake.min(change.max(now.boot + Duration::from_millis(1)));
-        }
-        for state in &agent.effects {
-            if let Under::Rest(until) = state
-                && *until > now.boot
-            {
-                wake = wake.min(*until);
-            }
-        }
-        let wake = wake.max(now.boot + Duration::from_millis(1));
-        let at = self.nodes[node].clock.when_boot(self.now, wake);
-        let agent = &mut self.nodes[node].agent;
-        agent.wake_at = at;
-        if at < agent.wake_planned {
-            self.plan_wake(node);
-        }
-    }
-
-    fn plan_wake(&mut self, node: usize) {
-        let agent = &mut self.nodes[node].agent;
-        agent.wake += 1;
-        agent.wake_planned = agent.wake_at;
-        let (at, life, wake) = (agent.wake_at, agent.life, agent.wake);
-        self.at(at, Event::Local { node, life, what: Local::Wake { wake } });
-    }
-
-    fn woken(&mut self, node: usize, wake: u64) {
-        let agent = &mut self.nodes[node].agent;
-        if agent.wake != wake {
-            return;
-        }
-        agent.wake_planned = u64::MAX;
-        if self.now < agent.wake_at { self.plan_wake(node) } else { self.turn(node) }
     }
 
     /// An event in the agent's process.

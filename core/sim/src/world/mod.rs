@@ -16,6 +16,7 @@ mod postgres;
 mod probe;
 mod replication;
 pub(crate) mod view;
+mod wake;
 mod watchdog;
 
 use crate::{
