@@ -1,6 +1,6 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint fmt bench-failover sim sim-mutants clean
+.PHONY: help build demo test test-etcd-long lint fmt bench-failover sim sim-mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -19,6 +19,10 @@ test: ## every test: unit, golden, conformance, end to end with real PostgreSQL,
 	scripts/stage
 	cargo clippy -p tanist-engine -- -D warnings
 	cargo test --workspace --no-fail-fast
+
+test-etcd-long: ## etcd's leader killed 25 times and stopped 25 times under a lease; about 8 minutes
+	scripts/need build etcd
+	TANIST_ETCD_ROUNDS=25 cargo test -p tanist-dcs --test etcd -- --nocapture leader_of_the_store
 
 lint: ## formatting and lints of everything
 	cargo fmt --all --check

@@ -3,8 +3,8 @@
 mod support;
 
 use std::{sync::Arc, time::Duration};
-use support::{Etcd, Local, PATIENCE, until};
-use tanist_dcs::{Clock, Mirror, Op, Store, StoreError, Txn, WatchEvent, conformance, etcd::EtcdStore};
+use support::{Etcd, Local, PATIENCE, open, until};
+use tanist_dcs::{Clock, Mirror, Op, Store, StoreError, Txn, WatchEvent, conformance};
 use tanist_engine::Revision;
 
 fn put(key: &str, value: &str) -> Txn {
@@ -28,12 +28,7 @@ async fn etcd_conforms() {
     let etcd = Etcd::start(1).await;
     let endpoints = etcd.endpoints();
     // A connection of its own each time, as another agent would have.
-    let connect = || -> Arc<dyn Store> {
-        let endpoints = endpoints.clone();
-        tokio::task::block_in_place(|| {
-            tokio::runtime::Handle::current().block_on(async { Arc::new(EtcdStore::new(&endpoints).await.unwrap()) })
-        })
-    };
+    let connect = || -> Arc<dyn Store> { Arc::new(open(endpoints.clone()).unwrap()) };
     conformance::run(&connect).await.unwrap();
 }
 
@@ -138,7 +133,7 @@ async fn a_mirror_of_etcd_lists_again_after_compaction_and_the_loss_of_its_membe
         .await;
         etcd.go(number);
         until("the member is back", async || {
-            let alone = EtcdStore::new(&[etcd.members[number].client_url.clone()]).await.unwrap();
+            let alone = open(vec![etcd.members[number].client_url.clone()]).unwrap();
             alone.list("/", Duration::from_secs(1)).await.ok()
         })
         .await;
@@ -153,14 +148,14 @@ async fn a_dead_member_of_etcd_costs_no_read_and_no_write() {
         until("the others have a leader", async || {
             let others: Vec<_> =
                 (0..3).filter(|other| *other != number).map(|other| etcd.members[other].client_url.clone()).collect();
-            let store = EtcdStore::new(&others).await.unwrap();
+            let store = open(others.clone()).unwrap();
             store.txn(put("/probe", "1"), Duration::from_secs(1)).await.ok()
         })
         .await;
         // First asked: the dead one. It refuses connections, so even a write surely did not land there and goes on at once.
         let mut endpoints = etcd.endpoints();
         endpoints.rotate_left(number);
-        let store = EtcdStore::new(&endpoints).await.unwrap();
+        let store = open(endpoints.clone()).unwrap();
         store.txn(put("/k", "1"), Duration::from_secs(5)).await.unwrap();
         store.list("/", Duration::from_secs(5)).await.unwrap();
         etcd.go(number);
@@ -172,7 +167,7 @@ async fn without_any_member_nothing_is_claimed() {
     let etcd = Etcd::start(1).await;
     let endpoints = etcd.endpoints();
     drop(etcd);
-    let store = EtcdStore::new(&endpoints).await.unwrap();
+    let store = open(endpoints.clone()).unwrap();
     let answer = store.txn(put("/k", "1"), Duration::from_secs(2)).await;
     assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
     let listed = store.list("/", Duration::from_secs(2)).await;

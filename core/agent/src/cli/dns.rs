@@ -31,7 +31,7 @@ pub fn run(config: &Path) -> Result<(), Failure> {
         // Observes the lease and never takes part: no member has this name, for it contains a character none may have.
         let me = MemberName("dns/".into());
         let names = NamesLink::start(&settings, &me, Arc::new(clock::now)).map_err(Failure::environment)?;
-        let store = cluster::open(&settings.store).await.map_err(Failure::config)?;
+        let store = cluster::open(&settings.store).map_err(Failure::config)?;
         let keys = Keys::new(&settings.namespace, &settings.scope);
         // The record itself says its ttl; this one counts until the first is read.
         let ttl = DynamicConfig::default().timing.ttl;

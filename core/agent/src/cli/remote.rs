@@ -58,7 +58,7 @@ impl Remote {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
         let keys = Keys::new(&settings.namespace, &settings.scope);
         let snapshot = runtime.block_on(async {
-            let store = cluster::open(&settings.store).await.map_err(Failure::config)?;
+            let store = cluster::open(&settings.store).map_err(Failure::config)?;
             let mirror = Mirror::spawn(store, keys.prefix().to_owned(), Clock::system(), LIMIT);
             let mut snapshots = mirror.subscribe();
             let read = tokio::time::timeout(LIMIT, snapshots.wait_for(|snapshot| snapshot.as_of.is_some())).await;

@@ -41,7 +41,7 @@ pub fn run(command: &Command) -> Result<(), Failure> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     let written = runtime.block_on(async {
-        let store = cluster::open(&read.settings.store).await.map_err(Failure::config)?;
+        let store = cluster::open(&read.settings.store).map_err(Failure::config)?;
         let compare = Compare::ModRevision(key.clone(), revision);
         let txn = Txn { compares: vec![compare], then: vec![Op::put(key, encode_base(known))], otherwise: Vec::new() };
         store.txn(txn, LIMIT).await.map_err(|error| Failure::failed(format!("the store: {error}")))

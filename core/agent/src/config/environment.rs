@@ -63,17 +63,21 @@ fn authentication(section: &mut RestapiSpec) -> &mut UserSpec {
 
 fn etcd3(option: &str, value: &str, spec: &mut Spec) -> Option<&'static str> {
     let text = Some(Text(value.to_owned()));
-    if !matches!(option, "HOST" | "HOSTS" | "URL" | "PROTOCOL" | "USERNAME" | "PASSWORD") {
+    const OPTIONS: [&str; 9] = ["HOST", "HOSTS", "URL", "PROTOCOL", "CACERT", "CERT", "KEY", "USERNAME", "PASSWORD"];
+    if !OPTIONS.contains(&option) {
         return None;
     }
-    let section = spec.etcd3.get_or_insert_with(EtcdSpec::default);
+    let fields = spec.etcd3.get_or_insert_with(EtcdSpec::default);
     let key = match option {
-        "HOST" => put(&mut section.host, text, "etcd3.host"),
-        "HOSTS" => put(&mut section.hosts, Some(List::of(value)), "etcd3.hosts"),
-        "URL" => put(&mut section.url, text, "etcd3.url"),
-        "PROTOCOL" => put(&mut section.protocol, text, "etcd3.protocol"),
-        "USERNAME" => put(&mut section.username, text, "etcd3.username"),
-        _ => put(&mut section.password, text, "etcd3.password"),
+        "HOST" => put(&mut fields.host, text, "etcd3.host"),
+        "HOSTS" => put(&mut fields.hosts, Some(List::of(value)), "etcd3.hosts"),
+        "URL" => put(&mut fields.url, text, "etcd3.url"),
+        "PROTOCOL" => put(&mut fields.protocol, text, "etcd3.protocol"),
+        "CACERT" => put(&mut fields.cacert, text, "etcd3.cacert"),
+        "CERT" => put(&mut fields.cert, text, "etcd3.cert"),
+        "KEY" => put(&mut fields.key, text, "etcd3.key"),
+        "USERNAME" => put(&mut fields.username, text, "etcd3.username"),
+        _ => put(&mut fields.password, text, "etcd3.password"),
     };
     Some(key)
 }

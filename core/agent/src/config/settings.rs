@@ -69,8 +69,14 @@ pub enum StoreSettings {
 /// An etcd cluster.
 #[derive(Clone, Debug)]
 pub struct EtcdSettings {
-    /// URLs of its members, `http://host:port`.
+    /// URLs of its members, `http://host:port` or `https://host:port`.
     pub endpoints: Vec<String>,
+    /// For `https`, the authorities to trust; `None`: those of this system.
+    pub cacert: Option<PathBuf>,
+    /// For `https`, the own certificate and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Whom to log in as.
+    pub user: Option<(String, Secret)>,
 }
 
 /// A user.

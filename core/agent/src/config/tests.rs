@@ -206,6 +206,26 @@ fn forms_of_etcd() {
 }
 
 #[test]
+fn etcd_with_tls_and_a_login() {
+    let with = |section: &str| {
+        let text = SMALL.replace("local: {socket: /run/tanist/store.sock}", &format!("etcd3: {section}"));
+        let settings = load(&text).unwrap().settings;
+        assert!(!format!("{settings:?}").contains("hush"), "a password in Debug");
+        let StoreSettings::Etcd(etcd) = settings.cluster.store else { panic!("{section}") };
+        etcd
+    };
+    let etcd = with("{hosts: 'e1,http://e2', protocol: HTTPS, cacert: /c/ca, cert: /c/me, username: tanist, password: hush}");
+    assert_eq!(etcd.endpoints, ["https://e1:2379", "http://e2:2379"]);
+    assert_eq!(etcd.cacert, Some(PathBuf::from("/c/ca")));
+    assert_eq!(etcd.identity, Some((PathBuf::from("/c/me"), PathBuf::from("/c/me"))), "the key in the certificate's file");
+    assert_eq!(etcd.user.map(|(name, password)| (name, password.expose().to_owned())), Some(("tanist".into(), "hush".into())));
+    let etcd = with("{url: 'https://e1:2379/', cert: /c/me, key: /c/key}");
+    assert_eq!(etcd.endpoints, ["https://e1:2379"]);
+    assert_eq!(etcd.identity, Some((PathBuf::from("/c/me"), PathBuf::from("/c/key"))));
+    assert_eq!((etcd.cacert, etcd.user), (None, None));
+}
+
+#[test]
 fn one_fault_each() {
     let at = |from: &str, to: &str| errors(&SMALL.replace(from, to));
     for (from, to, said) in [
@@ -230,6 +250,16 @@ fn one_fault_each() {
             "local:",
             "etcd3: {hosts: ['a:1']}\nlocal:",
             "patroni.yml:5: local: stands beside etcd3; a cluster has one store, remove one of the two sections",
+        ),
+        (
+            "local: {socket: /run/tanist/store.sock}",
+            "etcd3: {hosts: e1, protocol: https, key: /c/key}",
+            "patroni.yml:4: etcd3.key: stands alone; set etcd3.cert to the certificate that belongs to it",
+        ),
+        (
+            "local: {socket: /run/tanist/store.sock}",
+            "etcd3: {hosts: e1, username: tanist}",
+            "patroni.yml:4: etcd3.password: is missing beside etcd3.username",
         ),
         (
             "local: {socket: /run/tanist/store.sock}",

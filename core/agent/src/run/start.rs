@@ -67,7 +67,7 @@ pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: 
     }
     let recorder = Recorder::start(&settings.state_dir)?;
 
-    let store = cluster::open(&settings.cluster.store).await?;
+    let store = cluster::open(&settings.cluster.store)?;
     let keys = Keys::new(&settings.cluster.namespace, &settings.cluster.scope);
     let keeper =
         Keeper::new(store.clone(), keys.clone(), settings.name.clone(), guard.page().nonce(), policy.ttl, Clock::system());

@@ -1,5 +1,6 @@
 //! What an error of the etcd library lets one conclude. In doubt: unknown.
 
+use super::words::Place;
 use crate::StoreError;
 use etcd_client::Error;
 
@@ -14,10 +15,46 @@ const UNAUTHENTICATED: i32 = 16;
 
 /// What etcd says when it looked at a request and did not carry it out: out of space, too large.
 const REFUSALS: [&str; 2] = ["etcdserver:", "grpc: received message larger"];
+/// What etcd says to a request that needs a login, or another one: without a token, with one from before a change of rights.
+const LOGIN: [&str; 3] =
+    ["etcdserver: user name is empty", "etcdserver: invalid auth token", "etcdserver: revision of auth store is old"];
 
-pub(super) fn classify(endpoint: &str, error: Error) -> StoreError {
-    let text = format!("{endpoint}: {error}");
-    match &error {
+/// How far a request got.
+pub(super) enum Failure {
+    /// No connection could be tried: files, addresses.
+    Setup(String),
+    /// The login failed, so the request was not sent.
+    Login(Error),
+    /// The request was sent, as far as is known.
+    Answer(Error),
+}
+
+impl Failure {
+    /// What it lets one conclude about the request.
+    pub(super) fn conclude(self, place: &Place<'_>) -> StoreError {
+        match self {
+            Self::Setup(why) => StoreError::Unavailable(format!("{}: {why}", place.host())),
+            Self::Login(error) => match classify(&error, place.explain(&error)) {
+                StoreError::Unknown(text) => StoreError::Unavailable(text),
+                other => other,
+            },
+            Self::Answer(error) => classify(&error, place.explain(&error)),
+        }
+    }
+
+    /// The connection could not be made, or broke.
+    pub(super) fn is_of_connection(&self) -> bool {
+        match self {
+            Self::Setup(_) => true,
+            Self::Login(error) | Self::Answer(error) => {
+                matches!(error, Error::GRpcStatus(status) if std::error::Error::source(status).is_some())
+            }
+        }
+    }
+}
+
+fn classify(error: &Error, text: String) -> StoreError {
+    match error {
         Error::GRpcStatus(status) => {
             if never_connected(status) {
                 return StoreError::Unavailable(text);
@@ -35,6 +72,7 @@ pub(super) fn classify(endpoint: &str, error: Error) -> StoreError {
             }
         }
         Error::LeaseKeepAliveError(why) if why == "lease not found" => StoreError::ExpiryGone,
+        Error::WatchError(why) if is_denied(why) => StoreError::Refused(text),
         Error::InvalidArgs(_) | Error::InvalidUri(_) | Error::Utf8Error(_) | Error::InvalidMetadataValue(_) => {
             StoreError::Refused(text)
         }
@@ -42,14 +80,29 @@ pub(super) fn classify(endpoint: &str, error: Error) -> StoreError {
     }
 }
 
-/// The connection was refused or could not be made, so nothing was sent.
+/// The member wants a (new) login. A watch is only ever told that it may not, also when its token is over.
+pub(super) fn wants_login(error: &Error) -> bool {
+    match error {
+        Error::GRpcStatus(status) => LOGIN.iter().any(|text| status.message().starts_with(text)),
+        Error::WatchError(why) => is_denied(why) || LOGIN.iter().any(|text| why.contains(text)),
+        _ => false,
+    }
+}
+
+/// The answer to a login where nobody needs one.
+pub(super) fn login_is_off(error: &Error) -> bool {
+    matches!(error, Error::GRpcStatus(status) if status.message() == "etcdserver: authentication is not enabled")
+}
+
+fn is_denied(why: &str) -> bool {
+    why.contains("permission denied")
+}
+
+/// The connection was refused, timed out or failed in its handshake, so nothing was sent.
 fn never_connected(status: &(dyn std::error::Error + 'static)) -> bool {
-    use std::io::ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable};
     let mut cause = status.source();
     while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<std::io::Error>()
-            && matches!(io.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable | AddrNotAvailable)
-        {
+        if error.is::<tonic::ConnectError>() {
             return true;
         }
         cause = error.source();

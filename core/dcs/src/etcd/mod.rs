@@ -1,31 +1,32 @@
-//! The production store: etcd 3.4 or later over gRPC.
+//! The production store: etcd 3.4 or later over gRPC, with or without TLS, client certificates and a login.
 //!
 //! One client per member, because the library's balancer does not let one choose: an attempt that fails moves the next one to the next
-//! member. A read goes on to the next member within its time; a write is sent again only when it surely did not land. Deliberately
-//! absent so far: TLS and authentication.
+//! member. A read goes on to the next member within its time; a write is sent again only when it surely did not land.
 
+mod access;
 mod convert;
 mod error;
+mod member;
 mod watch;
+mod words;
+
+pub use access::{Access, Password, Tls, User};
 
 use crate::{ExpiryId, Listing, Op, Store, StoreError, Txn, TxnAnswer, Watch};
 use async_trait::async_trait;
-use error::classify;
-use etcd_client::{Client, ConnectOptions, GetOptions};
+use etcd_client::{Client, GetOptions};
+use member::Member;
 use std::{
     future::Future,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tanist_engine::Revision;
 use tokio::time::{Instant, timeout_at};
 
-/// A member that cannot be reached is given up after this.
-const CONNECT: Duration = Duration::from_millis(1_000);
-/// Pings on connections that carry a watch. etcd closes a connection that pings more often than every 5 s.
-const PING_EVERY: Duration = Duration::from_secs(6);
-/// A ping that was not answered for this long ends the connection.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Largest answer that is read; the library's default of 4 MiB is too small for a list.
 const MAX_ANSWER: usize = 64 << 20;
 /// Least time for an attempt at one of several members.
@@ -40,11 +41,6 @@ pub struct EtcdStore {
     watching: AtomicUsize,
 }
 
-struct Member {
-    endpoint: String,
-    client: Client,
-}
-
 /// What may be done with a request whose answer did not come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Again {
@@ -55,22 +51,13 @@ enum Again {
 }
 
 impl EtcdStore {
-    /// A store over these endpoints (`http://host:port` or `host:port`). Connects when first asked.
-    pub async fn new(endpoints: &[String]) -> Result<Self, StoreError> {
-        let mut members = Vec::new();
-        for endpoint in endpoints {
-            let options = ConnectOptions::new()
-                .with_require_leader(true)
-                .with_connect_timeout(CONNECT)
-                .with_keep_alive(PING_EVERY, PING_TIMEOUT);
-            let client = Client::connect([endpoint.as_str()], Some(options))
-                .await
-                .map_err(|error| StoreError::Refused(format!("{endpoint}: {error}")))?;
-            members.push(Member { endpoint: endpoint.clone(), client });
-        }
-        if members.is_empty() {
+    /// A store over this cluster. Connects, reads certificates and logs in when first asked.
+    pub fn new(access: Access) -> Result<Self, StoreError> {
+        if access.endpoints.is_empty() {
             return Err(StoreError::Refused("no endpoints".to_owned()));
         }
+        let access = Arc::new(access);
+        let members = access.endpoints.iter().map(|endpoint| Member::new(endpoint.clone(), access.clone())).collect();
         Ok(Self { members, preferred: AtomicUsize::new(0), watching: AtomicUsize::new(0) })
     }
 
@@ -81,7 +68,7 @@ impl EtcdStore {
         again: Again,
         timeout: Duration,
         mut request: impl FnMut(Client) -> F,
-    ) -> Result<T, StoreError> {
+    ) -> Result<(T, &Member), StoreError> {
         let end = Instant::now() + timeout;
         let count = self.members.len();
         let slice = (timeout / u32::try_from(count).unwrap_or(u32::MAX)).max(MIN_SLICE);
@@ -93,20 +80,15 @@ impl EtcdStore {
                 Again::Always if tried < count => end.min(Instant::now() + slice),
                 _ => end,
             };
-            let error = match timeout_at(deadline, request(member.client.clone())).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => classify(&member.endpoint, error),
-                Err(_) => StoreError::Unknown(format!("{}: no answer in time", member.endpoint)),
+            let error = match self.at(member, deadline, &mut request).await {
+                Ok(answer) => return Ok((answer, member)),
+                Err(StoreError::ExpiryGone) => return Err(StoreError::ExpiryGone),
+                Err(error) => error,
             };
-            match error {
-                StoreError::Refused(_) | StoreError::ExpiryGone => return Err(error),
-                StoreError::Unknown(_) | StoreError::Unavailable(_) => {}
-            }
             tracing::debug!(%error, "the next attempt goes to the next member");
             let _ = turn.compare_exchange(at, at.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
-            // What happened to an earlier sending stays unknown, whatever the last attempt said.
             let unknown = error.may_have_landed();
-            if !failure.may_have_landed() || unknown {
+            if weight(&error) >= weight(&failure) {
                 failure = error;
             }
             if unknown && again == Again::IfNotSent || Instant::now() >= end {
@@ -114,6 +96,43 @@ impl EtcdStore {
             }
         }
         Err(failure)
+    }
+
+    /// One attempt at one member.
+    async fn at<T, F: Future<Output = Result<T, etcd_client::Error>>>(
+        &self,
+        member: &Member,
+        deadline: Instant,
+        request: &mut impl FnMut(Client) -> F,
+    ) -> Result<T, StoreError> {
+        let sent = AtomicBool::new(false);
+        match timeout_at(deadline, member.send(&sent, request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(failure)) => {
+                if failure.is_of_connection() {
+                    member.doubt();
+                }
+                Err(member.conclude(failure))
+            }
+            Err(_) => {
+                member.doubt();
+                let host = words::host(&member.endpoint);
+                match sent.into_inner() {
+                    true => Err(StoreError::Unknown(format!("{host}: no answer in time"))),
+                    false => Err(StoreError::Unavailable(format!("{host}: no connection or login in time"))),
+                }
+            }
+        }
+    }
+}
+
+/// Of several failed attempts the one that says most: what happened to an earlier sending stays unknown, whatever came after, and a
+/// member that refused says more than one that is not there.
+fn weight(error: &StoreError) -> u8 {
+    match error {
+        StoreError::Unknown(_) => 2,
+        StoreError::Refused(_) | StoreError::ExpiryGone => 1,
+        StoreError::Unavailable(_) => 0,
     }
 }
 
@@ -125,7 +144,8 @@ impl Store for EtcdStore {
                 let mut kv = client.kv_client().max_decoding_message_size(MAX_ANSWER);
                 kv.get(prefix, Some(GetOptions::new().with_prefix())).await
             })
-            .await?;
+            .await?
+            .0;
         convert::listing(&answer)
     }
 
@@ -137,25 +157,24 @@ impl Store for EtcdStore {
                 let txn = convert::txn(&txn);
                 async move { client.kv_client().max_decoding_message_size(MAX_ANSWER).txn(txn).await }
             })
-            .await?;
+            .await?
+            .0;
         convert::txn_answer(&answer)
     }
 
     async fn watch(&self, prefix: &str, from: Revision, timeout: Duration) -> Result<Watch, StoreError> {
         let at = self.watching.load(Ordering::Relaxed);
-        let begun =
-            self.attempt(&self.watching, Again::Always, timeout, |client| watch::begin(client, prefix.to_owned(), from)).await;
-        if begun.is_ok() {
-            // The next watch begins elsewhere: this one will have ended for a reason.
-            let _ = self.watching.compare_exchange(at, at.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
-        }
-        Ok(watch::follow(begun?, from))
+        let (begun, member) =
+            self.attempt(&self.watching, Again::Always, timeout, |client| watch::begin(client, prefix.to_owned(), from)).await?;
+        // The next watch begins elsewhere: this one will have ended for a reason.
+        let _ = self.watching.compare_exchange(at, at.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
+        Ok(watch::follow(begun, from, words::host(&member.endpoint)))
     }
 
     async fn grant(&self, ttl: Duration, timeout: Duration) -> Result<ExpiryId, StoreError> {
         let seconds = i64::try_from(ttl.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
         // Granted twice: one of them ends by itself.
-        let answer =
+        let (answer, _) =
             self.attempt(&self.preferred, Again::Always, timeout, |client| async move {
                 client.lease_client().grant(seconds, None).await
             })
@@ -169,6 +188,7 @@ impl Store for EtcdStore {
             client.lease_client().keep_alive(id.0).await.map(drop)
         })
         .await
+        .map(drop)
     }
 
     async fn revoke(&self, id: ExpiryId, timeout: Duration) -> Result<(), StoreError> {
@@ -176,5 +196,6 @@ impl Store for EtcdStore {
             client.lease_client().revoke(id.0).await.map(drop)
         })
         .await
+        .map(drop)
     }
 }

@@ -111,7 +111,11 @@ impl Keeper {
 
     /// Says that an attempt is on its way, until the guard is dropped (also when the call is given up).
     fn fly(&self) -> Flight<'_> {
-        self.state().in_flight = true;
+        let now = self.clock.now();
+        let mut state = self.state();
+        state.in_flight = true;
+        state.called = Some(now);
+        drop(state);
         Flight(self)
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct State {
     pub ttl: Duration,
     pub clock: HolderClock,
     pub in_flight: bool,
+    /// When the last call began that acquires, renews or releases. It may make several attempts; the next is due from its beginning.
+    pub called: Option<Reading>,
     pub mine: Option<Mine>,
     pub recorded: Option<Recorded>,
     pub leader: Option<KeyValue>,
@@ -72,6 +74,7 @@ impl State {
             ttl,
             clock: HolderClock::default(),
             in_flight: false,
+            called: None,
             mine: None,
             recorded: None,
             leader: None,
@@ -221,7 +224,7 @@ impl State {
             acquisition: mine.acquisition,
             until: self.clock.until_moment(now),
             renewed: self.clock.renewed().unwrap_or_default().boot,
-            attempted: self.clock.attempted().unwrap_or_default().boot,
+            attempted: self.called.or(self.clock.attempted()).unwrap_or_default().boot,
             in_flight: self.in_flight,
             sync_at_acquisition: mine.record.sync.clone().map(|sync| SyncState { revision: mine.acquisition, ..sync }),
         })

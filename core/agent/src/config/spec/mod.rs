@@ -64,6 +64,9 @@ pub(super) struct EtcdSpec {
     pub(super) hosts: Option<List>,
     pub(super) url: Option<Text>,
     pub(super) protocol: Option<Text>,
+    pub(super) cacert: Option<Text>,
+    pub(super) cert: Option<Text>,
+    pub(super) key: Option<Text>,
     pub(super) username: Option<Text>,
     pub(super) password: Option<Text>,
 }

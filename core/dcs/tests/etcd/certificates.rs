@@ -1,0 +1,165 @@
+//! TLS: whom we trust, who we are, and what is said when it does not fit.
+
+use crate::support::{Etcd, PATIENCE, Setup, open, until};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+use tanist_dcs::{
+    Op, Store, StoreError, Txn,
+    etcd::{Access, EtcdStore, Tls},
+};
+
+/// Certificate authorities and what they signed, in one directory.
+pub struct Authorities(tempfile::TempDir);
+
+impl Authorities {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn openssl(&self, arguments: &[&str]) {
+        let output = Command::new("openssl").current_dir(self.0.path()).args(arguments).output().expect("openssl runs");
+        assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// `name.crt` and `name.key` of an authority.
+    pub fn authority(&self, name: &str) {
+        let (subject, key, crt) = (format!("/CN={name}"), format!("{name}.key"), format!("{name}.crt"));
+        let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+        self.openssl(&[&["req", "-x509", "-subj", &subject, "-keyout", &key, "-out", &crt][..], &curve].concat());
+    }
+
+    /// `name.crt` and `name.key`, signed by an authority, for our address, for `days`.
+    pub fn sign(&self, name: &str, authority: &str, days: &str) {
+        let [subject, key, csr, crt, ext] =
+            [format!("/CN={name}"), format!("{name}.key"), format!("{name}.csr"), format!("{name}.crt"), format!("{name}.ext")];
+        let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+        self.openssl(&[&["req", "-subj", &subject, "-keyout", &key, "-out", &csr][..], &curve].concat());
+        std::fs::write(self.path(&ext), "subjectAltName=IP:127.0.77.1\nbasicConstraints=CA:FALSE\n").expect("a file");
+        let (ca, ca_key) = (format!("{authority}.crt"), format!("{authority}.key"));
+        let by = ["-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial", "-days", days, "-extfile", &ext];
+        self.openssl(&[&["x509", "-req", "-in", &csr, "-out", &crt][..], &by].concat());
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// etcd that shows `server` and asks for certificates of `clients`.
+    pub fn setup(&self, server: &str, clients: &str) -> Setup {
+        let server = [self.text(&format!("{server}.crt")), self.text(&format!("{server}.key"))];
+        let clients = self.text(&format!("{clients}.crt"));
+        let pairs = [("--cert-file", &server[0]), ("--key-file", &server[1]), ("--trusted-ca-file", &clients)];
+        let mut arguments: Vec<String> = pairs.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.clone()]).collect();
+        arguments.push("--client-cert-auth".to_owned());
+        Setup { tls: true, arguments, ctl: Vec::new() }
+    }
+
+    fn store(&self, etcd: &Etcd, authority: &str, identity: Option<&str>) -> EtcdStore {
+        let identity = identity.map(|name| (self.path(&format!("{name}.crt")), self.path(&format!("{name}.key"))));
+        let tls = Tls { authorities: Some(self.path(&format!("{authority}.crt"))), identity };
+        EtcdStore::new(Access { endpoints: etcd.endpoints(), tls, user: None }).expect("endpoints")
+    }
+}
+
+fn put() -> Txn {
+    Txn { then: vec![Op::put("/k", "1")], ..Txn::default() }
+}
+
+/// The one line that people see.
+async fn trouble(store: &dyn Store) -> StoreError {
+    let error = store.txn(put(), Duration::from_secs(3)).await.expect_err("a refusal");
+    assert!(!error.to_string().contains('\n'), "{error:?}");
+    error
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::copy(from, to).expect("a copy");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_that_do_not_fit_are_named() {
+    let files = Authorities::new();
+    for authority in ["ours", "other"] {
+        files.authority(authority);
+    }
+    files.sign("server", "ours", "2");
+    files.sign("good", "ours", "2");
+    files.sign("foreign", "other", "2");
+    files.sign("late", "ours", "0");
+    let etcd = Etcd::with(1, files.setup("server", "ours"));
+    let host = etcd.members[0].client_url.trim_start_matches("https://").to_owned();
+    let good = files.store(&etcd, "ours", Some("good"));
+    until("a call with the right certificates", async || good.txn(put(), PATIENCE).await.ok()).await;
+
+    let store = files.store(&etcd, "other", Some("good"));
+    let error = trouble(&store).await;
+    assert!(matches!(&error, StoreError::Unavailable(_)), "nothing was sent: {error:?}");
+    assert!(error.to_string().contains(&format!("{host}: etcd3.cacert: ")), "{error}");
+    for identity in [None, Some("foreign"), Some("late")] {
+        let error = trouble(&files.store(&etcd, "ours", identity)).await.to_string();
+        assert!(error.contains(&format!("{host}: etcd3.cert: ")), "{identity:?}: {error}");
+    }
+    let plain = open(vec![format!("http://{host}")]).unwrap();
+    let error = trouble(&plain).await.to_string();
+    assert!(error.contains("etcd3.protocol to https"), "{error}");
+
+    let without = Etcd::start(1).await;
+    let host = without.members[0].client_url.trim_start_matches("http://").to_owned();
+    let tls = Tls { authorities: Some(files.path("ours.crt")), identity: None };
+    let encrypted = EtcdStore::new(Access { endpoints: vec![format!("https://{host}")], tls, user: None }).unwrap();
+    let error = trouble(&encrypted).await.to_string();
+    assert!(error.contains(&format!("{host}: the server does not speak TLS; set etcd3.protocol to http")), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expired_server_certificate_is_named() {
+    let files = Authorities::new();
+    files.authority("ours");
+    files.sign("server", "ours", "0");
+    files.sign("good", "ours", "2");
+    let etcd = Etcd::with(1, files.setup("server", "ours"));
+    let store = files.store(&etcd, "ours", Some("good"));
+    let error = until("the handshake fails for the certificate", async || {
+        let error = trouble(&store).await.to_string();
+        error.contains("the server's certificate has expired").then_some(error)
+    })
+    .await;
+    assert!(error.contains("127.0.77.1:"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renewed_files_are_used_without_a_restart() {
+    let files = Authorities::new();
+    for authority in ["ours", "next"] {
+        files.authority(authority);
+    }
+    files.sign("server", "ours", "2");
+    files.sign("good", "ours", "2");
+    let mut etcd = Etcd::with(1, files.setup("server", "ours"));
+    // The files of this node; at first they are not there.
+    let store = files.store(&etcd, "mine", Some("me"));
+    let error = trouble(&store).await;
+    assert!(matches!(&error, StoreError::Unavailable(_)), "{error:?}");
+    assert!(error.to_string().contains("etcd3.cacert: "), "{error}");
+    copy(&files.path("ours.crt"), &files.path("mine.crt"));
+    for end in ["crt", "key"] {
+        copy(&files.path(&format!("good.{end}")), &files.path(&format!("me.{end}")));
+    }
+    until("a call with the files that came", async || store.txn(put(), PATIENCE).await.ok()).await;
+
+    // Both sides move to another authority.
+    etcd.kill(0);
+    files.sign("server", "next", "2");
+    files.sign("me", "next", "2");
+    copy(&files.path("next.crt"), &files.path("mine.crt"));
+    copy(&files.path("next.crt"), &files.path("ours.crt"));
+    etcd.go(0);
+    until("a call with the files of the new authority", async || store.txn(put(), PATIENCE).await.ok()).await;
+}
