@@ -31,10 +31,11 @@ lint: ## formatting and lints of everything
 fmt: ## format everything
 	cargo fmt --all
 
-bench-failover: ## failover times of this machine, as a table; RUNS=5
-	scripts/need build postgres named etcd
+bench-failover: ## failover times of this machine, also beside Patroni from PyPI, as tables; RUNS=5
+	scripts/need build postgres named etcd netns patronictl
 	scripts/stage
 	cargo run -p tanist-tests --bin bench-failover -- $(RUNS)
+	cargo run -p tanist-tests --bin bench-beside-patroni -- $(RUNS)
 
 SCHEDULES ?= 1000000
 SEED ?= 1

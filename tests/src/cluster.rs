@@ -14,6 +14,8 @@ use std::{net::SocketAddr, time::Duration};
 pub struct Cluster {
     /// The nodes.
     pub nodes: Vec<Node>,
+    /// It was started in synchronous mode.
+    pub synchronous: bool,
     /// The store.
     pub store: Store,
     /// Addresses and directory.
@@ -52,7 +54,7 @@ impl Cluster {
     fn at(place: Place, kind: Kind, count: u8, options: &Options) -> Self {
         let store = Store::start(kind, &place);
         let nodes = (1..=count).map(|number| Node::new(number, &place, &store, options)).collect();
-        Self { nodes, store, place }
+        Self { nodes, synchronous: options.synchronous, store, place }
     }
 
     /// Waits until there is one primary and all others stream from it.

@@ -10,7 +10,10 @@ pub use namespace::{Inside, within};
 pub use wire::{Cut, Link, Wire};
 
 use crate::place;
-use std::{net::Ipv4Addr, process::Command};
+use std::{
+    net::Ipv4Addr,
+    process::{Command, ExitStatus},
+};
 
 /// The client's number among the hosts.
 pub const CLIENT: u8 = 50;
@@ -60,9 +63,22 @@ pub fn as_root(name: &str, test: impl FnOnce()) {
     if place::is_root() {
         return test();
     }
+    let verdict = by_sudo(&[name, "--exact", "--nocapture"].map(String::from));
+    assert!(verdict.success(), "{name}, run again as root by sudo (which must not ask for a password), failed: {verdict}");
+}
+
+/// The same for the main function of a program.
+pub fn as_root_program(program: impl FnOnce()) {
+    if place::is_root() {
+        return program();
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    std::process::exit(by_sudo(&arguments).code().unwrap_or(1));
+}
+
+fn by_sudo(arguments: &[String]) -> ExitStatus {
     let myself = std::env::current_exe().expect("this program");
     let mut command = Command::new("sudo");
-    command.args(["-n", "--preserve-env=TANIST_BIN"]).arg(myself).args([name, "--exact", "--nocapture"]);
-    let status = command.status().expect("sudo runs: network namespaces need root");
-    assert!(status.success(), "{name}, run again as root by sudo (which must not ask for a password), failed: {status}");
+    command.args(["-n", "--preserve-env=TANIST_BIN"]).arg(myself).args(arguments);
+    command.status().expect("sudo runs: network namespaces need root")
 }

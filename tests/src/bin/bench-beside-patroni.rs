@@ -1,0 +1,125 @@
+//! `bench-beside-patroni [RUNS]`: the same faults on tanist (ttl 5) and on Patroni at its fastest (ttl 20), in turns, on the same hosts,
+//! with the same PostgreSQL, three etcd members and the same client writing every 10 ms to every node that accepts.
+//!
+//! Not a test: it only measures. A row in which an acknowledged write was lost gets no median. Needs root, for network namespaces.
+
+use std::{collections::BTreeSet, time::Duration};
+use tanist_tests::{
+    cluster::Cluster,
+    net::as_root_program,
+    node::Options,
+    patroni::Patroni,
+    process, sql,
+    subject::Subject,
+    wait,
+    writer::{Notes, Writer},
+};
+
+fn main() {
+    as_root_program(|| {
+        let runs = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(5_usize);
+        let (mut ours, mut theirs) = (Table::default(), Table::default());
+        for run in 1..=runs {
+            println!("run {run} of {runs}: tanist");
+            measure(&mut Cluster::on_hosts(&Options::default()), &mut ours);
+            without_standby(&mut Cluster::on_hosts(&Options { synchronous: false, ..Options::default() }), &mut ours);
+            println!("run {run} of {runs}: Patroni");
+            measure(&mut Patroni::start(true), &mut theirs);
+            without_standby(&mut Patroni::start(false), &mut theirs);
+        }
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        println!("\nload average {}", load.split(' ').take(3).collect::<Vec<_>>().join(" "));
+        println!("{:44} {:>3} {:>9} {:>9} {:>9} {:>8} {:>11}", "write gap, ms", "n", "min", "median", "max", "lost", "overlap ms");
+        ours.print("tanist");
+        theirs.print("Patroni");
+    });
+}
+
+/// All faults, once each, in synchronous mode.
+fn measure(subject: &mut dyn Subject, table: &mut Table) {
+    std::thread::sleep(Duration::from_secs(3));
+    table.fault("switchover", subject, true, |subject, old| subject.switch_over(old));
+    table.fault("postmaster killed", subject, true, |subject, old| process::kill(subject.postmaster(old)));
+    table.fault("node gone", subject, true, |subject, old| subject.kill_node(old));
+    table.fault("agent killed", subject, false, |subject, old| process::kill(subject.agent(old)));
+    table.fault("agent frozen", subject, false, |subject, old| process::freeze(subject.agent(old)));
+}
+
+/// The agent away in asynchronous mode: whatever a second primary acknowledges is lost.
+fn without_standby(subject: &mut dyn Subject, table: &mut Table) {
+    std::thread::sleep(Duration::from_secs(3));
+    table.fault("agent killed, asynchronous", subject, false, |subject, old| process::kill(subject.agent(old)));
+    table.fault("agent frozen, asynchronous", subject, false, |subject, old| process::freeze(subject.agent(old)));
+}
+
+#[derive(Default)]
+struct Table {
+    rows: Vec<Row>,
+}
+
+struct Row {
+    name: &'static str,
+    gaps: Vec<f64>,
+    lost: usize,
+    overlap: Duration,
+}
+
+impl Table {
+    /// One fault, its repair, and what the client was told meanwhile.
+    fn fault(
+        &mut self,
+        name: &'static str,
+        subject: &mut dyn Subject,
+        moves: bool,
+        fault: impl FnOnce(&mut dyn Subject, usize),
+    ) {
+        let old = subject.settle();
+        let writer = subject.client(old);
+        // A random part of whatever period the agents have.
+        std::thread::sleep(Duration::from_millis(Cluster::now() % 1_000));
+        let before = Cluster::now();
+        fault(subject, old);
+        if moves {
+            wait::until(name, Duration::from_secs(120), || match subject.leader()? {
+                leader if leader == old && name != "postmaster killed" => Err("still the old one".into()),
+                _ => Ok(()),
+            });
+            writer.writes_again(Duration::from_secs(60));
+        } else {
+            std::thread::sleep(subject.away());
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        let gap = writer.so_far().gap_after(before);
+        subject.bring_back();
+        let primary = subject.settle();
+        self.put(name, gap, writer, subject, primary);
+    }
+
+    fn put(&mut self, name: &'static str, gap: Duration, writer: Writer, subject: &dyn Subject, primary: usize) {
+        let notes: Notes = writer.finish();
+        let rows = sql::query(subject.databases()[primary], "SELECT n FROM counted").expect("the rows");
+        let found: BTreeSet<i64> = rows.into_iter().filter_map(|row| row[0].parse().ok()).collect();
+        let (lost, overlap) = (notes.acknowledged().difference(&found).count(), notes.overlap());
+        println!("  {name}: gap {gap:?}, lost {lost}, overlap {overlap:?}");
+        let index = self.rows.iter().position(|row| row.name == name).unwrap_or_else(|| {
+            self.rows.push(Row { name, gaps: Vec::new(), lost: 0, overlap: Duration::ZERO });
+            self.rows.len() - 1
+        });
+        let row = &mut self.rows[index];
+        row.gaps.push(gap.as_secs_f64() * 1_000.0);
+        row.lost += lost;
+        row.overlap = row.overlap.max(overlap);
+    }
+
+    fn print(&self, who: &str) {
+        for row in &self.rows {
+            let mut sorted = row.gaps.clone();
+            sorted.sort_by(f64::total_cmp);
+            let (least, most, middle) = (sorted[0], sorted[sorted.len() - 1], sorted[sorted.len() / 2]);
+            let median = if row.lost == 0 { format!("{middle:9.1}") } else { format!("{:>9}", "lost rows") };
+            let name = format!("{who}: {}", row.name);
+            let overlap = row.overlap.as_secs_f64() * 1_000.0;
+            println!("{name:44} {:>3} {least:9.1} {median} {most:9.1} {:>8} {overlap:>11.0}", sorted.len(), row.lost);
+        }
+    }
+}
