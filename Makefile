@@ -1,6 +1,6 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-etcd-long lint fmt bench-failover sim sim-mutants clean
+.PHONY: help build demo test test-etcd-long lint fmt bench-failover sim sim-exhaustive sim-mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -43,6 +43,10 @@ SEED ?= 1
 sim: ## hunt the engine with random schedules; SCHEDULES=10000000 SEED=1
 	cargo build -p tanist-sim --profile hunt
 	target/hunt/tanist-sim fuzz --schedules $(SCHEDULES) --seed $(SEED)
+
+sim-exhaustive: ## every interleaving of small clusters, up to a number of moves
+	cargo build -p tanist-sim --profile hunt
+	target/hunt/tanist-sim exhaustive --scope full
 
 sim-mutants: ## show which seed catches each bad change
 	cargo build -p tanist-sim

@@ -6,6 +6,7 @@
 pub mod combination;
 pub mod command;
 pub mod coverage;
+pub mod exhaustive;
 pub mod fault;
 pub mod invariant;
 pub mod model;

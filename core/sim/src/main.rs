@@ -1,7 +1,7 @@
 //! `tanist-sim`: hunts the engine with random schedules.
 
 use std::{path::Path, process::ExitCode};
-use tanist_sim::{command, mutant::Mutant};
+use tanist_sim::{command, exhaustive::Scope, mutant::Mutant};
 
 const HELP: &str = "tanist-sim: a deterministic simulator of whole clusters over the shipped engine
 
@@ -9,9 +9,11 @@ const HELP: &str = "tanist-sim: a deterministic simulator of whole clusters over
   run SEED [--save FILE]                     one schedule as a story; FILE gets its decisions
   shrink SEED                                the smallest list of faults that still breaks the same invariant
   replay FILE                                decides a flight recorder's decisions again and compares
+  exhaustive [--scope small|full]            every interleaving of small clusters; exit code 1 and the shortest story on a violation
+    [--nodes N --epochs N --faults N --writes N --moves N]   of this cluster alone
   mutants [--schedules N] [--seed S]         switches rules off and shows which seed catches each
 
-  --mutant NAME                              with fuzz, run, shrink: switch that rule off";
+  --mutant NAME                              with fuzz, run, shrink, exhaustive: switch that rule off";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +43,18 @@ fn dispatch(arguments: &[String]) -> Result<bool, String> {
         "run" => command::story::run(seed()?, mutant, option(rest, "--save").as_deref().map(Path::new)).map_err(told),
         "shrink" => Ok(command::shrink::shrink(seed()?, mutant)),
         "replay" => command::replay::replay(Path::new(rest.first().ok_or("replay needs a file")?)).map_err(told),
+        "exhaustive" => {
+            let scope = option(rest, "--scope").unwrap_or("full".to_owned());
+            let mut scopes = command::exhaustive::scopes(&scope).ok_or(format!("no scope {scope}; there are small and full"))?;
+            if let Some(nodes) = number(rest, "--nodes")? {
+                let bound = |name, most: u64| Ok::<_, String>(number(rest, name)?.unwrap_or(1).min(most) as u8);
+                let (epochs, faults, writes) = (bound("--epochs", 9)?, bound("--faults", 9)?, bound("--writes", 9)?);
+                let moves = number(rest, "--moves")?.map_or(u32::MAX, |moves| moves.min(u64::from(u32::MAX)) as u32);
+                let scope = |mode| Scope { writes, ..Scope::of(nodes.clamp(2, 3) as u8, mode, epochs, faults, moves) };
+                scopes = vec![scope(true), scope(false)];
+            }
+            Ok(command::exhaustive::exhaustive(&scopes, mutant))
+        }
         "mutants" => Ok(command::mutants::mutants(first, number(rest, "--schedules")?.unwrap_or(40_000), jobs)),
         _ => Err(HELP.to_owned()),
     }

@@ -1,5 +1,6 @@
 //! The commands of `tanist-sim`.
 
+pub mod exhaustive;
 pub mod fuzz;
 pub mod mutants;
 pub mod replay;
