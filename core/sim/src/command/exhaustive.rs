@@ -11,10 +11,10 @@ pub fn scopes(name: &str) -> Option<Vec<Scope>> {
     match name {
         "small" => Some(vec![Scope::of(2, true, 2, 1, 11), Scope::of(2, false, 2, 1, 11)]),
         "full" => Some(vec![
-            Scope::of(2, true, 3, 2, 12),
-            Scope::of(2, false, 3, 2, 12),
-            Scope::of(3, true, 3, 2, 9),
-            Scope::of(3, false, 3, 2, 9),
+            Scope::of(2, true, 3, 2, 13),
+            Scope::of(2, false, 3, 2, 13),
+            Scope::of(3, true, 3, 2, 10),
+            Scope::of(3, false, 3, 2, 10),
         ]),
         _ => None,
     }
