@@ -19,9 +19,11 @@ pub mod lease;
 pub mod local;
 mod mirror;
 mod store;
+mod trouble;
 
 pub use clock::Clock;
 pub use error::StoreError;
 pub use keys::Keys;
 pub use mirror::{Mirror, Mirrored, Snapshot};
 pub use store::{Change, Compare, ExpiryId, KeyValue, Listing, MAX_VALUE, Op, Store, Txn, TxnAnswer, Watch, WatchEvent};
+pub use trouble::Trouble;

@@ -3,7 +3,7 @@
 //! Every key carries the moment at which its revision was received here; the lease is timed from that. Deliberately absent: what
 //! the values mean.
 
-use crate::{Change, Clock, KeyValue, Store, StoreError, WatchEvent};
+use crate::{Change, Clock, KeyValue, Store, StoreError, Trouble, WatchEvent};
 use futures_util::StreamExt;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tanist_engine::{Reading, Revision};
@@ -36,8 +36,8 @@ pub struct Snapshot {
     pub watching: bool,
     /// The keys.
     pub keys: BTreeMap<String, Arc<Mirrored>>,
-    /// Why the last try failed, for people; empty once a watch stands.
-    pub trouble: Option<StoreError>,
+    /// Why the last try failed, and since when none has worked, for people; empty once a watch stands.
+    pub trouble: Option<Trouble>,
 }
 
 impl Snapshot {
@@ -122,7 +122,7 @@ async fn follow(store: Arc<dyn Store>, prefix: String, clock: Clock, attempt: Du
         };
         tracing::debug!(%prefix, %trouble, "the watch ended");
         snapshot.watching = false;
-        snapshot.trouble = Some(trouble);
+        snapshot.trouble = Some(Trouble::after(snapshot.trouble.as_ref(), trouble, clock.now()));
         publish.send_replace(Arc::new(snapshot.clone()));
         tokio::time::sleep(pause).await;
         pause = (pause * 2).clamp(MIN_PAUSE, MAX_PAUSE);

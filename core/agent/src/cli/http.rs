@@ -15,6 +15,17 @@ const MAX_ANSWER: usize = 8 << 20;
 
 /// Status and body of the answer.
 pub fn request(method: Method, url: &str, credentials: Option<&Credentials>, body: String) -> Result<(u16, String), Failure> {
+    request_within(LIMIT, method, url, credentials, body)
+}
+
+/// The same, within a time.
+pub fn request_within(
+    limit: Duration,
+    method: Method,
+    url: &str,
+    credentials: Option<&Credentials>,
+    body: String,
+) -> Result<(u16, String), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(async {
         let mut request = Request::builder().method(method).uri(url).header(header::CONTENT_TYPE, "application/json");
@@ -32,9 +43,9 @@ pub fn request(method: Method, url: &str, credentials: Option<&Credentials>, bod
                 Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|error| format!("{url}: {error}"))?;
             Ok::<_, String>((code, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
         };
-        match tokio::time::timeout(LIMIT, exchange).await {
+        match tokio::time::timeout(limit, exchange).await {
             Ok(answer) => answer.map_err(Failure::failed),
-            Err(_) => Err(Failure::failed(format!("{url}: no answer within {} s", LIMIT.as_secs()))),
+            Err(_) => Err(Failure::failed(format!("{url}: no answer within {} s", limit.as_secs()))),
         }
     })
 }

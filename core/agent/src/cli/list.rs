@@ -1,18 +1,26 @@
 //! `tanist list` and `tanist topology`: the members of the cluster, as the store shows them.
 
 use super::{
-    Failure,
+    Failure, http,
     remote::{Arguments, Format, Remote},
     table,
 };
+use hyper::Method;
 use serde_json::{Value, json};
+use std::time::Duration;
 use tanist_engine::{Member, MemberName, MemberState, Role};
 use tanist_patroni::{dcs::LeaderKey, state_word};
 
-/// Prints the members, by name.
+/// An agent that takes longer to say how it is says nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Prints the members, by name, and what does not work.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let remote = Remote::read(arguments)?;
     println!("{}", print(&remote, &rows(&remote), arguments.format));
+    if arguments.format == Format::Pretty {
+        troubles(&remote.view.members).iter().for_each(|line| println!(" {line}"));
+    }
     Ok(())
 }
 
@@ -92,4 +100,20 @@ fn print(remote: &Remote, rows: &[Row], format: Format) -> String {
         (Format::Pretty, Some(_)) => format!("{table}\n a switchover is under way"),
         _ => table,
     }
+}
+
+/// What the members' agents say does not work with the store. An agent that does not answer says nothing.
+fn troubles(members: &[Member]) -> Vec<String> {
+    let ask = |member: &Member| {
+        let url = member.api_url.as_ref()?;
+        let (_, body) = http::request_within(PATIENCE, Method::GET, url, None, String::new()).ok()?;
+        let said: Value = serde_json::from_str(&body).ok()?;
+        let text = |key: &str| said["tanist"][key].as_str().map(|text| text.chars().take(600).collect::<String>());
+        let since = text("store_error_since").map_or_else(String::new, |since| format!(" (since {since})"));
+        Some(format!("{}: {}{since}", member.name, text("store_error")?))
+    };
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = members.iter().map(|member| scope.spawn(move || ask(member))).collect();
+        asked.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect()
+    })
 }

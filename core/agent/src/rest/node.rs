@@ -97,8 +97,10 @@ fn own(api: &Api, status: &crate::run::Status, now: tanist_engine::Moment) -> Ma
     if let Some(job) = &seen.job {
         own.insert("job".into(), job.job.name().into());
     }
-    if let Some(trouble) = &api.tools.mirror.snapshot().trouble {
+    if let Some(trouble) = api.tools.store_trouble() {
+        let span = u64::try_from(now.since(trouble.since.boot).as_millis()).unwrap_or(u64::MAX);
         own.insert("store_error".into(), trouble.to_string().into());
+        own.insert("store_error_since".into(), wall::iso(wall::millis().saturating_sub(span)).into());
     }
     if let Some(error) = api.tools.postgres.error() {
         own.insert("postgresql_error".into(), error.into());

@@ -13,6 +13,7 @@ mod recorder;
 mod start;
 mod status;
 mod store;
+mod trouble;
 pub mod wall;
 mod world;
 

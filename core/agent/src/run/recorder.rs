@@ -65,13 +65,22 @@ pub struct Recorder {
 }
 
 /// A reader of the recorder's memory, for the REST API.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Story(Arc<Mutex<VecDeque<Line>>>);
 
 impl Story {
     /// The lines kept, oldest first.
     pub fn lines(&self) -> Vec<Line> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Adds a line.
+    pub fn add(&self, line: Line) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() == KEPT {
+            recent.pop_front();
+        }
+        recent.push_back(line);
     }
 }
 
@@ -109,13 +118,7 @@ impl Recorder {
         self.last = (reason.clone(), actions.clone());
         let wall_ms = wall::millis();
         let line = Line { wall_ms, node: seen.me.0.clone(), reason, actions, violation: violation.clone() };
-        {
-            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-            if recent.len() == KEPT {
-                recent.pop_front();
-            }
-            recent.push_back(line.clone());
-        }
+        self.story().add(line.clone());
         let entry = Entry {
             wall_ms,
             now,

@@ -1,6 +1,8 @@
 //! The composition of an agent: every part is made here, in the order they need each other, and nowhere else.
 
-use super::{Ending, Fact, Facts, Loop, StatusCell, World, clock, dynamic::Dynamic, effect::UnderWay, recorder::Recorder, store};
+use super::{
+    Ending, Fact, Facts, Loop, StatusCell, Story, World, clock, dynamic::Dynamic, effect::UnderWay, recorder::Recorder, store,
+};
 use crate::{
     cluster,
     config::Settings,
@@ -90,7 +92,7 @@ pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: 
     });
     let status = StatusCell::default();
     rest::serve(tools.clone(), status.clone(), recorder.story())?;
-    spawn_tasks(&tools, dynamic, guard, facts)?;
+    spawn_tasks(&tools, dynamic, guard, facts, recorder.story())?;
     let agent = Loop {
         world: World::new(tools.settings.name.clone()),
         memory: Memory::default(),
@@ -115,8 +117,8 @@ pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: 
     Ok(ending)
 }
 
-fn spawn_tasks(tools: &Arc<Tools>, dynamic: Dynamic, guard: GuardLink, facts: Facts) -> io::Result<()> {
-    tokio::spawn(store::follow(tools.clone(), dynamic, facts.clone()));
+fn spawn_tasks(tools: &Arc<Tools>, dynamic: Dynamic, guard: GuardLink, facts: Facts, story: Story) -> io::Result<()> {
+    tokio::spawn(store::follow(tools.clone(), dynamic, facts.clone(), story));
     let keeper = tools.clone();
     tokio::spawn(async move { keeper.keeper.keep_expiry_alive().await });
     let reports = facts.clone();

@@ -1,31 +1,26 @@
 //! From the mirror of the store to facts: the lease first, then the view, then the dynamic configuration.
 
 use super::{
-    Fact, Facts, clock,
+    Fact, Facts, Story, clock,
     dynamic::Dynamic,
     name::{NameCheck, Verdict},
+    trouble::Telling,
 };
 use crate::{cluster::ViewReader, execute::Tools};
 use std::sync::Arc;
 use tanist_dcs::Snapshot;
 
 /// Follows the mirror until the agent ends.
-pub async fn follow(tools: Arc<Tools>, mut dynamic: Dynamic, facts: Facts) {
+pub async fn follow(tools: Arc<Tools>, mut dynamic: Dynamic, facts: Facts, story: Story) {
     let mut snapshots = tools.mirror.subscribe();
+    let mut troubles = tools.keeper.troubles();
     let mut reader = ViewReader::new(tools.keeper.keys().clone());
-    let mut trouble = None;
+    let mut telling = Telling::new(tools.settings.name.0.clone(), story);
     let mut name = Naming::new(&tools);
     loop {
         let snapshot = snapshots.borrow_and_update().clone();
         tools.keeper.observe(&snapshot, clock::reading());
-        let said = snapshot.trouble.as_ref().map(ToString::to_string);
-        if said != trouble {
-            match &said {
-                Some(text) => tracing::warn!("the store: {text}"),
-                None => tracing::info!("the store answers"),
-            }
-            trouble = said;
-        }
+        telling.tell(tools.store_trouble().as_ref(), clock::now());
         if snapshot.as_of.is_some() && name.is_free(&snapshot, &tools, &facts) {
             facts.tell(Fact::Store(Box::new(reader.read(&snapshot))));
             let config = snapshot.get(&tools.keeper.keys().config()).map(|mirrored| mirrored.kv.value.as_slice());
@@ -33,8 +28,9 @@ pub async fn follow(tools: Arc<Tools>, mut dynamic: Dynamic, facts: Facts) {
                 facts.tell(Fact::Policy(Box::new(policy)));
             }
         }
-        if snapshots.changed().await.is_err() {
-            return;
+        tokio::select! {
+            changed = snapshots.changed() => if changed.is_err() { return },
+            changed = troubles.changed() => if changed.is_err() { return },
         }
     }
 }

@@ -31,6 +31,12 @@ impl Keeper {
     /// Takes the lease that was found vacant at this revision of the record: record → mine, leader key → mine, `/sync` rewritten with
     /// its present value, all compared with what was seen. The base is compared too, so the epoch is known from the answer.
     pub async fn acquire(&self, record: Revision, sync: SyncNow) -> AcquireOutcome {
+        let outcome = self.try_to_acquire(record, sync).await;
+        self.note(if let AcquireOutcome::Failed(error) = &outcome { Some(error) } else { None });
+        outcome
+    }
+
+    async fn try_to_acquire(&self, record: Revision, sync: SyncNow) -> AcquireOutcome {
         let _turn = self.turn.lock().await;
         let _flight = self.fly();
         let mut outcome = AcquireOutcome::Lost;

@@ -41,6 +41,12 @@ impl Keeper {
     /// Puts this node's member key, on the node's expiry. The newest value is put again whenever the expiry had to be made anew.
     pub async fn put_member(&self, value: Vec<u8>) -> Result<Revision, StoreError> {
         self.expiry.with(|inner| inner.member = Some(value.clone()));
+        let done = self.hang_member(value).await;
+        self.note(done.as_ref().err());
+        done
+    }
+
+    async fn hang_member(&self, value: Vec<u8>) -> Result<Revision, StoreError> {
         let id = self.expiry_id().await?;
         match self.write_member(value.clone(), id).await {
             Err(StoreError::ExpiryGone) => {

@@ -20,13 +20,14 @@ pub use outcome::{AcquireOutcome, Adopted, ReleaseOutcome, RenewOutcome, SyncNow
 pub use record::{Record, RecordError, decode_base, encode_base};
 pub use write::MAX_OPS;
 
-use crate::{Clock, Keys, Snapshot, Store};
+use crate::{Clock, Keys, Snapshot, Store, StoreError, Trouble, trouble::Troubles};
 use state::State;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tanist_engine::{Lease, MemberName, Moment, Reading};
+use tokio::sync::watch;
 
 /// Takes, keeps and gives up the lease for one node, and reports it as the engine wants to see it. All methods may be called at the
 /// same time; acquire, renew and release wait for each other, leader writes wait for nobody.
@@ -38,13 +39,22 @@ pub struct Keeper {
     /// One acquire, renewal or release at a time: each builds on the revision the one before left.
     turn: tokio::sync::Mutex<()>,
     expiry: expiry::Expiry,
+    troubles: Troubles,
 }
 
 impl Keeper {
     /// A keeper for `me`, whose guard was started with `nonce`.
     pub fn new(store: Arc<dyn Store>, keys: Keys, me: MemberName, nonce: u64, ttl: Duration, clock: Clock) -> Self {
         let state = Mutex::new(State::new(keys.clone(), me, nonce, ttl));
-        Self { store, keys, clock, state, turn: tokio::sync::Mutex::new(()), expiry: expiry::Expiry::default() }
+        Self {
+            store,
+            keys,
+            clock,
+            state,
+            turn: tokio::sync::Mutex::new(()),
+            expiry: expiry::Expiry::default(),
+            troubles: Troubles::default(),
+        }
     }
 
     /// The keys of the cluster.
@@ -97,6 +107,16 @@ impl Keeper {
     /// What is wrong with the stored record or base, for people.
     pub fn trouble(&self) -> Option<RecordError> {
         self.state().trouble()
+    }
+
+    /// Why writes of lease and member key fail, as it changes: reads and watches may go on meanwhile.
+    pub fn troubles(&self) -> watch::Receiver<Option<Arc<Trouble>>> {
+        self.troubles.subscribe()
+    }
+
+    /// Takes note of how a write ended.
+    fn note(&self, failure: Option<&StoreError>) {
+        self.troubles.note(failure, self.clock.now());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

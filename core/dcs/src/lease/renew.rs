@@ -21,6 +21,12 @@ struct Plan {
 impl Keeper {
     /// Renews the lease. Takes at most ttl/5.
     pub async fn renew(&self) -> RenewOutcome {
+        let outcome = self.renew_in_time().await;
+        self.note(if let RenewOutcome::Failed(error) = &outcome { Some(error) } else { None });
+        outcome
+    }
+
+    async fn renew_in_time(&self) -> RenewOutcome {
         let begun = self.clock.now();
         let budget = self.attempt_timeout();
         let _turn = self.turn.lock().await;

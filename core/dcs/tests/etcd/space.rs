@@ -23,6 +23,8 @@ async fn a_full_store_is_named_and_the_lease_goes_on_when_there_is_space() {
     for error in [&refused, &failure] {
         assert!(error.to_string().contains("etcd is out of space (alarm NOSPACE)"), "{error}");
     }
+    let told = holder.node.keeper.troubles().borrow().clone().expect("a trouble that is shown");
+    assert!(told.to_string().contains("NOSPACE"), "{told}");
     // What etcd still does: reads, watches, and the expiry under the leader key.
     let listing = store.list("/service/main/", PATIENCE).await.unwrap();
     let leader = listing.items.iter().find(|kv| kv.key == "/service/main/leader").unwrap();
