@@ -3,7 +3,7 @@
 //! What a commit does is decided in three places. The backend waits if the shared flag "standbys are defined" is set, which only the
 //! checkpointer changes, when it reads the configuration. A walsender releases waiting backends, by its own copy of the
 //! configuration: if its own priority (in shared memory, set from that copy) is not zero, up to where the first of all
-//! walsenders with a priority has flushed. Its copy's number and method are the same in all forms we write ([`crate::names`]).
+//! walsenders with a priority has flushed, by its copy's number and method.
 //! So the names are in force when:
 //!
 //! 1. *the postmaster has read them and signalled everybody*: a session that was forked afterwards has them. It was, if the
@@ -12,9 +12,11 @@
 //! 2. *the checkpointer has read them* ([`crate::checkpointer`]). Not needed where the flag is known to be right already:
 //!    between two settings that both name somebody it does not change;
 //! 3. *every walsender has the priority that the names give it.* A walsender whose flush position is not known shows none, so
-//!    it must be seen to have read the configuration. One that has not begun to stream reads it before it does.
+//!    it must be seen to have read the configuration. One that has not begun to stream reads it before it does;
+//! 4. *every walsender has the method and number of the names.* Nothing shows these. Where they are known to be what they were before,
+//!    nothing is to be done; where not, every walsender must be seen to have read the configuration.
 
-use crate::{SessionError, Settings, checkpointer, names, session::Session};
+use crate::{SessionError, Settings, checkpointer, names, names::Form, session::Session};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -34,6 +36,8 @@ struct Known {
     found: Option<(Loaded, SyncNames)>,
     /// The flag in shared memory of the server that started at this time.
     flag: Option<(i64, bool)>,
+    /// Method and number that every walsender of the server that started at this time has.
+    form: Option<(i64, Form)>,
 }
 
 /// When the server started and when the kept session loaded its configuration, in microseconds of the server's clock. Compared for
@@ -111,7 +115,10 @@ impl InForce {
         }
         let (started, flag) = (row.try_get("started")?, names != SyncNames::Nobody);
         let checkpointer: Option<i32> = row.try_get("checkpointer")?;
-        let mut doubtful: Vec<i32> = senders.iter().filter(|one| one.sends && !one.flush_known).map(|one| one.pid).collect();
+        let form = names::form(&names);
+        let form_known = self.lock().form == Some((started, form));
+        let is_doubtful = |one: &&Sender| one.sends && !(one.flush_known && form_known);
+        let mut doubtful: Vec<i32> = senders.iter().filter(is_doubtful).map(|one| one.pid).collect();
         let flag_known = self.lock().flag == Some((started, flag));
         if !flag_known {
             let Some(pid) = checkpointer else { return Ok(None) };
@@ -125,14 +132,15 @@ impl InForce {
         if known.generation != generation {
             return Ok(None);
         }
-        known.flag = Some((started, flag));
+        (known.flag, known.form) = (Some((started, flag)), Some((started, form)));
         Ok(Some(names))
     }
 
-    /// A change between "nobody" and "somebody" begins: the flag is not known until a check has seen it.
-    pub(crate) fn forget_flag_unless(&self, flag: bool) {
+    /// A change to these names begins: a flag, a method or a number that they change are not known until a check has seen them.
+    pub(crate) fn forget_unless(&self, names: &SyncNames) {
         let mut known = self.lock();
-        known.flag = known.flag.filter(|(_, old)| *old == flag);
+        known.flag = known.flag.filter(|(_, flag)| *flag == (*names != SyncNames::Nobody));
+        known.form = known.form.filter(|(_, form)| *form == names::form(names));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {

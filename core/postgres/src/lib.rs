@@ -8,6 +8,7 @@
 //! - [`configure`]: the generated configuration files;
 //! - [`plan`]: command lines; [`progress`]: how far a copy is;
 //! - [`Prober`]: the state of the running server as the engine's [`tanist_engine::Postgres`];
+//! - [`mod@cut`]: the barrier under a promise;
 //! - [`mod@prove`], [`bootstrap`], [`sql`]: what is done over a session.
 
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ mod checkpointer;
 pub mod configure;
 pub mod conninfo;
 pub mod control;
+pub mod cut;
 mod files;
 mod history;
 mod identify;
@@ -32,6 +34,7 @@ pub mod prove;
 mod quote;
 mod session;
 mod settings;
+mod skip;
 pub mod sql;
 mod standby_position;
 
@@ -45,3 +48,4 @@ pub use probe::{Facts, Prober, Started};
 pub use progress::CloneProgress;
 pub use session::SessionError;
 pub use settings::{Credentials, Settings, SettingsError};
+pub use skip::{SkipError, forget_skipped, skip_timelines};

@@ -1,8 +1,4 @@
 //! `synchronous_standby_names`: the forms the engine uses, as text and back.
-//!
-//! With one synchronous standby every form that names somebody is `FIRST 1 (…)`. This is what makes [`crate::Prober`]'s check of "in
-//! force" complete: of its configuration a walsender that releases waiting commits uses only the method and the number, which are
-//! then the same in all our forms, and the priorities of all walsenders, which are visible in `pg_stat_replication`.
 
 use std::collections::BTreeSet;
 use tanist_engine::{MemberName, SyncNames};
@@ -82,6 +78,19 @@ pub fn parse(value: &str) -> Option<SyncNames> {
         (false, true) => SyncNames::AnyOf { count, standbys: members },
         (false, false) => SyncNames::FirstOf { count, standbys: members },
     })
+}
+
+/// What a walsender does not show of its names: whether any or the first count, and how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    any: bool,
+    count: u32,
+}
+
+/// The form of these names as they are rendered. Whose priorities are all zero releases nobody, so that of none does not matter.
+pub(crate) fn form(names: &SyncNames) -> Form {
+    let (count, _) = names.demand().unwrap_or((1, &BTreeSet::new()));
+    Form { any: matches!(names, SyncNames::AnyOf { .. }), count }
 }
 
 /// The `sync_priority` that a walsender for this `application_name` has once these names reached it. PostgreSQL compares without

@@ -49,7 +49,7 @@ pub async fn session_count(settings: &Settings, limit: Duration) -> Result<u32, 
 pub async fn set_sync_names(settings: &Settings, in_force: &InForce, names: &SyncNames, limit: Duration) -> Result<(), SqlError> {
     let deadline = Instant::now() + limit;
     in_force.changing();
-    in_force.forget_flag_unless(*names != SyncNames::Nobody);
+    in_force.forget_unless(names);
     configure::write_for(settings, ServerConfig::Primary, names)?;
     // Also when the file has the names already: an earlier attempt may have died before this.
     reload(settings, limit).await?;

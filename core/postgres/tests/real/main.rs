@@ -7,4 +7,6 @@ mod clone_and_promote;
 mod health;
 mod names;
 mod node;
+mod promise;
 mod single;
+mod timelines;

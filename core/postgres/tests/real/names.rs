@@ -109,3 +109,33 @@ fn a_deaf_walsender_keeps_it_from_being_in_force() {
         assert_eq!(in_force(&mut a).await, Some(SyncNames::Reserved));
     });
 }
+
+#[test]
+fn a_deaf_walsender_keeps_another_number_from_being_in_force() {
+    as_postgres("names::a_deaf_walsender_keeps_another_number_from_being_in_force", || async {
+        let mut a = Node::primary("a", 25, &[]).await;
+        let mut b = Node::standby_of("b", 26, &a, &[]).await;
+        b.running("streaming", |running| matches!(running.role, ServerRole::Standby { streaming: true, .. })).await;
+        let any = |count| SyncNames::AnyOf { count, standbys: ["b".into(), "c".into()].into() };
+        let names = a.prober.in_force();
+        sql::set_sync_names(&a.settings, &names, &any(1), LIMIT).await.unwrap();
+        assert_eq!(in_force(&mut a).await, Some(any(1)));
+        a.client().await.batch_execute("CREATE TABLE t (n int)").await.expect("one of two is enough");
+
+        // Its priority is the same under both: nothing that it shows tells that it still lets one be enough.
+        let walsender = process(&a, "walsender").await;
+        kill_process(walsender, Signal::STOP).unwrap();
+        let late = sql::set_sync_names(&a.settings, &names, &any(2), SOON).await.unwrap_err();
+        assert!(matches!(late, SqlError::NotInForce { .. }), "{late}");
+        assert_eq!(in_force(&mut a).await, None);
+        kill_process(walsender, Signal::CONT).unwrap();
+        sql::set_sync_names(&a.settings, &names, &any(2), LIMIT).await.unwrap();
+        assert_eq!(in_force(&mut a).await, Some(any(2)));
+        let client = a.client().await;
+        let commit = tokio::spawn(async move { client.batch_execute("INSERT INTO t VALUES (1)").await });
+        tokio::time::sleep(SOON).await;
+        assert!(!commit.is_finished(), "two of two, and one is there");
+        sql::set_sync_names(&a.settings, &names, &any(1), LIMIT).await.unwrap();
+        tokio::time::timeout(LIMIT, commit).await.expect("one of two again").unwrap().unwrap();
+    });
+}
