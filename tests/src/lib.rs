@@ -9,6 +9,7 @@ pub mod cut;
 pub mod dns;
 pub mod guest;
 pub mod haproxy;
+pub mod hook;
 pub mod named;
 pub mod net;
 pub mod node;

@@ -344,7 +344,7 @@ fn components_that_cannot_run() {
     let ungranted = check(&hostile, "leadership");
     assert!(ungranted.code > 0, "{ungranted:?}");
     assert!(ungranted.out.contains("plugins.extra.grants.dns"), "the remedy: {ungranted:?}");
-    check(&hostile, "leadership,dns").output();
+    check(&hostile, "leadership,dns,http").output();
     let missing = tanist(&["plugin", "check", "/nonexistent.wasm"]);
     assert!(missing.code > 0 && missing.err.contains("/nonexistent.wasm"), "{missing:?}");
 

@@ -9,7 +9,9 @@ use std::{
 };
 use tanist_tests::{
     cluster::Cluster,
+    command::tanist,
     guest,
+    hook::Hook,
     named::{Named, RECORD},
     node::{Node, Options},
     place, process,
@@ -92,8 +94,9 @@ fn failover(cluster: &Cluster, writer: &Writer) -> (usize, Duration) {
 
 /// A record in a foreign server and Patroni's callback scripts: at the start, after a failover, after a switchover.
 fn record_and_scripts_follow_the_primary(kind: Kind) {
-    let (named, script) = (Named::start(), Script::new());
-    let options = Options { plugins: named.plugin(), callback: Some(script.file.clone()), ..Options::default() };
+    let (named, script, hook) = (Named::start(), Script::new(), Hook::start());
+    let plugins = named.plugin() + &hook.plugin();
+    let options = Options { plugins, callback: Some(script.file.clone()), ..Options::default() };
     let cluster = Cluster::start(kind, 3, &options);
     let writer = cluster.writer();
     let first = cluster.primary().expect("a primary");
@@ -131,6 +134,8 @@ fn record_and_scripts_follow_the_primary(kind: Kind) {
     let handed =
         ["on_start replica e2e", "on_role_change primary e2e", "on_role_change demoted e2e", "on_role_change replica e2e"];
     script.has_called(&cluster.nodes[second], &handed);
+    hook_was_told(&hook, &[first, second, candidate].map(|index| cluster.nodes[index].name.clone()));
+    plugins_are_listed(&cluster, candidate);
     cluster.verdict(writer, true);
 
     // Seen by a client, and in the server's journal: each change moved the record once and nothing moved it back.
@@ -139,6 +144,42 @@ fn record_and_scripts_follow_the_primary(kind: Kind) {
     assert!(watch.asked() > 200, "only {} answers", watch.asked());
     assert_eq!(seen, expected, "what a client saw");
     assert_eq!(named.history(), expected.concat(), "what the server did");
+}
+
+/// Each new primary in turn, with a signature, refused, left without an answer, and then taken, under one key.
+fn hook_was_told(hook: &Hook, primaries: &[String]) {
+    wait::until(&format!("the hook was told of {primaries:?}"), SLACK, || {
+        let taken: Vec<String> =
+            hook.messages().iter().filter(|message| message.taken).map(|message| message.body["node"].to_string()).collect();
+        let expected: Vec<String> = primaries.iter().map(|name| format!("\"{name}\"")).collect();
+        if taken == expected { Ok(()) } else { Err(format!("{taken:?}: {:#?}", hook.messages())) }
+    });
+    let messages = hook.messages();
+    assert!(messages.iter().all(|message| message.genuine && message.body["role"] == "primary"), "{messages:#?}");
+    for attempts in messages.chunks(3) {
+        assert!(attempts.len() == 3 && attempts.iter().all(|message| message.key == attempts[0].key), "{messages:#?}");
+    }
+    let epochs: Vec<u64> = messages.iter().filter_map(|message| message.body["epoch"].as_u64()).collect();
+    assert!(epochs.is_sorted() && epochs.len() == messages.len(), "{epochs:?}");
+}
+
+fn plugins_are_listed(cluster: &Cluster, primary: usize) {
+    let config = cluster.nodes[primary].config().display().to_string();
+    let list = |format: &str| tanist(&["plugin", "list", "--config", &config, "--format", format]).output();
+    let rows: serde_json::Value = serde_json::from_str(&list("json")).expect("JSON");
+    let rows = rows.as_array().expect("rows");
+    assert_eq!(rows.len(), 2 * cluster.nodes.len(), "{rows:#?}");
+    let leader = &cluster.nodes[primary].name;
+    for row in rows {
+        let state = if row["Member"] == **leader { "loaded" } else { "standby" };
+        assert!(row["State"] == state && row["Breaker"] == "closed" && row["Journal"] == "current", "{row:#?}");
+        assert_eq!(row["Granted"], if row["Plugin"] == "move" { "log,config,dns" } else { "log,config,http" });
+    }
+    let row = rows.iter().find(|row| row["Member"] == **leader && row["Plugin"] == "notify").expect("the leader's row");
+    assert!(row["Last event"].as_str().is_some_and(|event| event.starts_with("on_role_change primary ")), "{row:#?}");
+    assert_eq!(row["Outcome"], "ok");
+    let pretty = list("pretty");
+    assert!(pretty.starts_with("+ Plugins of cluster: e2e ") && pretty.contains("| notify "), "{pretty}");
 }
 
 fn plugin_host(cluster: &Cluster, index: usize) -> i32 {
@@ -204,7 +245,7 @@ fn a_dead_plugin_host_delays_the_record_and_nothing_else() {
 }
 
 /// Faults of the hostile guest, each a plugin of its own.
-const FAULTS: [&str; 6] = ["loop", "memory", "panic", "log-flood", "request-flood", "sleep"];
+const FAULTS: [&str; 7] = ["loop", "memory", "panic", "log-flood", "request-flood", "sleep", "http"];
 
 fn with_hostile(named: &Named, directory: &Path) -> String {
     let component = guest::hostile(directory).display().to_string();
@@ -213,7 +254,7 @@ fn with_hostile(named: &Named, directory: &Path) -> String {
     for fault in FAULTS {
         section += &format!(
             "  - name: {fault}\n    component: {component}\n    config: {{fault: {fault}}}\n    \
-             grants: {{leadership: true, dns: {dns}}}\n"
+             grants: {{leadership: true, dns: {dns}, http: {{url: \"http://127.0.0.1:1/\"}}}}\n"
         );
     }
     section

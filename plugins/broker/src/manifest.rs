@@ -243,8 +243,10 @@ interval_s = 5
 
     #[test]
     fn the_bundled_plugins_have_manifests_that_are_read() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../dns-update/plugin.toml");
-        let manifest = Manifest::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
-        assert_eq!((manifest.id.as_str(), manifest.runs), ("dns-update", Runs::Leader));
+        for id in ["dns-update", "notify"] {
+            let path = format!("{}/../{id}/plugin.toml", env!("CARGO_MANIFEST_DIR"));
+            let manifest = Manifest::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+            assert_eq!((manifest.id.as_str(), manifest.runs), (id, Runs::Leader));
+        }
     }
 }

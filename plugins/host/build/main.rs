@@ -13,7 +13,7 @@ use std::{
 const TARGET: &str = "wasm32-wasip2";
 
 /// Bundled plugins: directory under `plugins/`, which is also the name after `builtin:`.
-const BUNDLED: &[&str] = &["dns-update"];
+const BUNDLED: &[&str] = &["dns-update", "notify"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let plugins = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("..").canonicalize()?;

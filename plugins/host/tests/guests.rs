@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 #[test]
 fn the_sdk_and_the_bundled_plugins_pass_their_own_tests() {
-    for guest in ["sdk/rust", "dns-update"] {
+    for guest in ["sdk/rust", "dns-update", "notify"] {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(guest);
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["test", "--locked", "--target-dir", env!("TANIST_GUESTS_TARGET_DIR")]).current_dir(directory);

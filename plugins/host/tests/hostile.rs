@@ -4,7 +4,7 @@ mod common;
 
 use common::{ALL, EPOCH, FakeAgent, fixture, id, role_change};
 use std::time::{Duration, Instant};
-use tanist_broker::protocol::{Limits, Outcome, PluginError, Source, ToAgent, ToHost, TrapKind};
+use tanist_broker::protocol::{HttpRequest, Limits, Op, Outcome, PluginError, Source, ToAgent, ToHost, TrapKind};
 
 /// Enough for any of the calls that shall not run into it.
 const AMPLE: u32 = 20_000;
@@ -116,6 +116,47 @@ async fn floods_are_stopped_by_their_budgets() {
         println!("{fault}: {:?}, {} lines, {} requests", story.took, story.lines.len(), story.requests.len());
         agent.assert_well().await;
     }
+}
+
+#[tokio::test]
+async fn calls_that_cost_the_agent_nothing_cost_the_guest_its_computing_time() {
+    let mut agent = FakeAgent::start().await;
+    agent.load_fixture(Limits::default()).await;
+    for fault in ["clock-flood", "config-flood", "random-flood", "slow-request"] {
+        let story = agent.fault(fault, AMPLE, 100).await;
+        assert_eq!(story.done.outcome, Outcome::CpuExceeded, "{fault}: {story:?}");
+        println!("{fault} of 100 ms: {:?}, cpu {} µs", story.took, story.done.cpu_us);
+        agent.assert_well().await;
+    }
+}
+
+#[tokio::test]
+async fn a_long_panic_keeps_its_end_within_bounds() {
+    let mut agent = FakeAgent::start().await;
+    agent.load_fixture(Limits::default()).await;
+    let story = agent.fault("panic-long", AMPLE, AMPLE).await;
+    assert!(matches!(story.done.outcome, Outcome::Trap { .. } | Outcome::BudgetExceeded(_)), "{:?}", story.done.outcome);
+    assert!(story.done.stderr.len() <= 4 << 10, "{} bytes", story.done.stderr.len());
+    agent.assert_well().await;
+}
+
+#[tokio::test]
+async fn requests_over_http_go_to_the_agent_as_they_are() {
+    let mut agent = FakeAgent::start().await;
+    agent.load_fixture(Limits::default()).await;
+    let story = agent.fault("http", AMPLE, AMPLE).await;
+    assert_eq!(story.done.outcome, Outcome::Ok, "{story:?}");
+    assert_eq!(story.lines, [r#"200 Some("test"), Ok(200) Err(HttpError::Unknown("lost"))"#]);
+    let request = |method: &str| HttpRequest {
+        method: method.to_owned(),
+        url: "https://hooks.example/a?b".to_owned(),
+        headers: vec![("x".to_owned(), "y".to_owned())],
+        body: b"body".to_vec(),
+        timeout_ms: Some(70),
+        claim: Some(EPOCH),
+    };
+    let expected = [Op::Http { requests: vec![request("POST")] }, Op::Http { requests: vec![request("GET"), request("PUT")] }];
+    assert_eq!(story.requests, expected);
 }
 
 #[tokio::test]

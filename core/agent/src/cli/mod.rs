@@ -8,6 +8,7 @@ mod history;
 mod http;
 mod list;
 mod plugin;
+mod plugin_list;
 mod remote;
 mod repair;
 pub mod run;

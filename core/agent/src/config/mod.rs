@@ -25,9 +25,9 @@ pub use programs::{OnDisk, Programs};
 pub use report::{ConfigError, Note, Place, Severity};
 pub use secret::Secret;
 pub use settings::{
-    BootstrapSettings, Callbacks, ClusterSettings, Credentials, DnsGrantSetting, DnsSettings, EtcdSettings, LogLevel,
-    LogSettings, NameServerSetting, PluginGrants, PluginLimits, PluginSetting, PluginSource, PostgresSettings, RestSettings,
-    Settings, SoaSettings, StoreSettings, TsigKeySetting, WatchdogMode, WatchdogSettings,
+    BootstrapSettings, Callbacks, ClusterSettings, Credentials, DnsGrantSetting, DnsSettings, EtcdSettings, HttpGrantSetting,
+    LogLevel, LogSettings, NameServerSetting, PluginGrants, PluginLimits, PluginSetting, PluginSource, PostgresSettings,
+    RestSettings, Settings, SoaSettings, StoreSettings, TsigKeySetting, WatchdogMode, WatchdogSettings,
 };
 
 use positions::Positions;

@@ -7,6 +7,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
 };
+use tanist_broker::Url;
 use tanist_engine::{Endpoint, MemberName, Tags};
 use tanist_patroni::dynamic::{DynamicConfig, DynamicPostgresql};
 
@@ -304,6 +305,25 @@ pub struct PluginGrants {
     pub leadership: bool,
     /// It may read and move these names.
     pub dns: Vec<DnsGrantSetting>,
+    /// It may have requests sent to these places.
+    pub http: Vec<HttpGrantSetting>,
+}
+
+/// A place that requests may go to, and what is added to them on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpGrantSetting {
+    /// Scheme, host, port and the beginning of the path.
+    pub url: Url,
+    /// The methods, in capital letters.
+    pub methods: Vec<String>,
+    /// The only addresses its name may lead to; empty: any but those reserved for the machine or its link.
+    pub addresses: Vec<IpAddr>,
+    /// Headers, credentials among them.
+    pub headers: Vec<(String, Secret)>,
+    /// The key that requests are signed with.
+    pub signing_key: Option<Secret>,
+    /// The certificates (PEM) of the authorities that are believed; `None`: the system's.
+    pub ca: Option<Vec<u8>>,
 }
 
 /// Names in one zone of one server.

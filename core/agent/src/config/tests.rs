@@ -124,7 +124,7 @@ fn the_file_of_a_field_report_starts() {
 #[test]
 fn plugins_and_names() {
     let Loaded { settings, .. } = load(&golden("plugins.yml")).unwrap();
-    let [first, second] = settings.plugins.as_slice() else { panic!("{:?}", settings.plugins) };
+    let [first, second, third] = settings.plugins.as_slice() else { panic!("{:?}", settings.plugins) };
     assert_eq!(first.source, PluginSource::Builtin("dns-update".to_owned()));
     let grant = &first.grants.dns[0];
     assert_eq!((grant.server.to_string().as_str(), grant.zone.as_str(), grant.names.len()), ("10.0.0.53:53", "example.org", 1));
@@ -136,6 +136,14 @@ fn plugins_and_names() {
     assert_eq!(first.config["name"], "db.example.org.");
     assert_eq!(second.limits, PluginLimits { memory: Some(32 << 20), cpu_ms: Some(200), wall_ms: Some(5000), log: None });
     assert_eq!(second.source, PluginSource::File(PathBuf::from("/etc/tanist/plugins/vip.wasm")));
+    let [grant] = third.grants.http.as_slice() else { panic!("{:?}", third.grants) };
+    assert_eq!(
+        (grant.url.to_string().as_str(), grant.methods.as_slice()),
+        ("https://hooks.example.org/tanist", &["POST".to_owned()][..])
+    );
+    let added: Vec<(&str, &str)> = grant.headers.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+    assert_eq!(added, [("X-Room", "databases"), ("Authorization", "Basic dGFuaXN0OnNlY3JldA==")]);
+    assert_eq!(grant.signing_key.as_ref().map(Secret::expose), Some("topsecret"));
     let dns = settings.cluster.dns.unwrap();
     assert_eq!((dns.listen.len(), dns.zone.as_str(), dns.ttl, dns.nameservers.len()), (2, "db.example", 1, 2));
 }
@@ -322,7 +330,17 @@ fn one_fault_each() {
         (
             "name: a",
             "name: a\nplugins:\n- {name: x, component: 'builtin:vip'}",
-            "patroni.yml:4: plugins[0].component: `vip` is not built in; there is dns-update",
+            "patroni.yml:4: plugins[0].component: `vip` is not built in; there is dns-update, notify",
+        ),
+        (
+            "name: a",
+            "name: a\nplugins:\n- {name: x, component: 'builtin:notify', grants: {http: {url: 'https://a/../b'}}}",
+            "patroni.yml:4: plugins[0].grants.http.url: cannot be granted: its path or query could be understood in two ways",
+        ),
+        (
+            "name: a",
+            "name: a\nplugins:\n- {name: x, component: 'builtin:notify', grants: {http: {url: 'https://a/', methods: []}}}",
+            "patroni.yml:4: plugins[0].grants.http.methods: must be a list of methods, for example [GET, POST]",
         ),
         ("name: a", "name: a\nplugins: {}", "patroni.yml:3: plugins: must be a sequence, not map"),
     ] {

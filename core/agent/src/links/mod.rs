@@ -3,10 +3,12 @@
 //! Each link turns what its part says into facts for the loop, and offers calls that never block it.
 
 mod guard;
+mod manifests;
 mod names;
 mod peers;
 mod plugins;
 mod postgres;
+mod requests;
 mod scripts;
 mod updater;
 mod watch;

@@ -1,22 +1,19 @@
 //! The link to plugins and to Patroni's callback scripts. Nothing here waits for either.
 
-use super::{scripts::Scripts, updater::Updater};
+use super::{manifests, requests::Requests, scripts::Scripts, updater::Updater};
 use crate::config::{DnsGrantSetting, PluginSetting, PluginSource, Settings};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 use tanist_broker::{
     Broker, BrokerConfig, BrokerError, BrokerHandle, BrokerStatus, ClusterFace, DnsGrant, EmissionContext, Grants, HostCommand,
-    Leadership, Manifest, ManifestError, PluginConfig, Tuning,
-    protocol::{Action, Digest, Import, Limits, PluginId, Source},
+    Leadership, ManifestError, PluginConfig, Tuning,
+    protocol::{Digest, PluginId, Source},
 };
 use tanist_engine::{Emission, Epoch, Lease, Lsn, Observation, Postgres, Role, ServerRole, Timeline};
-
-/// The manifest of the guest that is built into the plugin host.
-const DNS_UPDATE: &str = include_str!("../../../../plugins/dns-update/plugin.toml");
 
 /// The agent's end.
 #[derive(Clone)]
@@ -39,7 +36,7 @@ pub enum PluginsError {
         error: ManifestError,
     },
     /// There is no such guest.
-    #[error("plugins.{plugin}.component: there is no builtin:{builtin}; known: builtin:dns-update")]
+    #[error("plugins.{plugin}.component: there is no builtin:{builtin}; known: builtin:dns-update, builtin:notify")]
     Builtin {
         /// Of which plugin.
         plugin: String,
@@ -64,6 +61,14 @@ pub enum PluginsError {
         /// What is wrong.
         error: tanist_dns::update::KeyError,
     },
+    /// What is added to requests.
+    #[error("plugins.{plugin}.grants.http: {error}")]
+    Access {
+        /// Of which plugin.
+        plugin: String,
+        /// What is wrong.
+        error: tanist_http::AccessError,
+    },
     /// The broker.
     #[error("{0}")]
     Broker(#[from] BrokerError),
@@ -76,8 +81,9 @@ impl PluginsLink {
         if settings.plugins.is_empty() {
             return Ok(Self { broker: None, scripts });
         }
-        let mut updater = Updater::new(settings.name.0.clone());
-        let plugins = settings.plugins.iter().map(|plugin| configured(plugin, ttl, &mut updater)).collect::<Result<_, _>>()?;
+        let (mut updater, mut requests) = (Updater::new(settings.name.0.clone()), Requests::default());
+        let configured = |plugin| configured(plugin, ttl, &mut updater, &mut requests);
+        let plugins = settings.plugins.iter().map(configured).collect::<Result<_, _>>()?;
         let cache = settings.state_dir.join("plugins/cache");
         let broker = Broker::spawn(BrokerConfig {
             cluster: settings.cluster.scope.clone(),
@@ -91,7 +97,7 @@ impl PluginsLink {
             journal_dir: settings.state_dir.join("plugins"),
             plugins,
             dns: Some(Arc::new(updater)),
-            http: None,
+            http: Some(Arc::new(requests)),
             tuning: Tuning::default(),
         })?;
         Ok(Self { broker: Some(broker), scripts })
@@ -168,15 +174,17 @@ fn position(postgres: &Postgres) -> (Option<Timeline>, Option<Lsn>) {
     (position.map(|position| position.timeline), position.map(|position| position.lsn))
 }
 
-/// One plugin in the broker's form. Its keys go to the updater; the plugin gets their names at most.
-fn configured(plugin: &PluginSetting, ttl: Duration, updater: &mut Updater) -> Result<PluginConfig, PluginsError> {
+/// One plugin in the broker's form. Its keys and credentials go to those who use them; the plugin gets their names at most.
+fn configured(
+    plugin: &PluginSetting,
+    ttl: Duration,
+    updater: &mut Updater,
+    requests: &mut Requests,
+) -> Result<PluginConfig, PluginsError> {
     let PluginSetting { name, source, sha256, config, grants, limits, dry_run } = plugin;
     let (source, mut manifest) = match source {
-        PluginSource::Builtin(builtin) if builtin == "dns-update" => (Source::Builtin(builtin.clone()), builtin_manifest(name)?),
-        PluginSource::Builtin(builtin) => {
-            return Err(PluginsError::Builtin { plugin: name.clone(), builtin: builtin.clone() });
-        }
-        PluginSource::File(path) => (Source::Path(path.clone()), manifest_beside(name, path)?),
+        PluginSource::Builtin(builtin) => (Source::Builtin(builtin.clone()), manifests::builtin(name, builtin)?),
+        PluginSource::File(path) => (Source::Path(path.clone()), manifests::beside(name, path)?),
     };
     if let Some(memory) = limits.memory {
         manifest.limits.memory_bytes = memory;
@@ -204,53 +212,19 @@ fn configured(plugin: &PluginSetting, ttl: Duration, updater: &mut Updater) -> R
             addresses: addresses.clone(),
         });
     }
+    let mut http = Vec::new();
+    for (index, setting) in grants.http.iter().enumerate() {
+        let granted = requests.grant(format!("{name}/{index}"), setting);
+        http.push(granted.map_err(|error| PluginsError::Access { plugin: name.clone(), error })?);
+    }
     Ok(PluginConfig {
         id: PluginId(name.clone()),
         source,
         sha256: sha256.as_deref().and_then(Digest::from_hex),
         manifest,
-        grants: Grants { leadership: grants.leadership, dns, http: Vec::new() },
+        grants: Grants { leadership: grants.leadership, dns, http },
         config: texts(config),
         dry_run: *dry_run,
-    })
-}
-
-fn builtin_manifest(plugin: &str) -> Result<Manifest, PluginsError> {
-    Manifest::parse(DNS_UPDATE).map_err(|error| PluginsError::Manifest {
-        plugin: plugin.to_owned(),
-        path: "builtin:dns-update".into(),
-        error,
-    })
-}
-
-/// `NAME.toml` or `plugin.toml` beside `NAME.wasm`; without either, a plugin of the node that wants every callback.
-fn manifest_beside(plugin: &str, component: &Path) -> Result<Manifest, PluginsError> {
-    let unreadable = |path: &Path, error| PluginsError::Component { plugin: plugin.to_owned(), path: path.to_owned(), error };
-    std::fs::metadata(component).map_err(|error| unreadable(component, error))?;
-    for path in [component.with_extension("toml"), component.with_file_name("plugin.toml")] {
-        match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                let path = path.display().to_string();
-                return Manifest::parse(&text).map_err(|error| PluginsError::Manifest { plugin: plugin.to_owned(), path, error });
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(unreadable(&path, error)),
-        }
-    }
-    Ok(Manifest {
-        id: plugin.to_owned(),
-        version: "0".to_owned(),
-        runs: tanist_broker::Runs::Node,
-        events: BTreeSet::from([Action::OnStart, Action::OnStop, Action::OnRestart, Action::OnReload, Action::OnRoleChange]),
-        release: false,
-        after: BTreeSet::new(),
-        // Nothing says what it wants: it may have whatever is granted.
-        capabilities: BTreeSet::from(Import::ALL),
-        limits: Limits::default(),
-        wall: Duration::from_secs(5),
-        cpu: Duration::from_millis(200),
-        interval: Duration::from_secs(10),
-        on_failure: tanist_broker::OnFailure::Retry,
     })
 }
 

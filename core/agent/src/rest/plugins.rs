@@ -2,10 +2,7 @@
 
 use super::Api;
 use serde_json::{Value, json};
-use tanist_broker::{
-    Certainty, JournalState, LedgerEntry, LoadState, PluginStatus,
-    protocol::Outcome,
-};
+use tanist_broker::{Certainty, JournalState, LedgerEntry, LoadState, PluginStatus, protocol::Outcome};
 use tanist_patroni::rest_text;
 
 /// The body.

@@ -89,3 +89,7 @@ impl Sending {
         self.ledger.record(LedgerEntry { plugin, capability: HTTP.to_owned(), key, value, epoch, certainty }).await;
     }
 }
+
+#[cfg(test)]
+#[path = "sending_tests.rs"]
+mod tests;

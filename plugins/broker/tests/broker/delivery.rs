@@ -153,3 +153,58 @@ fn a_claim_with_less_lease_than_time_is_refused_until_the_lease_is_renewed() {
     assert!(bench.callback().2);
     assert_eq!(bench.dns.claims.lock().unwrap().len(), 1);
 }
+
+#[test]
+fn a_plugin_is_called_after_those_it_comes_after_whatever_their_place_in_the_list() {
+    let mut plugins = vec![plugin("pooler", Runs::Node, WALL), plugin("vip", Runs::Node, WALL)];
+    plugins[0].manifest.after = ["vip".to_owned()].into();
+    let mut bench = Bench::new(plugins, &["wait", "ok"]);
+    bench.host();
+    bench.emit(Callback::OnRoleChange, 9);
+    wait("the call of the first", || (bench.called().len() == 1).then_some(()));
+    wait("the other to wait", || (bench.handle.status()[0].pending == [Action::OnRoleChange]).then_some(()));
+    // Longer than a broker that forgot about the order would need.
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(bench.called().len() == 1 && bench.called()[0].starts_with("vip "), "{:?}", bench.called());
+    bench.go();
+    assert!(bench.callback().2 && bench.callback().2);
+    assert!(bench.called()[1].starts_with("pooler "), "{:?}", bench.called());
+}
+
+#[test]
+fn a_plugin_that_fails_is_not_waited_for_longer_than_its_patience() {
+    let mut plugins = vec![plugin("vip", Runs::Node, WALL), plugin("pooler", Runs::Node, WALL)];
+    plugins[1].manifest.after = ["vip".to_owned()].into();
+    let script = ["fail", "fail", "fail", "fail", "fail", "fail"];
+    let mut bench = Bench::with(plugins, &script, |config| config.tuning.order_patience = Duration::from_millis(500));
+    bench.host();
+    bench.emit(Callback::OnRoleChange, 9);
+    let start = std::time::Instant::now();
+    let called = |name: &str| bench.called().iter().any(|line| line.starts_with(name));
+    wait("the other to be called", || called("pooler ").then_some(()));
+    assert!(start.elapsed() >= Duration::from_millis(500) && called("vip "), "{:?}", start.elapsed());
+    drop(bench.callback());
+}
+
+#[test]
+fn the_new_leader_releases_on_behalf_of_the_one_that_is_gone_before_it_claims() {
+    let mut plugins = leader();
+    plugins[0].manifest.release = true;
+    // Wants no event; its reconcile shows which face the broker has seen.
+    plugins.extend(node());
+    plugins[1].manifest.events.clear();
+    let mut bench = Bench::new(plugins, &["ok", "claim", "ok"]);
+    bench.host();
+    let other = tanist_broker::ClusterFace { leader: Some("b".into()), ..face(8, false) };
+    bench.handle.face(other);
+    wait("the old leader to be seen", || {
+        bench.notes("calls").iter().any(|line| line.starts_with("vip reconcile face")).then_some(())
+    });
+    bench.lease(9, Duration::from_secs(60));
+    bench.emit(Callback::OnRoleChange, 9);
+    bench.handle.face(face(9, true));
+    assert!(bench.callback().2 && bench.callback().2);
+    let keys: Vec<String> = bench.called().iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
+    assert!(keys[0].starts_with("main/9/a/release/") && keys[1].starts_with("main/9/a/on_role_change/"), "{keys:?}");
+    assert_eq!(bench.dns.claims.lock().unwrap().len(), 1);
+}

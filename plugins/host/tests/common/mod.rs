@@ -11,9 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 use tanist_broker::protocol::{
-    Action, Call, CallId, Denial, DnsPointed, Done, Event, FrameReader, FrameWriter, HttpResponse, Import, LeadershipState,
-    Limits, Load, LoadFailure, Loaded, Member, Op, Outcome, PluginId, Primary, Reply, Role, Source, ToAgent, ToHost, VERSION,
-    View, Work,
+    Action, Call, CallId, Denial, DnsPointed, Done, Event, FrameReader, FrameWriter, HttpRequest, HttpResponse, Import,
+    LeadershipState, Limits, Load, LoadFailure, Loaded, Member, Op, Outcome, PluginId, Primary, Reply, Role, Source, ToAgent,
+    ToHost, VERSION, View, Work,
 };
 use tanist_plugins::{Compiler, Loader, Sandbox, ServeError, serve};
 use tokio::net::{
@@ -201,8 +201,12 @@ fn answer(op: &Op) -> Result<Reply, Denial> {
         Op::DnsPoint { .. } => Ok(Reply::DnsPoint(DnsPointed::Applied)),
         Op::DnsLookup { .. } => Ok(Reply::DnsLookup(Vec::new())),
         Op::Http { requests } => {
-            let answer = HttpResponse { status: 200, headers: Vec::new(), body: Vec::new() };
-            Ok(Reply::Http(vec![Ok(answer); requests.len()]))
+            let headers = vec![("x-server".to_owned(), "test".to_owned())];
+            let answer = |request: &HttpRequest| match request.method.as_str() {
+                "PUT" => Err(Denial::Unknown("lost".to_owned())),
+                _ => Ok(HttpResponse { status: 200, headers: headers.clone(), body: request.body.clone() }),
+            };
+            Ok(Reply::Http(requests.iter().map(answer).collect()))
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A server that reads one request per connection, remembers it, and then does what it was told.
 
+#![allow(dead_code, reason = "each test file uses its share")]
+
 use ring::hmac;
 use rustls::{
     ServerConfig,
@@ -46,7 +48,12 @@ pub struct Server {
 
 impl Server {
     pub async fn start(then: Then) -> Self {
-        Self::listen(then, None).await
+        Self::listen(vec![then], None).await
+    }
+
+    /// One after the other, the last one for ever.
+    pub async fn script(script: Vec<Then>) -> Self {
+        Self::listen(script, None).await
     }
 
     pub async fn start_tls(then: Then) -> Self {
@@ -57,16 +64,17 @@ impl Server {
             .with_no_client_auth()
             .with_single_cert(certificates, PrivateKeyDer::from_pem_slice(KEY).unwrap())
             .unwrap();
-        Self::listen(then, Some(TlsAcceptor::from(Arc::new(config)))).await
+        Self::listen(vec![then], Some(TlsAcceptor::from(Arc::new(config)))).await
     }
 
-    async fn listen(then: Then, tls: Option<TlsAcceptor>) -> Self {
+    async fn listen(mut script: Vec<Then>, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, seen) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());
         let noted = Arc::clone(&seen);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (then, noted, tls) = (then.clone(), Arc::clone(&noted), tls.clone());
+                let then = if script.len() > 1 { script.remove(0) } else { script[0].clone() };
+                let (noted, tls) = (Arc::clone(&noted), tls.clone());
                 tokio::spawn(async move {
                     match tls {
                         None => serve(stream, then, noted).await,

@@ -6,6 +6,7 @@
 mod bootstrap;
 mod cluster;
 mod dns;
+mod http;
 mod names;
 mod plugins;
 mod postgresql;

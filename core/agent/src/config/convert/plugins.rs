@@ -4,9 +4,9 @@ use super::{
     super::{
         DnsGrantSetting, PluginGrants, PluginLimits, PluginSetting, PluginSource, Secret, TsigKeySetting,
         report::Report,
-        spec::{DnsGrantSpec, GrantsSpec, LimitsSpec, List, PluginSpec, Text, TsigSpec},
+        spec::{DnsGrantSpec, GrantsSpec, LimitsSpec, List, OneOrMany, PluginSpec, Text, TsigSpec},
     },
-    absolute, dns, names,
+    absolute, dns, http, names,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use tanist_patroni::parse_bytes;
 
 /// What is built in.
-const BUILTIN: [&str; 1] = ["dns-update"];
+const BUILTIN: [&str; 2] = ["dns-update", "notify"];
 /// Algorithms of RFC 8945 that are no longer weak.
 const ALGORITHMS: [&str; 3] = ["hmac-sha256", "hmac-sha384", "hmac-sha512"];
 
@@ -72,7 +72,7 @@ fn is_id(name: &str) -> bool {
 
 fn source(component: Option<Text>, key: &str, report: &mut Report) -> Option<PluginSource> {
     let Some(Text(component)) = component else {
-        report.error(key, "is missing; name a file or builtin:dns-update");
+        report.error(key, "is missing; name a file, builtin:dns-update or builtin:notify");
         return None;
     };
     match component.strip_prefix("builtin:") {
@@ -86,18 +86,25 @@ fn source(component: Option<Text>, key: &str, report: &mut Report) -> Option<Plu
 }
 
 fn grants_of(grants: GrantsSpec, key: &str, report: &mut Report) -> Option<PluginGrants> {
-    let GrantsSpec { leadership, dns } = grants;
-    let mut granted = PluginGrants { leadership: leadership.is_some_and(|flag| flag.0), dns: Vec::new() };
-    let Some(list) = dns else { return Some(granted) };
-    let mut complete = true;
-    for (index, grant) in list.items.into_iter().enumerate() {
-        let key = if list.single { format!("{key}.dns") } else { format!("{key}.dns[{index}]") };
-        match dns_grants(grant, &key, report) {
-            Some(grants) => granted.dns.extend(grants),
+    let GrantsSpec { leadership, dns, http } = grants;
+    let leadership = leadership.is_some_and(|flag| flag.0);
+    let dns = each(dns, &format!("{key}.dns"), |grant, key| dns_grants(grant, key, report));
+    let http = each(http, &format!("{key}.http"), |grant, key| http::grant(grant, key, report).map(|grant| vec![grant]));
+    Some(PluginGrants { leadership, dns: dns?, http: http? })
+}
+
+/// All of a list, each with its key; nothing if one of them was reported.
+fn each<S, T>(list: Option<OneOrMany<S>>, key: &str, mut convert: impl FnMut(S, &str) -> Option<Vec<T>>) -> Option<Vec<T>> {
+    let Some(OneOrMany { items, single }) = list else { return Some(Vec::new()) };
+    let (mut all, mut complete) = (Vec::new(), true);
+    for (index, item) in items.into_iter().enumerate() {
+        let key = if single { key.to_owned() } else { format!("{key}[{index}]") };
+        match convert(item, &key) {
+            Some(converted) => all.extend(converted),
             None => complete = false,
         }
     }
-    complete.then_some(granted)
+    complete.then_some(all)
 }
 
 /// One grant for each zone.

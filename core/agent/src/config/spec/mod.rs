@@ -1,13 +1,16 @@
 //! The file as written: every key that is obeyed has a field here, and nothing else has. Types are Patroni's tolerant ones ([`leaf`]);
 //! what the values mean is decided in `convert`.
 
+mod http;
 mod leaf;
 mod ours;
 mod postgresql;
 
+pub(super) use http::{BasicSpec, HttpGrantSpec};
 pub(super) use leaf::{Flag, List, Number, Options, Text};
 pub(super) use ours::{
-    DnsGrantSpec, DnsSpec, GrantsSpec, LimitsSpec, LocalSpec, NameServerSpec, PluginSpec, SoaSpec, TanistSpec, TsigSpec,
+    DnsGrantSpec, DnsSpec, GrantsSpec, LimitsSpec, LocalSpec, NameServerSpec, OneOrMany, PluginSpec, SoaSpec, TanistSpec,
+    TsigSpec,
 };
 pub(super) use postgresql::{AuthenticationSpec, CallbacksSpec, PostgresqlSpec, UserSpec};
 

@@ -1,6 +1,6 @@
 //! The sections that only tanist has: `local`, `tanist`, `dns`, `plugins`.
 
-use super::{Flag, List, Number, Text};
+use super::{Flag, HttpGrantSpec, List, Number, Text};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -65,6 +65,7 @@ pub(in crate::config) struct PluginSpec {
 pub(in crate::config) struct GrantsSpec {
     pub(in crate::config) leadership: Option<Flag>,
     pub(in crate::config) dns: Option<OneOrMany<DnsGrantSpec>>,
+    pub(in crate::config) http: Option<OneOrMany<HttpGrantSpec>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
