@@ -162,6 +162,8 @@ fn render(settings: &Settings, role: ServerConfig<'_>, names: &SyncNames, major:
     // A silent link between primary and standby: PostgreSQL's own 60 s would hold up every synchronous commit.
     parameters.insert("wal_sender_timeout", "10s".into());
     parameters.insert("wal_receiver_timeout", "10s".into());
+    // A standby that is away for the length of a restart or of a copy finds its WAL again (Patroni's default).
+    parameters.insert("wal_keep_size", "128MB".into());
     parameters.insert("unix_socket_directories", format!("\"{}\"", settings.socket_dir.to_string_lossy().replace('"', "\"\"")));
     for (key, value) in settings.parameters.iter().filter(|(key, _)| !is_ours(settings, key)) {
         parameters.insert(key, value.clone());

@@ -115,7 +115,7 @@ impl Reaper {
         let inner = self.inner();
         let logs: BTreeMap<&Path, &str> =
             inner.started.iter().map(|started| (started.log.as_path(), started.what.as_str())).collect();
-        logs.into_iter().map(|(log, what)| format!("{what}, {}\n", tail(log))).collect()
+        logs.into_iter().map(|(log, what)| format!("{what}, {}\n{}", tail(log), databases(log))).collect()
     }
 
     /// Notes the shared memory of everything that runs, for it may be killed without our doing.
@@ -164,6 +164,13 @@ fn ending(status: WaitStatus) -> String {
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "in an unknown way".to_owned(),
     }
+}
+
+/// What PostgreSQL and its programs said on the node of this log.
+fn databases(log: &Path) -> String {
+    let state = log.with_file_name("state");
+    let logs = ["postgres.log", "basebackup.log", "rewind.log"].map(|name| state.join(name));
+    logs.iter().filter(|log| log.is_file()).map(|log| format!("{}\n", tail(log))).collect()
 }
 
 /// The last lines of a log.

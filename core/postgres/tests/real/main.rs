@@ -3,6 +3,7 @@
 //! PostgreSQL refuses to run as root: started as root, each test runs itself again as the user `postgres`.
 
 mod as_postgres;
+mod away;
 mod clone_and_promote;
 mod health;
 mod names;
