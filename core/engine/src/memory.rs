@@ -3,7 +3,7 @@
 //! Only pacing, grace periods and what has been announced: nothing that safety rests on. The engine is asked again with an empty
 //! memory after every crash of the agent, and the tests do the same after every step.
 
-use crate::{CloneWhy, Epoch, Lsn, MemberFace, MemberName, Moment, Revision, Role, SyncNames};
+use crate::{CloneWhy, DataMark, Epoch, Lsn, MemberFace, MemberName, Moment, Revision, Role, SyncNames};
 use serde::{Deserialize, Serialize};
 
 /// The engine's memory on one node. Lost when the agent ends; every field has a safe meaning when it is `Default`.
@@ -43,13 +43,28 @@ pub struct Memory {
     pub must_clone: Option<(Epoch, CloneWhy)>,
     /// The last epoch for which a copy was ordered because nothing streamed.
     pub cloned_for: Option<Epoch>,
-    /// The synchronous standby was first missed then.
-    pub sync_missed: Option<(MemberName, Moment)>,
+    /// Synchronous standbys that are away, and when each was first missed.
+    pub sync_missed: Vec<(MemberName, Moment)>,
     /// The position to which a standby must have flushed before `/sync` may name it.
     pub sync_target: Option<SyncTarget>,
     /// The last write of `/sync` that was asked for, by the epoch and the revision it compares. While `/sync` still has that revision
     /// the write may yet land.
     pub sync_asked: Option<(Epoch, Revision)>,
+    /// No write of `/sync` that an agent before this one asked for under the present lease can be open any more: this one has seen
+    /// the lease with others, or `/sync` change.
+    pub sync_clear: bool,
+    /// The revision of `/sync` that this agent first saw under a lease it found held.
+    pub sync_first: Option<Revision>,
+    /// The marks of data directories, as last seen.
+    pub data: Vec<DataMark>,
+    /// When they were first seen so.
+    pub data_since: Option<Moment>,
+    /// The replacement of the data directory was announced over this revision of its mark.
+    pub data_raised: Option<Revision>,
+    /// The epoch for which this node's walreceiver is cut, and since when that is known.
+    pub cut_since: Option<(Epoch, Moment)>,
+    /// How often in a row the lease was handed to somebody who had more.
+    pub handed_over: u32,
     /// The switchover that is being carried out.
     pub switchover: Option<SwitchoverProgress>,
     /// The checkpoint before an orderly stop of the node was asked for then.

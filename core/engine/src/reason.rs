@@ -95,6 +95,10 @@ pub enum Reason {
     EpochNotNewer { mine: Epoch, known: Epoch },
     #[error("promoting: {step}")]
     Promoting { step: PromoteStep },
+    #[error("not promoting before enough of /sync have promised epoch {epoch} and told their positions: {have} of {need}")]
+    WaitPromises { epoch: Epoch, have: u32, need: u32 },
+    #[error("{to} has more: handing the lease over to it")]
+    HandingOver { to: MemberName },
     #[error("writing the new cluster's identifier to /initialize")]
     WritingInitialize,
     #[error("creating users and databases of the new cluster")]
@@ -119,6 +123,10 @@ pub enum Reason {
     Following { leader: MemberName },
     #[error("following {leader}, not streaming yet")]
     WaitStreaming { leader: MemberName },
+    #[error("promising to follow no leader before epoch {epoch}: ending what still comes from the old one")]
+    Promising { epoch: Epoch },
+    #[error("epoch {promised} was promised here, the lease has epoch {epoch}: not following; run `tanist repair epoch`")]
+    PromisedHigher { promised: Epoch, epoch: Epoch },
     #[error("{leader} leads with epoch {epoch} but has not been proved writable yet")]
     LeaderNotProved { leader: MemberName, epoch: Epoch },
     #[error("copying the data directory of {from}: {why}")]
@@ -127,6 +135,8 @@ pub enum Reason {
     StoppingToClone { from: MemberName, why: CloneWhy },
     #[error("{from} has to be copied anew, but /sync still names this node: keeping its data until the leader has taken it out")]
     KeepingData { from: MemberName },
+    #[error("announcing that the data directory will be replaced")]
+    AnnouncingReplacement,
     #[error("starting PostgreSQL as a standby")]
     StartingStandby,
     #[error("pointing PostgreSQL at {leader} of epoch {epoch}")]
@@ -186,6 +196,8 @@ impl Reason {
             Self::NoDataToLead => "no-data-to-lead",
             Self::EpochNotNewer { .. } => "epoch-not-newer",
             Self::Promoting { .. } => "promoting",
+            Self::WaitPromises { .. } => "wait-promises",
+            Self::HandingOver { .. } => "handing-over",
             Self::WritingInitialize => "writing-initialize",
             Self::PostBootstrap => "post-bootstrap",
             Self::Proving { .. } => "proving",
@@ -197,10 +209,13 @@ impl Reason {
             Self::GivingUp { .. } => "giving-up",
             Self::Following { .. } => "following",
             Self::WaitStreaming { .. } => "wait-streaming",
+            Self::Promising { .. } => "promising",
+            Self::PromisedHigher { .. } => "promised-higher",
             Self::LeaderNotProved { .. } => "leader-not-proved",
             Self::Cloning { .. } => "cloning",
             Self::StoppingToClone { .. } => "stopping-to-clone",
             Self::KeepingData { .. } => "keeping-data",
+            Self::AnnouncingReplacement => "announcing-replacement",
             Self::StartingStandby => "starting-standby",
             Self::Repointing { .. } => "repointing",
             Self::SwitchoverRefused { .. } => "switchover-refused",
@@ -219,9 +234,10 @@ impl Reason {
         "handed-to-me", "new-cluster", "take-over", "wait-head-start", "wait-handoff", "asking-peers", "peer-still-primary",
         "not-in-sync", "may-not-lead", "too-far-behind", "position-unknown", "not-of-this-history", "backing-off",
         "nothing-to-lead-with", "member-has-data", "twin", "bootstrapping", "arming", "starting-primary", "restart-in-place",
-        "fail-over-after-crash", "no-data-to-lead", "epoch-not-newer", "promoting", "writing-initialize",
+        "fail-over-after-crash", "no-data-to-lead", "epoch-not-newer", "promoting", "wait-promises", "handing-over", "writing-initialize",
         "post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "synchronising", "lease-lost", "giving-up",
-        "following", "wait-streaming", "leader-not-proved", "cloning", "stopping-to-clone", "keeping-data", "starting-standby",
+        "following", "wait-streaming", "promising", "promised-higher", "leader-not-proved", "cloning", "stopping-to-clone",
+        "keeping-data", "announcing-replacement", "starting-standby",
         "repointing", "switchover-refused", "switchover-checkpoint", "switchover-stop", "switchover-release", "stopping",
     ];
 }

@@ -53,10 +53,12 @@ pub enum SyncStep {
     DeclareAlone,
     #[error("/sync allows it: making commits wait for nobody")]
     OpenNames,
-    #[error("making commits wait for {standby}")]
-    Demand { standby: MemberName },
-    #[error("{standby} has everything, naming it in /sync")]
-    Confirm { standby: MemberName },
+    #[error("making commits wait for {standbys}")]
+    Demand { standbys: String },
+    #[error("everything acknowledged is there, naming {standbys} in /sync")]
+    Confirm { standbys: String },
+    #[error("a write of /sync may still be under way, writing over it")]
+    Settle,
     #[error("holding commits back until a standby has everything")]
     Reserve,
     #[error("waiting until {standby} has everything")]

@@ -1,6 +1,6 @@
 //! I1, I2 and I3: what the guard is asked to run.
 
-use super::{Violation, facts::Facts};
+use super::{Violation, facts::Facts, promise};
 use crate::{Action, Epoch, FenceState, Job, Lease, Postgres, ServerRole, StartAs, Timeline, Upstream};
 
 /// One writer of the data directory at a time.
@@ -38,7 +38,8 @@ pub(super) fn run(facts: &Facts<'_>, job: &Job) -> Result<(), Violation> {
             facts.mine(what)?;
             facts.primary(what).map(drop)
         }
-        Job::Checkpoint | Job::Stop(_) | Job::Promise { .. } => Ok(()),
+        Job::Promise { epoch } => promise::make(facts, *epoch),
+        Job::Checkpoint | Job::Stop(_) => Ok(()),
     }
 }
 
@@ -67,12 +68,10 @@ fn promote(facts: &Facts<'_>, what: &'static str, epoch: Epoch, timeline: Timeli
     if store.primary.as_ref().is_some_and(|face| face.epoch >= epoch) {
         return Err(Violation::EpochWentBack { what });
     }
-    let read = facts.mine(what)?.sync_at_acquisition.as_ref();
-    let named = read.is_none_or(|sync| match &sync.leader {
-        Some(leader) => *leader == facts.seen.me || sync.standbys.contains(&facts.seen.me),
-        None => true,
-    });
-    if facts.policy.synchronous.is_on() && !named { Err(Violation::NotInSync) } else { Ok(()) }
+    match facts.mine(what)?.sync_at_acquisition.as_ref() {
+        Some(sync) if facts.policy.synchronous.is_on() => promise::elected(facts, sync, epoch),
+        _ => Ok(()),
+    }
 }
 
 /// Nothing is started beside a server, nor where one may have left a backend behind.
@@ -87,10 +86,9 @@ fn startable(facts: &Facts<'_>, what: &'static str) -> Result<(), Violation> {
 
 /// A directory that may be thrown away: of this cluster, not in use, not needed by `/sync`.
 fn replaceable(facts: &Facts<'_>, what: &'static str) -> Result<(), Violation> {
-    if matches!(facts.seen.postgres, Postgres::NoData | Postgres::HalfMade) {
-        return Ok(());
+    if !matches!(facts.seen.postgres, Postgres::NoData | Postgres::HalfMade) {
+        startable(facts, what)?;
     }
-    startable(facts, what)?;
     let named = facts
         .seen
         .store
@@ -98,6 +96,14 @@ fn replaceable(facts: &Facts<'_>, what: &'static str) -> Result<(), Violation> {
         .as_ref()
         .is_some_and(|sync| sync.leader.as_ref() == Some(&facts.seen.me) || sync.standbys.contains(&facts.seen.me));
     if named && facts.policy.synchronous.is_on() { Err(Violation::DataNeeded) } else { Ok(()) }
+}
+
+/// A directory that was replaced by other hands is taken for known when no leader counts on the one before it.
+pub(super) fn adopt(facts: &Facts<'_>) -> Result<(), Violation> {
+    let sync = facts.seen.store.sync.as_ref();
+    let named = sync.is_some_and(|sync| sync.leader.as_ref() == Some(&facts.seen.me) || sync.standbys.contains(&facts.seen.me));
+    let matters = facts.policy.synchronous.is_on() || sync.is_some_and(|sync| sync.leader.is_some());
+    if named && matters { Err(Violation::DataNeeded) } else { Ok(()) }
 }
 
 fn in_recovery(facts: &Facts<'_>, what: &'static str) -> Result<(), Violation> {
@@ -116,5 +122,10 @@ fn upstream(facts: &Facts<'_>, leader: &Upstream) -> Result<(), Violation> {
         Lease::Vacant { last_epoch, .. } => *last_epoch,
         Lease::Unknown => Epoch::NONE,
     };
-    if leader.name == facts.seen.me || leader.epoch < shown.max(leased) { Err(Violation::OldUpstream) } else { Ok(()) }
+    let promised = facts.seen.promised.map_or(Epoch::NONE, |promised| promised.epoch);
+    if leader.name == facts.seen.me || leader.epoch < shown.max(leased).max(promised) {
+        Err(Violation::OldUpstream)
+    } else {
+        Ok(())
+    }
 }

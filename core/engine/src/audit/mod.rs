@@ -6,6 +6,7 @@
 mod facts;
 mod jobs;
 mod lease;
+mod promise;
 mod show;
 mod sync;
 
@@ -58,6 +59,12 @@ pub enum Violation {
     WrongRevision,
     #[error("/sync would let a node lead that may miss an acknowledged write")]
     SyncTooWide,
+    #[error("promises what it does not keep, or did before")]
+    PromiseUnsound,
+    #[error("lets a node lead before enough have promised its epoch, or one of them has more")]
+    NotElected,
+    #[error("counts on a data directory that was replaced")]
+    DataForgotten,
     #[error("/sync of a strict cluster would lose its standby")]
     StrictLoosened,
     #[error("the names would acknowledge writes that nobody named in /sync has")]
@@ -79,8 +86,8 @@ pub fn audit(policy: &Policy, seen: &Observation, decision: &Decision, now: Mome
 /// Whether one effect may be asked for now.
 fn permit(facts: &Facts<'_>, decision: &Decision, action: &Action) -> Result<(), Violation> {
     match action {
-        // Harmless at any time: a fence costs availability, never safety; the others change nothing that leads.
-        Action::Fence | Action::AskPeers | Action::PublishMember(_) => Ok(()),
+        // Harmless at any time: a fence or a raised mark cost availability, never safety; the others change nothing that leads.
+        Action::Fence | Action::AskPeers | Action::PublishMember(_) | Action::RaiseData { .. } => Ok(()),
         Action::Acquire { record } => lease::acquire(facts, *record),
         Action::Renew => facts.mine("renews").map(drop),
         Action::Release { handoff: _, clear_switchover: _ } => lease::release(facts),
@@ -89,8 +96,9 @@ fn permit(facts: &Facts<'_>, decision: &Decision, action: &Action) -> Result<(),
         Action::Exit => lease::exit(facts),
         Action::Run(job) => jobs::run(facts, job),
         Action::SetSyncNames(names) => sync::names(facts, names),
-        Action::WriteSync { state, data: _ } => sync::write(facts, &decision.memory, state),
-        Action::WritePromise { .. } | Action::RaiseData { .. } | Action::AdoptDirectory => Ok(()),
+        Action::WriteSync { state, data } => sync::write(facts, &decision.memory, state, data),
+        Action::WritePromise { epoch, position, revision } => promise::tell(facts, *epoch, *position, *revision),
+        Action::AdoptDirectory => jobs::adopt(facts),
         Action::WriteInitialize { system_id } => show::initialize(facts, system_id),
         Action::ClaimTimeline { timeline, epoch, parent: _ } => show::claim(facts, *timeline, *epoch),
         Action::RecordTimeline { timeline, epoch, begin, parent: _ } => show::record(facts, *timeline, *epoch, *begin),

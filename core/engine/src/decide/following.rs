@@ -6,7 +6,7 @@
 use super::{
     ask,
     history::{Ancestry, ancestry},
-    returning,
+    promise, replaced, returning,
     turn::Turn,
 };
 use crate::{CloneWhy, Face, Job, Position, Postgres, Reason, ServerRole, StopMode, Theirs, Upstream};
@@ -53,12 +53,17 @@ fn ask_ahead(turn: &mut Turn<'_>, theirs: &Theirs) {
 /// The leader of the present lease, if it is proved.
 pub(super) fn proved<'a>(turn: &Turn<'a>, theirs: &Theirs) -> Option<(&'a Face, Upstream)> {
     let face = turn.seen.store.primary.as_ref()?;
-    let proved = face.epoch == theirs.epoch && face.name == theirs.holder;
+    // Whatever the store says now: no leader of a lower epoch than was promised.
+    let promised = turn.seen.promised.is_some_and(|promised| promised.epoch > theirs.epoch);
+    let proved = face.epoch == theirs.epoch && face.name == theirs.holder && !promised;
     proved.then(|| (face, Upstream { name: face.name.clone(), endpoint: face.endpoint.clone(), epoch: face.epoch }))
 }
 
 /// A running standby: the right upstream, and streaming from it.
 fn standby(turn: &mut Turn<'_>, theirs: &Theirs, here: Standby<'_>) -> Reason {
+    if let Some(reason) = promise::give(turn, theirs, here.upstream, here.position) {
+        return reason;
+    }
     let Some((face, leader)) = proved(turn, theirs) else {
         return Reason::LeaderNotProved { leader: theirs.holder.clone(), epoch: theirs.epoch };
     };
@@ -96,7 +101,7 @@ fn standby(turn: &mut Turn<'_>, theirs: &Theirs, here: Standby<'_>) -> Reason {
 
 /// Stops the standby so that it can be copied anew.
 fn clone_running(turn: &mut Turn<'_>, theirs: &Theirs, why: CloneWhy) -> Reason {
-    if let Some(reason) = returning::keep_data(turn, theirs) {
+    if let Some(reason) = replaced::announce(turn, &theirs.holder) {
         return reason;
     }
     turn.memory.must_clone = Some((theirs.epoch, why.clone()));

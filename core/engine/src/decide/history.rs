@@ -16,15 +16,24 @@ pub(super) enum Ancestry {
     Uncertain,
 }
 
+/// The position with the epoch that opened its timeline.
+pub(super) fn placed(position: Position, claims: &[TimelineClaim]) -> Position {
+    let opened_by = find(position.timeline, claims).map_or(Epoch::NONE, |claim| claim.epoch);
+    Position { opened_by, ..position }
+}
+
 /// Compares own history with that of a leader on timeline `leader`.
 pub(super) fn ancestry(own: Position, leader: Timeline, claims: &[TimelineClaim]) -> Ancestry {
     if own.timeline > leader {
         return Ancestry::Diverged;
     }
     if own.timeline == leader {
-        let opened_by = claims.iter().find(|claim| claim.timeline == leader).map(|claim| claim.epoch);
+        let opened_by = find(leader, claims).map(|claim| claim.epoch);
         let other = opened_by.is_some_and(|epoch| own.opened_by != Epoch::NONE && own.opened_by != epoch);
         return if other { Ancestry::Diverged } else { Ancestry::Prefix };
+    }
+    if let Some(verdict) = by_parents(own, leader, claims) {
+        return verdict;
     }
     // The smallest begin is right even when a timeline in between was no ancestor of the leader's: at worst it is too strict. One that
     // was claimed and whose begin nobody recorded may have begun before own end: its leader may have died right after opening it.
@@ -33,6 +42,28 @@ pub(super) fn ancestry(own: Position, leader: Timeline, claims: &[TimelineClaim]
         Some(_) if all_recorded(own.timeline, leader, claims) => Ancestry::Prefix,
         _ => Ancestry::Uncertain,
     }
+}
+
+/// From the leader's timeline back, parent by parent, to where own timeline was left; nothing when a parent is not recorded.
+fn by_parents(own: Position, leader: Timeline, claims: &[TimelineClaim]) -> Option<Ancestry> {
+    let mut at = leader;
+    for _ in claims {
+        let claim = find(at, claims)?;
+        let parent = claim.parent.filter(|parent| *parent < at)?;
+        if parent < own.timeline {
+            return Some(Ancestry::Diverged);
+        }
+        if parent == own.timeline {
+            let begin = claim.begin?;
+            return Some(if own.lsn > begin { Ancestry::Diverged } else { Ancestry::Prefix });
+        }
+        at = parent;
+    }
+    None
+}
+
+fn find(timeline: Timeline, claims: &[TimelineClaim]) -> Option<&TimelineClaim> {
+    claims.iter().filter(|claim| claim.timeline == timeline).max_by_key(|claim| claim.epoch)
 }
 
 /// The leader's timeline is claimed, and every begin after `own` is known.

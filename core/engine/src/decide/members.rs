@@ -1,6 +1,6 @@
 //! Who else could lead: members as the store shows them, judged from the leader's side.
 
-use super::turn::Turn;
+use super::{quorum, turn::Turn};
 use crate::{Member, MemberName, MemberState, ServerRole, StandbySeen};
 
 /// The member of that name.
@@ -22,6 +22,12 @@ fn could_lead(member: &Member) -> bool {
 /// Who could take over at once without a loss the mode forbids: the confirmed synchronous standby, or in asynchronous mode the
 /// member furthest ahead.
 pub(super) fn candidate(turn: &Turn<'_>) -> Option<MemberName> {
+    // Where several have to agree on a new leader, so many must be there.
+    let electing = turn.seen.store.sync.as_ref().filter(|_| turn.policy.synchronous.is_on()).map_or(0, quorum::electing);
+    let there = others(turn).filter(|member| could_lead(member) && is_sync_standby(turn, &member.name)).count();
+    if there < electing {
+        return None;
+    }
     let best = others(turn)
         .filter(|member| could_lead(member) && (!turn.policy.synchronous.is_on() || is_sync_standby(turn, &member.name)))
         .max_by_key(|member| (member.lsn, member.tags.failover_priority.unwrap_or(1), std::cmp::Reverse(&member.name)))?;

@@ -20,7 +20,9 @@
 mod announce;
 mod ask;
 mod bootstrap;
+mod chosen;
 mod crashed;
+mod enough;
 mod fence;
 mod following;
 mod history;
@@ -28,9 +30,12 @@ mod job;
 mod leading;
 mod members;
 mod primary;
+mod promise;
 mod promote;
+mod quorum;
 mod race;
 mod renew;
+mod replaced;
 mod returning;
 mod stopping;
 mod switchover;
@@ -47,6 +52,7 @@ pub fn decide(policy: &Policy, memory: &Memory, seen: &Observation, now: Moment)
     let mut turn = Turn::new(policy, memory, seen, now);
     turn.notice();
     let reason = situation(&mut turn);
+    replaced::settle(&mut turn);
     renew::renew(&mut turn);
     announce::announce(&mut turn);
     turn.finish(reason)

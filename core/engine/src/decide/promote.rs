@@ -5,18 +5,22 @@
 //! between two of them finds, when it runs again, a permission that has run out, and a guard that does not promote.
 
 use super::{
+    enough::{self, Votes},
     leading::{release, released},
+    promise,
     turn::Turn,
 };
-use crate::{Action, Epoch, Held, Job, Position, PromoteStep, Reason, SyncState, Timeline};
+use crate::{Action, Epoch, Held, Job, MemberName, Position, PromoteStep, Reason, SyncState, Timeline};
 
 /// The next step of the promotion.
+///
+/// Where a standby is not enough by itself: cut, wait for the promises of others, hand over to whoever has more.
 pub(super) fn promote(turn: &mut Turn<'_>, held: &Held, position: Option<Position>) -> Reason {
     if let Some(reason) = may_not(turn, held) {
         turn.stay_out();
         return release(turn, None, reason);
     }
-    if let Some(reason) = released(turn, held) {
+    if let Some(reason) = released(turn, held).or_else(|| elected(turn, held, position)) {
         return reason;
     }
     let epoch = held.epoch;
@@ -38,16 +42,46 @@ fn may_not(turn: &Turn<'_>, held: &Held) -> Option<Reason> {
     if let Some(known) = shown_epoch(turn).filter(|known| *known >= held.epoch) {
         return Some(Reason::EpochNotNewer { mine: held.epoch, known });
     }
-    if !turn.policy.synchronous.is_on() {
-        return None;
+    // A store that was restored or replaced counts from low again.
+    let promised = turn.seen.store.promises.iter().map(|promise| promise.epoch);
+    let promised = promised.chain(turn.seen.promised.map(|promised| promised.epoch)).max();
+    if let Some(known) = promised.filter(|known| *known > held.epoch) {
+        return Some(Reason::EpochNotNewer { mine: held.epoch, known });
     }
-    // What the acquiring transaction read counts; the view may be older, or newer by nobody's right.
-    let sync = held.sync_at_acquisition.as_ref().or(turn.seen.store.sync.as_ref())?;
+    let sync = enough::electors(turn, held)?;
     outside(sync, turn).map(|leader| Reason::NotInSync { leader })
 }
 
+/// What is still missing before this node may promote; nothing when it may.
+fn elected(turn: &mut Turn<'_>, held: &Held, position: Option<Position>) -> Option<Reason> {
+    let sync = enough::electors(turn, held)?;
+    if !enough::alone(sync, turn)
+        && let Some(reason) = promise::own(turn, held.epoch)
+    {
+        return Some(reason);
+    }
+    match enough::count(turn, held, position) {
+        Votes::Enough => None,
+        Votes::Outside { leader } => Some(Reason::NotInSync { leader }),
+        Votes::Missing { have, need } => {
+            let again = turn.now + turn.policy.renew_every();
+            turn.wake(again);
+            Some(Reason::WaitPromises { epoch: held.epoch, have, need })
+        }
+        Votes::Better { member } => Some(hand_over(turn, member)),
+    }
+}
+
+/// The others give him ttl/2; this node stays out as long, and longer each time he did not come.
+fn hand_over(turn: &mut Turn<'_>, to: MemberName) -> Reason {
+    let times = 1 << turn.memory.handed_over.min(4);
+    turn.memory.handed_over = turn.memory.handed_over.saturating_add(1);
+    turn.memory.no_lead_until = Some(turn.now + turn.policy.ttl / 2 * times);
+    release(turn, Some(to.clone()), Reason::HandingOver { to })
+}
+
 /// The leader `/sync` names, if it names one and not this node.
-pub(super) fn outside(sync: &SyncState, turn: &Turn<'_>) -> Option<crate::MemberName> {
+pub(super) fn outside(sync: &SyncState, turn: &Turn<'_>) -> Option<MemberName> {
     sync.leader.clone().filter(|_| !sync.names(&turn.seen.me))
 }
 

@@ -1,13 +1,15 @@
 //! The race of the standbys for a vacant lease.
 //!
 //! Synchronous mode: only who is named in the `/sync` of the last leader has everything that was acknowledged; he goes at once, and if
-//! none of them is alive nobody is promoted. Asynchronous mode: the furthest ahead, among equals the higher priority, then the first
+//! none of them is alive nobody is promoted. Where several have to agree they go in the order of their positions, and
+//! `promote` counts their promises. Asynchronous mode: the furthest ahead, among equals the higher priority, then the first
 //! name. The best goes at once; the others come after a head start each, that is: only when the better one did not. Losing a race costs
 //! nothing, the acquiring transaction decides it.
 
 use super::{
-    ask, history,
+    ask, enough, history,
     promote::outside,
+    replaced,
     turn::Turn,
     vacant::{Vacancy, acquire, other_primary, out_of_race},
 };
@@ -41,10 +43,22 @@ pub(super) fn race(turn: &mut Turn<'_>, vacancy: Vacancy, position: Option<Posit
         return reason;
     }
     let handed = handoff(turn, vacancy).is_some_and(|to| *to == turn.seen.me);
-    if restricted {
+    if restricted && replaced::forgotten(turn) {
+        return Reason::PositionUnknown;
+    }
+    if restricted && turn.seen.store.sync.as_ref().is_some_and(|sync| enough::alone(sync, turn)) {
         return by_right(turn, vacancy, handed);
     }
-    by_position(turn, vacancy, position, handed)
+    by_position(turn, vacancy, position, Rules { handed, restricted })
+}
+
+/// How positions are compared.
+#[derive(Clone, Copy)]
+struct Rules {
+    /// The last leader gave up in this node's favour.
+    handed: bool,
+    /// Only those whom `/sync` names count, and promises decide, not how far behind somebody is.
+    restricted: bool,
 }
 
 /// Somebody else was handed the lease and has not taken it yet.
@@ -68,13 +82,14 @@ fn by_right(turn: &mut Turn<'_>, vacancy: Vacancy, handed: bool) -> Reason {
     acquire(turn, vacancy, won(turn, vacancy, handed))
 }
 
-/// Asynchronous mode: by what the others answer.
-fn by_position(turn: &mut Turn<'_>, vacancy: Vacancy, position: Option<Position>, handed: bool) -> Reason {
+/// Asynchronous mode: by what the others answer. So also where several have to agree: whoever has most goes first, and then need not
+/// hand over.
+fn by_position(turn: &mut Turn<'_>, vacancy: Vacancy, position: Option<Position>, rules: Rules) -> Reason {
     let Some(position) = position else { return Reason::PositionUnknown };
-    if let Some(reason) = behind(turn, position) {
+    if let Some(reason) = behind(turn, position).filter(|_| !rules.restricted) {
         return reason;
     }
-    if handed {
+    if rules.handed {
         return acquire(turn, vacancy, won(turn, vacancy, true));
     }
     let since = answers_from(turn, vacancy);
@@ -84,7 +99,7 @@ fn by_position(turn: &mut Turn<'_>, vacancy: Vacancy, position: Option<Position>
     if let Some(reason) = abort(turn, vacancy.since) {
         return reason;
     }
-    let (ahead, equal, best) = better(turn, since, position);
+    let (ahead, equal, best) = better(turn, since, position, rules.restricted);
     // Someone further ahead is waited for as long as a lease takes to be won twice over; among equals a short head start each is enough.
     let wait = if ahead { turn.policy.ttl } else { HEAD_START * equal };
     let until = vacancy.since + wait;
@@ -132,7 +147,7 @@ fn abort(turn: &mut Turn<'_>, since: Moment) -> Option<Reason> {
 }
 
 /// Whether a peer is strictly ahead, how many are better placed, and the best of them.
-fn better(turn: &Turn<'_>, since: Moment, position: Position) -> (bool, u32, Option<MemberName>) {
+fn better(turn: &Turn<'_>, since: Moment, position: Position, restricted: bool) -> (bool, u32, Option<MemberName>) {
     let me = Rank {
         position: Some(position),
         priority: turn.policy.tags.failover_priority.unwrap_or(1),
@@ -143,7 +158,8 @@ fn better(turn: &Turn<'_>, since: Moment, position: Position) -> (bool, u32, Opt
             && matches!(answer.state, MemberState::Running | MemberState::Streaming)
             && !ask::is_primary(answer)
     };
-    let ranks = ask::fresh(turn, since).filter(|(_, answer)| fit(answer)).map(|(peer, answer)| Rank {
+    let named = |name: &MemberName| !restricted || turn.seen.store.sync.as_ref().is_some_and(|sync| sync.names(name));
+    let ranks = ask::fresh(turn, since).filter(|(peer, answer)| fit(answer) && named(&peer.name)).map(|(peer, answer)| Rank {
         position: answer.position,
         priority: answer.tags.failover_priority.unwrap_or(1),
         name: Reverse(&peer.name),

@@ -4,9 +4,10 @@ use super::{
     fence::fence,
     following::proved,
     history::{Ancestry, ancestry},
+    replaced,
     turn::Turn,
 };
-use crate::{CloneWhy, FenceCause, Job, Reason, StartAs, Stopped, Theirs, Upstream};
+use crate::{Action, CloneWhy, FenceCause, Job, Reason, StartAs, Stopped, Theirs, Upstream};
 
 /// Data without a server, while `theirs` leads.
 pub(super) fn come_back(turn: &mut Turn<'_>, theirs: &Theirs, stopped: &Stopped) -> Reason {
@@ -18,7 +19,7 @@ pub(super) fn come_back(turn: &mut Turn<'_>, theirs: &Theirs, stopped: &Stopped)
     }
     let leader = proved(turn, theirs);
     let Some((face, upstream)) = leader else {
-        if stopped.was_primary {
+        if stopped.was_primary && !counted(turn) {
             return Reason::LeaderNotProved { leader: theirs.holder.clone(), epoch: theirs.epoch };
         }
         return start_standby(turn, stopped, None);
@@ -31,6 +32,12 @@ pub(super) fn come_back(turn: &mut Turn<'_>, theirs: &Theirs, stopped: &Stopped)
         return clone(turn, theirs, CloneWhy::Diverged);
     }
     start_standby(turn, stopped, Some(upstream))
+}
+
+/// The candidate may be waiting for the promise of the old leader, whose position counts like no other: it is given by a standby.
+fn counted(turn: &Turn<'_>) -> bool {
+    let sync = turn.seen.store.sync.as_ref();
+    turn.seen.promised.is_some() && sync.is_some_and(|sync| sync.quorum > 0 && sync.names(&turn.seen.me))
 }
 
 /// Starts PostgreSQL in recovery, after nothing of an earlier server can be left.
@@ -46,18 +53,16 @@ pub(super) fn clone(turn: &mut Turn<'_>, theirs: &Theirs, why: CloneWhy) -> Reas
     let Some((_, from)) = proved(turn, theirs) else {
         return Reason::LeaderNotProved { leader: theirs.holder.clone(), epoch: theirs.epoch };
     };
-    let worthless = matches!(why, CloneWhy::NoData | CloneWhy::HalfMade);
-    if let Some(reason) = keep_data(turn, theirs).filter(|_| !worthless) {
+    if let Some(reason) = replaced::announce(turn, &theirs.holder) {
         return reason;
     }
     turn.memory.cloned_for = Some(theirs.epoch);
     turn.memory.must_clone = None;
     let reason = Reason::Cloning { from: from.name.clone(), why };
-    turn.run(Job::Clone { from }, reason)
-}
-
-/// While `/sync` names this node its data may be all that is left of what it acknowledged (SAFETY §4.8).
-pub(super) fn keep_data(turn: &Turn<'_>, theirs: &Theirs) -> Option<Reason> {
-    let named = turn.seen.store.sync.as_ref().is_some_and(|sync| sync.names(&turn.seen.me));
-    (named && turn.policy.synchronous.is_on()).then(|| Reason::KeepingData { from: theirs.holder.clone() })
+    let reason = turn.run(Job::Clone { from }, reason);
+    if turn.asked(|action| matches!(action, Action::Run(Job::Clone { .. }))) {
+        // The next replacement is announced anew.
+        turn.memory.data_raised = None;
+    }
+    reason
 }

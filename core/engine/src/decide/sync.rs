@@ -1,54 +1,47 @@
-//! The synchronous standby: which names PostgreSQL waits for, and whom `/sync` lets lead (SAFETY §4.6).
+//! The synchronous standbys: for whom PostgreSQL waits, and whom `/sync` lets lead (SAFETY §4.6).
 //!
-//! One rule: every set of nodes that can acknowledge under the names *in force* contains one that may lead under `/sync`, and whoever
-//! may lead has everything that was ever acknowledged. With one synchronous standby the safe pairs are
+//! One rule: every set of standbys that can acknowledge under the names *in force* meets every set that can elect under `/sync`
+//! (`quorum`), and so many of those that `/sync` names have everything that was ever acknowledged, that each electing set has one of
+//! them. Names are *tightened* first, in force, then `/sync` is written; `/sync` is *loosened* first, seen in the store, then names:
 //!
 //! ```text
-//!   names in force   may acknowledge   safe with /sync
-//!   Reserved         nobody            {me}, or {me, S} where S has everything so far
-//!   Nobody           me alone          {me}
-//!   FirstOf{S}       me and S          {me}, or {me, S} where S has everything so far
+//!   /sync as it is ── names that are safe with both ── /sync as wanted ── names as wanted
 //! ```
 //!
-//! and each step below moves between neighbours of that table: *tighten* names first, in force, then `/sync`; *loosen* `/sync` first,
-//! seen in the store, then names. A standby is never replaced directly (under `FirstOf{T}` an acknowledged write may be missing on S,
-//! whom `/sync` still lets lead): names go to `Reserved`, then T, having everything, is named in `/sync`, then names demand T.
-//!
-//! "Has everything" = it streams from here and has flushed up to a position read after the present names came into force: nothing that
-//! they did not demand of it can have been acknowledged later. `/sync` of an older leader is replaced as soon as a standby has
-//! everything, or by {me}, which nothing contradicts: this node was allowed to lead because it has everything.
+//! The names in between demand so many of both lists that they are safe with either (`quorum::bridge`); where so many are not there,
+//! they match nobody. "Has everything" = it streams from here and has flushed up to a position read after the present names came into
+//! force: nothing that they did not demand can have been acknowledged later. `/sync` of an older leader is replaced as soon as
+//! standbys have everything, or by {me}, which nothing contradicts: this node was allowed to lead because it has everything.
 
-use super::{members, primary::Primary, turn::Turn};
-use crate::{Action, Held, Lsn, Member, MemberName, StandbySeen, SyncMode, SyncNames, SyncState, SyncStep, SyncTarget};
-use std::time::Duration;
-
-/// A standby further behind is not waited for: commits would hang until it has caught up. One WAL segment.
-const NEAR: u64 = 16 << 20;
+use super::{
+    chosen::{self, Chosen},
+    primary::Primary,
+    quorum, replaced,
+    turn::Turn,
+};
+use crate::{Action, DataMark, Held, Lsn, MemberName, SyncMode, SyncNames, SyncState, SyncStep, SyncTarget};
+use std::collections::BTreeSet;
 
 /// The next step; nothing when all is as wanted.
 pub(super) fn step(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>) -> Option<SyncStep> {
     if turn.policy.synchronous == SyncMode::Off {
         return switch_off(turn, primary);
     }
-    let strict = turn.policy.synchronous.is_strict();
     let Some(names) = primary.names else { return Some(SyncStep::NamesPending) };
     let target = target(turn, held, primary, names);
-    let sync = turn.seen.store.sync.as_ref().filter(|sync| sync.leader.as_ref() == Some(&turn.seen.me));
-    let scene = Scene { primary, names, target, strict };
-    match sync.map(|sync| &sync.standbys) {
-        None => Some(scene.take_over(turn)),
-        Some(standbys) => match (standbys.first(), standbys.len()) {
-            (None, _) => scene.alone(turn),
-            (Some(standby), 1) => scene.with(turn, standby),
-            (Some(_), _) => Some(scene.repair(turn)),
-        },
+    let present = turn.seen.store.sync.clone().unwrap_or_default();
+    let scene = Scene { primary, names, target, present };
+    match scene.present.leader.as_ref() == Some(&turn.seen.me) {
+        true => scene.go_on(turn),
+        false => Some(scene.take_over(turn)),
     }
 }
 
 /// Synchronous mode was switched off: first anybody may lead again, then nobody is waited for.
 fn switch_off(turn: &mut Turn<'_>, primary: &Primary<'_>) -> Option<SyncStep> {
     if turn.seen.store.sync.as_ref().is_some_and(|sync| sync.leader.is_some()) {
-        write(turn, None, None);
+        let revision = turn.seen.store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default();
+        write(turn, SyncState { revision, ..SyncState::default() });
         return Some(SyncStep::EmptySync);
     }
     match primary.names {
@@ -69,137 +62,127 @@ fn target(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>, names: &SyncN
     lsn
 }
 
-/// `/sync` as a leader write over what it reads now.
-fn write(turn: &mut Turn<'_>, leader: Option<MemberName>, standby: Option<MemberName>) {
-    let revision = turn.seen.store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default();
-    turn.memory.sync_asked = turn.held().map(|held| (held.epoch, revision));
-    let state = SyncState { revision, leader, standbys: standby.into_iter().collect(), quorum: 0 };
-    turn.act(Action::WriteSync { state, data: Vec::new() });
+/// `/sync` as a leader write over what it reads now, comparing the marks of the data directories it counts on.
+fn write(turn: &mut Turn<'_>, state: SyncState) {
+    turn.memory.sync_asked = turn.held().map(|held| (held.epoch, state.revision));
+    let mark = |name: &MemberName| DataMark { name: name.clone(), revision: replaced::mark(&turn.seen.store, name) };
+    let data = state.standbys.iter().map(mark).collect();
+    turn.act(Action::WriteSync { state, data });
 }
 
-/// A write of `/sync` that was asked for has not been seen: its outcome is unknown, and it may land late.
+/// A write of `/sync` may still land: of this agent, whose answer has not come, or of one before it under the same lease.
 fn unresolved(turn: &Turn<'_>) -> bool {
     let revision = turn.seen.store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default();
-    turn.held().is_some_and(|held| turn.memory.sync_asked == Some((held.epoch, revision)))
+    let asked = turn.held().is_some_and(|held| turn.memory.sync_asked == Some((held.epoch, revision)));
+    asked || !turn.memory.sync_clear
 }
 
 /// The facts of synchronous replication.
-struct Scene<'a> {
-    primary: &'a Primary<'a>,
-    names: &'a SyncNames,
-    target: Lsn,
-    strict: bool,
+pub(super) struct Scene<'a> {
+    pub primary: &'a Primary<'a>,
+    pub names: &'a SyncNames,
+    pub target: Lsn,
+    /// `/sync`; not of this leader, it names nobody who counts here.
+    pub present: SyncState,
 }
 
 impl Scene<'_> {
     /// `/sync` is another leader's, or empty.
     fn take_over(&self, turn: &mut Turn<'_>) -> SyncStep {
-        if self.strict && *self.names != SyncNames::Reserved {
+        let reserved = *self.names == SyncNames::Reserved;
+        if strict(turn) && !reserved {
             return self.set(turn, SyncNames::Reserved, SyncStep::Reserve);
         }
-        match self.complete(turn).filter(|_| *self.names == SyncNames::Reserved) {
-            Some(standby) => self.confirm(turn, standby),
-            None => self.declare_alone(turn),
+        let complete = chosen::complete(turn, self);
+        match complete.is_empty() || !reserved {
+            true => self.declare_alone(turn),
+            false => self.confirm(turn, self.wanted(turn, complete)),
         }
     }
 
-    /// `/sync` lets only this node lead.
-    fn alone(&self, turn: &mut Turn<'_>) -> Option<SyncStep> {
-        match self.names {
-            SyncNames::Reserved => Some(match self.complete(turn) {
-                Some(standby) => self.confirm(turn, standby),
-                None if self.strict => self.best(turn).map_or(SyncStep::NoStandby, |standby| SyncStep::CatchUp { standby }),
-                None => self.set(turn, SyncNames::Nobody, SyncStep::OpenNames),
-            }),
-            SyncNames::Nobody if self.strict => Some(self.set(turn, SyncNames::Reserved, SyncStep::Reserve)),
-            SyncNames::Nobody => {
-                let standby = self.best(turn)?;
-                Some(self.demand(turn, standby))
-            }
-            SyncNames::FirstOf { standbys: demanded, .. } | SyncNames::AnyOf { standbys: demanded, .. } => {
-                Some(match demanded.first().filter(|_| demanded.len() == 1) {
-                    Some(standby) if self.has_everything(standby) && knows(turn, standby) => self.confirm(turn, standby.clone()),
-                    Some(standby) if self.streams(standby).is_some() && knows(turn, standby) => {
-                        SyncStep::CatchUp { standby: standby.clone() }
-                    }
-                    Some(standby) => self.grace(turn, standby).unwrap_or_else(|| self.reopen(turn)),
-                    None => self.reopen(turn),
-                })
-            }
-        }
-    }
-
-    /// `/sync` names one standby beside this node.
-    fn with(&self, turn: &mut Turn<'_>, standby: &MemberName) -> Option<SyncStep> {
-        let fit = self.streams(standby).is_some() && !forbidden(turn, standby);
-        if fit {
-            turn.memory.sync_missed = None;
-        }
-        let demanded = matches!(self.names, SyncNames::FirstOf { standbys: demanded, .. } if demanded.len() == 1 && demanded.contains(standby));
-        if demanded && fit {
-            return None;
-        }
-        if *self.names == SyncNames::Reserved && fit {
-            return Some(match self.has_everything(standby) {
-                true => self.demand(turn, standby.clone()),
-                false => SyncStep::CatchUp { standby: standby.clone() },
-            });
-        }
-        if !demanded && *self.names != SyncNames::Reserved {
+    /// `/sync` is this leader's.
+    fn go_on(&self, turn: &mut Turn<'_>) -> Option<SyncStep> {
+        let Chosen { standbys, grace } = chosen::choose(turn, self);
+        if !quorum::meet(self.names, &self.present) {
             return Some(self.repair(turn));
         }
-        Some(self.grace(turn, standby).unwrap_or_else(|| self.replace(turn)))
+        if standbys.is_empty() {
+            return self.nobody(turn);
+        }
+        let wanted = self.wanted(turn, standbys);
+        let grace = grace.map(|(standby, until)| SyncStep::Grace { standby, until });
+        if wanted.standbys == self.present.standbys && wanted.quorum == self.present.quorum {
+            return self.demand(turn, &wanted).or(grace);
+        }
+        if quorum::meet(self.names, &wanted) {
+            return Some(self.move_to(turn, wanted, grace));
+        }
+        Some(self.bridge(turn, &wanted))
     }
 
-    /// The standby of `/sync` is gone for good: another one, or none.
-    fn replace(&self, turn: &mut Turn<'_>) -> SyncStep {
-        match (self.names, self.complete(turn)) {
-            (SyncNames::Reserved, Some(other)) => self.confirm(turn, other),
-            (SyncNames::FirstOf { .. }, Some(_)) => self.set(turn, SyncNames::Reserved, SyncStep::Reserve),
-            (SyncNames::FirstOf { .. }, None) if self.best(turn).is_some() => {
-                self.set(turn, SyncNames::Reserved, SyncStep::Reserve)
-            }
-            (_, None) if self.strict => SyncStep::NoStandby,
-            _ => match self.nearly(turn) {
-                Some(standby) => SyncStep::CatchUp { standby },
-                None => self.declare_alone(turn),
-            },
+    /// `/sync` is as wanted: names too, as soon as so many have everything as they demand.
+    fn demand(&self, turn: &mut Turn<'_>, wanted: &SyncState) -> Option<SyncStep> {
+        let names = demanding(turn, wanted);
+        if *self.names == names {
+            return None;
+        }
+        if *self.names == SyncNames::Reserved && !self.has_enough(wanted) {
+            return chosen::gone(turn, self).or_else(|| Some(SyncStep::CatchUp { standby: self.slowest(wanted) }));
+        }
+        Some(self.set(turn, names, SyncStep::Demand { standbys: list(&wanted.standbys) }))
+    }
+
+    /// The names in force are safe with `/sync` as wanted: it is written when enough have everything.
+    fn move_to(&self, turn: &mut Turn<'_>, wanted: SyncState, grace: Option<SyncStep>) -> SyncStep {
+        if self.has_enough(&wanted) {
+            return self.confirm(turn, wanted);
+        }
+        let alone = self.present.standbys.is_empty();
+        if alone && *self.names == SyncNames::Reserved && !strict(turn) {
+            return self.set(turn, SyncNames::Nobody, SyncStep::OpenNames);
+        }
+        let standby = self.slowest(&wanted);
+        // Commits wait meanwhile for one who is not there any more: only as long again as they have waited for him.
+        match !alone && !strict(turn) && *self.names == SyncNames::Reserved && chosen::patience_is_over(turn) {
+            true => self.declare_alone(turn),
+            false => grace.unwrap_or(SyncStep::CatchUp { standby }),
         }
     }
 
-    /// A standby that is about to have everything: waited for as long as the one before was.
-    fn nearly(&self, turn: &mut Turn<'_>) -> Option<MemberName> {
-        let standby = self.best(turn)?;
-        let (_, since) = turn.memory.sync_missed.as_ref()?;
-        let until = *since + patience(turn) * 2;
-        (!turn.reached(until)).then_some(standby)
+    /// Names that are safe with `/sync` as it is and as wanted.
+    fn bridge(&self, turn: &mut Turn<'_>, wanted: &SyncState) -> SyncStep {
+        let (count, all) = quorum::bridge(&self.present, wanted);
+        let there = all.iter().filter(|name| chosen::streams(self, name)).count();
+        if there < count {
+            return self.set(turn, SyncNames::Reserved, SyncStep::Reserve);
+        }
+        let names = names(turn, u32::try_from(count).unwrap_or(u32::MAX), all.clone());
+        self.set(turn, names, SyncStep::Demand { standbys: list(&all) })
+    }
+
+    /// No standby is left that could be waited for.
+    fn nobody(&self, turn: &mut Turn<'_>) -> Option<SyncStep> {
+        let (alone, store) = (self.present.standbys.is_empty(), &turn.seen.store);
+        let useless = !alone && self.present.standbys.iter().all(|name| replaced::gave_up(store, &self.present, name));
+        match (strict(turn), alone) {
+            (true, _) if *self.names != SyncNames::Reserved && (alone || useless) => {
+                Some(self.set(turn, SyncNames::Reserved, SyncStep::Reserve))
+            }
+            // They have given up their data: as long as `/sync` names them they cannot get new ones, and nobody else is here.
+            (true, false) if useless => Some(self.declare_alone(turn)),
+            (true, _) => Some(SyncStep::NoStandby),
+            (false, false) => Some(self.declare_alone(turn)),
+            (false, true) if *self.names == SyncNames::Nobody => None,
+            (false, true) => Some(self.set(turn, SyncNames::Nobody, SyncStep::OpenNames)),
+        }
     }
 
     /// Names and `/sync` do not fit each other (somebody else wrote one of them): back to a pair that is safe.
     fn repair(&self, turn: &mut Turn<'_>) -> SyncStep {
-        if self.strict && *self.names != SyncNames::Reserved {
+        if strict(turn) && *self.names != SyncNames::Reserved {
             return self.set(turn, SyncNames::Reserved, SyncStep::Reserve);
         }
         self.declare_alone(turn)
-    }
-
-    /// The standby that was demanded is gone and `/sync` does not name it.
-    fn reopen(&self, turn: &mut Turn<'_>) -> SyncStep {
-        if self.strict {
-            return self.set(turn, SyncNames::Reserved, SyncStep::Reserve);
-        }
-        self.set(turn, SyncNames::Nobody, SyncStep::OpenNames)
-    }
-
-    /// A standby may be away for a moment; commits wait meanwhile.
-    fn grace(&self, turn: &mut Turn<'_>, standby: &MemberName) -> Option<SyncStep> {
-        let since = match &turn.memory.sync_missed {
-            Some((name, since)) if name == standby => *since,
-            _ => turn.now,
-        };
-        turn.memory.sync_missed = Some((standby.clone(), since));
-        let until = since + patience(turn);
-        (!turn.reached(until)).then(|| SyncStep::Grace { standby: standby.clone(), until })
     }
 
     /// Names are loosened only when no write of `/sync` is open: it could name somebody whom the new names do not demand.
@@ -211,75 +194,74 @@ impl Scene<'_> {
         step
     }
 
-    /// Writes `/sync` over the same revision once more, with what is sound now. Of all such writes one lands.
+    /// Writes what `/sync` reads over the same revision once more: of all such writes one lands, and this one changes nothing. Not
+    /// where one of those it names has given up its data meanwhile.
     fn settle(&self, turn: &mut Turn<'_>) -> SyncStep {
-        let present = turn.seen.store.sync.as_ref().filter(|sync| sync.leader.as_ref() == Some(&turn.seen.me));
-        match present.and_then(|sync| sync.standbys.first().cloned()) {
-            Some(standby) if self.has_everything(&standby) => self.confirm(turn, standby),
-            Some(standby) if self.strict => SyncStep::CatchUp { standby },
-            _ => self.declare_alone(turn),
+        let store = &turn.seen.store;
+        let unsound = |name: &MemberName| *name == turn.seen.me || replaced::gave_up(store, &self.present, name);
+        if self.present.standbys.iter().any(unsound) {
+            return match strict(turn) && *self.names != SyncNames::Reserved {
+                true => self.set(turn, SyncNames::Reserved, SyncStep::Reserve),
+                false if strict(turn) => SyncStep::NoStandby,
+                false => self.declare_alone(turn),
+            };
         }
+        write(turn, self.present.clone());
+        SyncStep::Settle
     }
 
-    fn demand(&self, turn: &mut Turn<'_>, standby: MemberName) -> SyncStep {
-        turn.memory.sync_missed = None;
-        self.set(turn, SyncNames::one(standby.clone()), SyncStep::Demand { standby })
-    }
-
-    fn confirm(&self, turn: &mut Turn<'_>, standby: MemberName) -> SyncStep {
-        turn.memory.sync_missed = None;
-        write(turn, Some(turn.seen.me.clone()), Some(standby.clone()));
-        SyncStep::Confirm { standby }
+    fn confirm(&self, turn: &mut Turn<'_>, wanted: SyncState) -> SyncStep {
+        if !chosen::marks_known(turn, &wanted.standbys) {
+            return SyncStep::CatchUp { standby: self.slowest(&wanted) };
+        }
+        let standbys = list(&wanted.standbys);
+        write(turn, wanted);
+        SyncStep::Confirm { standbys }
     }
 
     fn declare_alone(&self, turn: &mut Turn<'_>) -> SyncStep {
-        write(turn, Some(turn.seen.me.clone()), None);
+        let (revision, leader) = (self.present.revision, Some(turn.seen.me.clone()));
+        write(turn, SyncState { revision, leader, standbys: BTreeSet::new(), quorum: 0 });
         SyncStep::DeclareAlone
     }
 
-    fn streams(&self, name: &MemberName) -> Option<&StandbySeen> {
-        members::streaming(self.primary.role, name)
+    /// `/sync` over these standbys: commits wait for so many of them as are asked for.
+    fn wanted(&self, turn: &Turn<'_>, standbys: BTreeSet<MemberName>) -> SyncState {
+        let all = u32::try_from(standbys.len()).unwrap_or(u32::MAX);
+        let quorum = all.saturating_sub(turn.policy.synchronous.node_count());
+        SyncState { revision: self.present.revision, leader: Some(turn.seen.me.clone()), standbys, quorum }
     }
 
-    fn has_everything(&self, name: &MemberName) -> bool {
-        self.streams(name).is_some_and(|standby| standby.flushed >= self.target)
+    /// Every electing set would have one who has everything.
+    fn has_enough(&self, wanted: &SyncState) -> bool {
+        let behind = wanted.standbys.iter().filter(|name| !chosen::has_everything(self, name)).count();
+        behind < quorum::electing(wanted)
     }
 
-    /// The best standby that has everything.
-    fn complete(&self, turn: &Turn<'_>) -> Option<MemberName> {
-        self.pick(turn, |standby| standby.flushed >= self.target)
-    }
-
-    /// The best standby that is worth waiting for.
-    fn best(&self, turn: &Turn<'_>) -> Option<MemberName> {
-        self.pick(turn, |standby| self.primary.position.lsn.0.saturating_sub(standby.flushed.0) <= NEAR)
-    }
-
-    fn pick(&self, turn: &Turn<'_>, enough: impl Fn(&StandbySeen) -> bool) -> Option<MemberName> {
-        let fit = members::others(turn).filter(|member| serves(member));
-        let able = fit.filter_map(|member| Some((self.streams(&member.name).filter(|standby| enough(standby))?, member)));
-        let best = able.max_by_key(|(standby, member)| {
-            (member.tags.failover_priority.unwrap_or(1), standby.flushed, std::cmp::Reverse(&member.name))
-        });
-        best.map(|(standby, _)| standby.name.clone())
+    /// For people: one who is waited for.
+    fn slowest(&self, wanted: &SyncState) -> MemberName {
+        let behind = wanted.standbys.iter().find(|name| !chosen::has_everything(self, name));
+        behind.or(wanted.standbys.first()).cloned().unwrap_or(MemberName(String::new()))
     }
 }
 
-/// How long commits wait for a standby that is away.
-fn patience(turn: &Turn<'_>) -> Duration {
-    (turn.policy.ttl / 5).min(Duration::from_secs(1))
+fn strict(turn: &Turn<'_>) -> bool {
+    turn.policy.synchronous.is_strict()
 }
 
-/// A member that may be named in `/sync`: one that may lead and can keep the promises of a tanist.
-fn serves(member: &Member) -> bool {
-    member.tanist && !member.tags.nosync && member.tags.may_lead()
+/// The names that go with `/sync`.
+fn demanding(turn: &Turn<'_>, wanted: &SyncState) -> SyncNames {
+    let all = u32::try_from(wanted.standbys.len()).unwrap_or(u32::MAX);
+    names(turn, all.saturating_sub(wanted.quorum), wanted.standbys.clone())
 }
 
-fn knows(turn: &Turn<'_>, name: &MemberName) -> bool {
-    members::find(turn, name).is_some_and(serves)
+fn names(turn: &Turn<'_>, count: u32, standbys: BTreeSet<MemberName>) -> SyncNames {
+    match turn.policy.synchronous {
+        SyncMode::Quorum { .. } => SyncNames::AnyOf { count, standbys },
+        SyncMode::Off | SyncMode::On { .. } => SyncNames::FirstOf { count, standbys },
+    }
 }
 
-/// Its tags say that it must not be a synchronous standby (any more). An absent member key says nothing: only its agent is away.
-fn forbidden(turn: &Turn<'_>, name: &MemberName) -> bool {
-    members::find(turn, name).is_some_and(|member| !serves(member))
+fn list(names: &BTreeSet<MemberName>) -> String {
+    names.iter().map(|name| name.0.as_str()).collect::<Vec<_>>().join(", ")
 }

@@ -127,6 +127,7 @@ impl<'a> Turn<'a> {
             let follows = matches!(running.role, ServerRole::Standby { streaming: true, .. });
             if follows && matches!(&seen.lease, Lease::Theirs(theirs) if !theirs.twin) {
                 self.memory.no_lead_until = None;
+                self.memory.handed_over = 0;
             }
         }
         let down = matches!(seen.postgres, Postgres::Stopped(_) | Postgres::Starting { .. });
@@ -136,6 +137,8 @@ impl<'a> Turn<'a> {
             _ => None,
         };
         self.notice_lease();
+        self.notice_store();
+        self.notice_cut();
         self.notice_failure();
     }
 
@@ -150,6 +153,34 @@ impl<'a> Turn<'a> {
         let memory = &mut self.memory;
         memory.giving_up = memory.giving_up.and(epoch);
         memory.released = memory.released.take().and_then(|(_, handoff)| epoch.map(|epoch| (epoch, handoff)));
+    }
+
+    /// Whether a write of `/sync` by an agent before this one can still be open, and since when the marks of data directories are as they
+    /// are. The first view of an agent is read after its start, so a later change of `/sync` leaves every earlier write behind.
+    fn notice_store(&mut self) {
+        let store = &self.seen.store;
+        if store.as_of.is_none() {
+            return;
+        }
+        let revision = store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default();
+        match &self.seen.lease {
+            Lease::Vacant { .. } | Lease::Theirs(_) => self.memory.sync_clear = true,
+            Lease::Mine(_) => {
+                let first = *self.memory.sync_first.get_or_insert(revision);
+                self.memory.sync_clear |= first != revision;
+            }
+            Lease::Unknown => {}
+        }
+        if self.memory.data != store.data {
+            self.memory.data = store.data.clone();
+            self.memory.data_since = Some(self.now);
+        }
+    }
+
+    fn notice_cut(&mut self) {
+        let cut = self.seen.promised.filter(|promised| promised.cut).map(|promised| promised.epoch);
+        let known = self.memory.cut_since.filter(|(epoch, _)| Some(*epoch) == cut);
+        self.memory.cut_since = known.or(cut.map(|epoch| (epoch, self.now)));
     }
 
     /// A node whose promotion, start or bootstrap failed gives up its lease and lets others win for a while.

@@ -1,7 +1,7 @@
 //! The store does not answer. Unknown is never "vacant" (invariant I3): nothing is acquired, started writable, or given up.
 
-use super::turn::Turn;
-use crate::{Job, Postgres, Reason, StartAs};
+use super::{promise, turn::Turn};
+use crate::{Job, Postgres, Reason, ServerRole, StartAs};
 
 /// A primary goes on until the guard ends it; a standby serves reads.
 pub(super) fn wait(turn: &mut Turn<'_>) -> Reason {
@@ -16,6 +16,10 @@ pub(super) fn wait(turn: &mut Turn<'_>) -> Reason {
         Postgres::Stopped(stopped) if !stopped.was_primary && (stopped.clean || turn.fence_complete()) => {
             turn.run(Job::Start(StartAs::Standby(None)), Reason::StartingStandby)
         }
+        Postgres::Running(running) => match &running.role {
+            ServerRole::Standby { upstream, .. } => promise::repeat(turn, upstream.as_ref()).unwrap_or(Reason::LeaseUnknown),
+            ServerRole::Primary { .. } => Reason::LeaseUnknown,
+        },
         _ => Reason::LeaseUnknown,
     }
 }

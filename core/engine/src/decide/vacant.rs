@@ -1,6 +1,6 @@
 //! Nobody holds the lease: who takes part in the race, by what is here.
 
-use super::{ask, fence::fence, members, race, returning, turn::Turn};
+use super::{ask, fence::fence, members, promise, race, returning, turn::Turn};
 use crate::{
     Action, Epoch, FenceCause, Lease, MemberName, MemberState, Moment, Postgres, Reason, Revision, Role, ServerRole, Stopped,
 };
@@ -24,7 +24,9 @@ pub(super) fn vacant(turn: &mut Turn<'_>) -> Reason {
         Postgres::Stopped(stopped) => stopped_here(turn, vacancy, stopped),
         Postgres::Starting { .. } => Reason::PostgresStarting,
         Postgres::Running(running) => match &running.role {
-            ServerRole::Standby { position, .. } => race::race(turn, vacancy, *position),
+            ServerRole::Standby { position, upstream, .. } => {
+                promise::repeat(turn, upstream.as_ref()).unwrap_or_else(|| race::race(turn, vacancy, *position))
+            }
             ServerRole::Primary { .. } => take_over(turn, vacancy),
         },
         Postgres::Unknown | Postgres::Unresponsive { .. } => Reason::ProbePending,

@@ -180,12 +180,97 @@ fn only_a_proved_primary_is_shown() {
 }
 
 #[test]
+fn promises_are_kept_and_counted() {
+    let right = format!(
+        "{STORE}\nme b\npolicy sync=quorum\nclaim a@3 tl=1\nclaim b@7 tl=2\nlease mine epoch=7 sync=a/b,c,d/1\nguard armed=7\n\
+         promised 7\npg standby tl=1 by=3 lsn=100\npromise c@7 tl=1 lsn=100"
+    );
+    refused(
+        Action::Run(Job::Promote { epoch: Epoch(7), timeline: Timeline(2) }),
+        &right,
+        &[
+            ("promise c@6 tl=1 lsn=100", "enough"),
+            ("promise c@7", "enough"),
+            ("promise c@7 tl=1 lsn=101", "enough"),
+            ("promised 7 uncut", "enough"),
+            ("promised 6", "enough"),
+            ("pg standby tl=1 by=3 lsn=100 up=a@5", "enough"),
+            ("pg standby position-unknown", "enough"),
+            ("lease mine epoch=7 sync=a/b,c,d/2", "enough"),
+            ("lease mine epoch=7 sync=a/c,d/1", "/sync"),
+            ("replaced", "replaced"),
+        ],
+    );
+    let theirs = format!("{STORE}\nlease theirs holder=b epoch=9\npromised 9\npg standby tl=1 lsn=100");
+    let position = Position { opened_by: Epoch(0), timeline: Timeline(1), lsn: Lsn(100) };
+    refused(
+        Action::WritePromise { epoch: Epoch(9), position: Some(position), revision: Revision(0) },
+        &theirs,
+        &[
+            ("promised 9 uncut", "does not keep"),
+            ("promised 8", "does not keep"),
+            ("pg standby tl=1 lsn=100 up=a@7", "does not keep"),
+            ("pg standby tl=1 lsn=110", "does not keep"),
+            ("pg standby position-unknown", "does not keep"),
+            ("pg primary", "does not keep"),
+            ("replaced", "does not keep"),
+            ("promise a@5", "revision"),
+        ],
+    );
+    refused(
+        Action::Run(Job::Promise { epoch: Epoch(9) }),
+        &theirs,
+        &[
+            ("promised 10", "does not keep"),
+            ("lease theirs holder=b epoch=10\npromised 8", "does not keep"),
+            ("pg primary", "does not keep"),
+        ],
+    );
+    refused(Action::AdoptDirectory, "policy sync=on\nsync b/c", &[("sync b/a", "/sync names"), ("sync a/b", "/sync names")]);
+}
+
+#[test]
+fn several_standbys_and_electing_sets_never_miss_each_other() {
+    let right = format!("{STORE}\npolicy sync=quorum\nlease mine epoch=7\nguard armed=7");
+    let scene = |sync: &str, names: &str| {
+        format!("{right}\nsync {sync}\npg primary lsn=100 names={names} standbys=b:100,c:90,d:90\nprobed +0")
+    };
+    let standbys = |names: &[&str]| names.iter().map(|name| MemberName::from(*name)).collect();
+    refused(
+        Action::SetSyncNames(SyncNames::AnyOf { count: 1, standbys: standbys(&["b", "c"]) }),
+        &scene("a/b,c/1", "reserved"),
+        &[("sync a/b,c/0", "nobody named"), ("sync a/b,c,d/1", "nobody named"), ("sync x/b,c/1", "nobody named")],
+    );
+    let state = SyncState { revision: Revision(1), leader: Some("a".into()), standbys: standbys(&["b", "c"]), quorum: 1 };
+    let data = |revision| {
+        let mark = |name: &str, revision| DataMark { name: name.into(), revision: Revision(revision) };
+        vec![mark("b", revision), mark("c", 0)]
+    };
+    let write = |revision| Action::WriteSync { state: state.clone(), data: data(revision) };
+    refused(
+        write(0),
+        &scene("a/", "any:1:b,c"),
+        &[
+            ("pg primary lsn=100 names=any:1:b,c,d standbys=b:100,c:100,d:100", "may miss"),
+            ("pg primary lsn=100 names=any:1:b,c standbys=b:90,c:90", "may miss"),
+            ("data b revision=5", "replaced"),
+        ],
+    );
+    // Marked, and known to be before the flush position was read.
+    let known = format!("{}\ndata b revision=5", scene("a/", "any:1:b,c"));
+    assert!(opinion(&known, &write(5)).is_err_and(|answer| answer.contains("replaced")), "nobody remembers since when");
+    // The same once more only ends other writes; not when one of those named has given up its data since.
+    refused(write(0), &scene("a/b,c/1", "reserved"), &[("data b revision=5", "replaced")]);
+}
+
+#[test]
 fn sync_and_names_never_part() {
     let names = |names: SyncNames| Action::SetSyncNames(names);
     let sync = |standby: Option<&str>| {
         let standbys = standby.into_iter().map(MemberName::from).collect();
         let state = SyncState { revision: Revision(1), leader: Some("a".into()), standbys, quorum: 0 };
-        Action::WriteSync { state, data: Vec::new() }
+        let data = standby.into_iter().map(|name| DataMark { name: name.into(), revision: Revision(0) }).collect();
+        Action::WriteSync { state, data }
     };
     let right = format!("{STORE}\npolicy sync=on\nlease mine epoch=7\nguard armed=7");
     let scene = |sync: &str, names: &str| format!("{right}\nsync {sync}\npg primary lsn=100 names={names} standbys=b:100,c:90");

@@ -279,6 +279,28 @@ fn enthrone(dice: &mut Dice, seen: &mut Observation, now: Moment) {
     }
 }
 
+/// Makes the node a candidate that needs the promises of others.
+fn stand(dice: &mut Dice, seen: &mut Observation, now: Moment) {
+    enthrone(dice, seen, now);
+    let Lease::Mine(held) = &mut seen.lease else { return };
+    let standbys = ["a", "c", "d"].map(MemberName::from).into_iter().collect();
+    let sync = SyncState { revision: Revision(1), leader: Some("b".into()), standbys, quorum: dice.pick(&[0, 1, 2]) };
+    (held.sync_at_acquisition, seen.store.sync, seen.store.primary) = (Some(sync.clone()), Some(sync), None);
+    let promise = |dice: &mut Dice, name: &str, epoch| Promise {
+        name: name.into(),
+        revision: Revision(1),
+        epoch: if dice.roll(4) == 0 { dice.epoch() } else { epoch },
+        position: (dice.roll(4) > 0).then(|| dice.position()),
+    };
+    let epoch = held.epoch;
+    seen.store.promises = ["b", "c", "d"].map(|name| promise(dice, name, epoch)).to_vec();
+    seen.promised = Some(Promised { epoch, cut: dice.roll(4) > 0 });
+    (seen.probed, seen.directory_replaced) = (now, dice.roll(8) == 0);
+    let (position, upstream) = (dice.maybe(Dice::position), (dice.roll(4) == 0).then(|| dice.upstream()));
+    let role = ServerRole::Standby { position, replayed: dice.lsn(), upstream, streaming: false };
+    seen.postgres = Postgres::Running(Running { role, system_id: "1".to_owned(), version: 150_018 });
+}
+
 /// Makes the node a standby of a proved leader.
 fn enlist(dice: &mut Dice, seen: &mut Observation, now: Moment) {
     let leader = Upstream { name: "b".into(), endpoint: Endpoint { host: "b".to_owned(), port: 5432 }, epoch: dice.epoch() };
@@ -328,6 +350,7 @@ fn walk(seed: u64) -> BTreeSet<&'static str> {
             }
             (0 | 1, _) => enthrone(&mut dice, &mut seen, now),
             (2, _) => enlist(&mut dice, &mut seen, now),
+            (3, _) => stand(&mut dice, &mut seen, now),
             _ => {}
         }
         let decision = decide(&policy, &memory, &seen, now);

@@ -56,7 +56,7 @@ pub fn apply(scene: &mut Scene, command: &str, words: &[&str]) {
         "me" => scene.seen.me = words.first().into(),
         "at" => scene.now = moment(words.first(), now),
         "lease" => scene.seen.lease = lease(&words, now),
-        "pg" => scene.seen.postgres = postgres(&words, now),
+        "pg" => (scene.seen.postgres, scene.seen.probed) = (postgres(&words, now), now),
         "guard" => guard(scene, &words),
         "stopping" => scene.seen.stopping = true,
         "peer" => peer(scene, &words),

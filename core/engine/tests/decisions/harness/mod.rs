@@ -48,7 +48,9 @@ impl Default for Scene {
             directory_replaced: false,
             stopping: false,
         };
-        Self { policy, memory: Memory::default(), seen, now: Moment::ZERO + Duration::from_secs(100), last: None }
+        // This agent has seen the lease with others: nothing of one before it is under way.
+        let memory = Memory { sync_clear: true, ..Memory::default() };
+        Self { policy, memory, seen, now: Moment::ZERO + Duration::from_secs(100), last: None }
     }
 }
 

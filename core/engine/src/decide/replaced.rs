@@ -1,0 +1,65 @@
+//! A data directory that is replaced forgets what it acknowledged (SAFETY §4.8).
+//!
+//! Before it is: `tanist/data/<me>` is raised, and then `/sync` has to be seen without this node. The store's keys are seen at one
+//! revision each time, so a view that shows the raised mark shows `/sync` as it was at that moment or later; and whoever names this
+//! node afterwards has compared the raised mark, that is, has seen it stream from the new directory.
+
+use super::turn::Turn;
+use crate::{Action, MemberName, Reason, Revision, StoreView, SyncState};
+
+/// Announces that the data directory will be replaced; nothing when it may be.
+pub(super) fn announce(turn: &mut Turn<'_>, from: &MemberName) -> Option<Reason> {
+    if !matters(turn) {
+        return None;
+    }
+    if !raised(turn) {
+        return Some(Reason::AnnouncingReplacement);
+    }
+    named(turn).then(|| Reason::KeepingData { from: from.clone() })
+}
+
+/// The directory was replaced by other hands: told afterwards, and taken for known once no leader counts on the old one any more.
+pub(super) fn settle(turn: &mut Turn<'_>) {
+    if !turn.seen.directory_replaced || turn.seen.store.as_of.is_none() {
+        return;
+    }
+    if !matters(turn) || raised(turn) && !named(turn) {
+        turn.memory.data_raised = None;
+        turn.act(Action::AdoptDirectory);
+    }
+}
+
+/// `/sync` may count on what this directory does not hold.
+pub(super) fn forgotten(turn: &Turn<'_>) -> bool {
+    turn.seen.directory_replaced && matters(turn)
+}
+
+/// The mark of a member's data directory; zero: it was never replaced.
+pub(super) fn mark(store: &StoreView, name: &MemberName) -> Revision {
+    store.data.iter().find(|mark| mark.name == *name).map(|mark| mark.revision).unwrap_or_default()
+}
+
+/// `/sync` names the member, and the member has given up its data directory since it was written.
+pub(super) fn gave_up(store: &StoreView, sync: &SyncState, name: &MemberName) -> bool {
+    sync.standbys.contains(name) && mark(store, name) > sync.revision
+}
+
+fn matters(turn: &Turn<'_>) -> bool {
+    let leader = turn.seen.store.sync.as_ref().is_some_and(|sync| sync.leader.is_some());
+    turn.policy.synchronous.is_on() || leader
+}
+
+fn named(turn: &Turn<'_>) -> bool {
+    turn.seen.store.sync.as_ref().is_some_and(|sync| sync.names(&turn.seen.me))
+}
+
+/// Whether the raise for this replacement is seen; asks for it if not.
+fn raised(turn: &mut Turn<'_>) -> bool {
+    let revision = mark(&turn.seen.store, &turn.seen.me);
+    if turn.memory.data_raised.is_some_and(|before| before != revision) {
+        return true;
+    }
+    turn.memory.data_raised = Some(revision);
+    turn.act(Action::RaiseData { revision });
+    false
+}
