@@ -4,7 +4,7 @@ use crate::fault::Kind;
 use std::fmt::Write as _;
 use tanist_engine::{Action, Reason};
 
-const ACTIONS: [&str; 20] = [
+const ACTIONS: [&str; 23] = [
     "acquire",
     "renew",
     "release",
@@ -25,6 +25,9 @@ const ACTIONS: [&str; 20] = [
     "emit",
     "ask-peers",
     "exit",
+    "write-promise",
+    "raise-data",
+    "adopt-directory",
 ];
 
 /// Counts.

@@ -35,6 +35,13 @@ pub struct Options {
     pub mutant: Option<Mutant>,
 }
 
+/// Commits wait for one chosen standby, for two, or for any one or two of all.
+fn several(seed: u64, strict: bool) -> SyncMode {
+    let mut rng = Rng::new(seed).fork(11);
+    let node_count = if rng.chance(300) { 2 } else { 1 };
+    if rng.chance(400) { SyncMode::Quorum { strict, node_count } } else { SyncMode::On { strict, node_count } }
+}
+
 impl Options {
     /// What a seed says.
     pub fn of(seed: u64, mutant: Option<Mutant>) -> Self {
@@ -48,8 +55,8 @@ impl Options {
         };
         let mode = match rng.below(10) {
             0..=3 => SyncMode::Off,
-            4..=7 => SyncMode::On { strict: false, node_count: 1 },
-            _ => SyncMode::On { strict: true, node_count: 1 },
+            4..=7 => several(seed, false),
+            _ => several(seed, true),
         };
         Self {
             nodes,

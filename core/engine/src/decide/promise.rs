@@ -5,6 +5,7 @@
 
 use super::{replaced, turn::Turn};
 use crate::{Action, Epoch, Job, Position, Postgres, Promised, Reason, ServerRole, Theirs, Upstream};
+use std::time::Duration;
 
 /// Whether promises decide anything: commits wait for standbys, or did under the present `/sync`.
 fn matters(turn: &Turn<'_>) -> bool {
@@ -55,6 +56,12 @@ pub(super) fn read_after_cut(turn: &Turn<'_>, epoch: Epoch) -> bool {
     idle && turn.memory.cut_since.is_some_and(|(of, since)| of == epoch && turn.seen.probed >= since)
 }
 
+/// The next look at PostgreSQL may show nothing new but that it was a later one.
+pub(super) fn look_again(turn: &mut Turn<'_>) {
+    let soon = turn.now + Duration::from_millis(100);
+    turn.wake(soon);
+}
+
 fn kept(promised: Promised, epoch: Epoch) -> bool {
     promised.epoch == epoch && promised.cut
 }
@@ -68,6 +75,9 @@ fn follows(turn: &Turn<'_>, theirs: &Theirs, upstream: Option<&Upstream>) -> boo
 
 /// The promise is given at once, the position when it is known.
 fn tell(turn: &mut Turn<'_>, epoch: Epoch, position: Option<Position>) {
+    if position.is_some() && !read_after_cut(turn, epoch) {
+        look_again(turn);
+    }
     let position = position.filter(|_| read_after_cut(turn, epoch) && !replaced::forgotten(turn));
     let told = turn.seen.store.promises.iter().find(|promise| promise.name == turn.seen.me);
     let enough =

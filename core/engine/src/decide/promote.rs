@@ -64,8 +64,9 @@ fn elected(turn: &mut Turn<'_>, held: &Held, position: Option<Position>) -> Opti
         Votes::Enough => None,
         Votes::Outside { leader } => Some(Reason::NotInSync { leader }),
         Votes::Missing { have, need } => {
-            let again = turn.now + turn.policy.renew_every();
-            turn.wake(again);
+            if !promise::read_after_cut(turn, held.epoch) {
+                promise::look_again(turn);
+            }
             Some(Reason::WaitPromises { epoch: held.epoch, have, need })
         }
         Votes::Better { member } => Some(hand_over(turn, member)),

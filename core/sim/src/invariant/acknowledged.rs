@@ -2,7 +2,7 @@
 //! behind the last `/status` is lost.
 
 use crate::world::World;
-use tanist_engine::Lsn;
+use tanist_engine::{Epoch, Lsn};
 
 impl World {
     /// A write returned as committed.
@@ -30,6 +30,15 @@ impl World {
     /// The writable node of the highest epoch.
     fn current_primary(&self) -> Option<usize> {
         (0..self.nodes.len()).filter(|node| self.nodes[*node].pg.writable()).max_by_key(|node| self.writable_epoch(*node))
+    }
+
+    /// A standby is pointed at a server of an epoch.
+    pub(crate) fn check_upstream(&mut self, node: usize, epoch: Epoch) {
+        let promised = self.nodes[node].fence;
+        if epoch < promised {
+            let text = format!("{} follows epoch {epoch} and has promised {promised}", self.names[node]);
+            self.violate("I2", text);
+        }
     }
 
     /// A node has become writable: has it all that was promised?

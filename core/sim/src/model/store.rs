@@ -5,7 +5,7 @@
 
 use super::record::Record;
 use std::rc::Rc;
-use tanist_engine::{Epoch, Face, Handoff, Lsn, Member, MemberName, SyncMode, SyncState, TimelineClaim};
+use tanist_engine::{Epoch, Face, Handoff, Lsn, Member, MemberName, Promise, SyncMode, SyncState, TimelineClaim};
 
 /// Index of a key.
 pub type Key = usize;
@@ -31,7 +31,7 @@ pub const TIMELINES: Key = 8;
 pub const HANDOFF: Key = 9;
 /// The dynamic configuration.
 pub const CONFIG: Key = 10;
-/// The first member key; node `n` has `MEMBER0 + n`.
+/// The first member key; node `n` has `MEMBER0 + n`. After the members come their promises, then the marks of their data directories.
 pub const MEMBER0: Key = 11;
 
 /// A typed value.
@@ -50,6 +50,8 @@ pub enum Value {
     Handoff(Handoff),
     Config(SyncMode),
     Member(Member),
+    Promise(Promise),
+    Data(MemberName),
 }
 
 /// A key's content.
@@ -82,6 +84,21 @@ impl Snap {
     /// How many keys there can be.
     pub fn len(&self) -> usize {
         self.keys.len()
+    }
+
+    /// How many nodes have keys.
+    pub fn nodes(&self) -> usize {
+        self.keys.len().saturating_sub(MEMBER0) / 3
+    }
+
+    /// The key of a node's promise.
+    pub fn promise(&self, node: usize) -> Key {
+        MEMBER0 + self.nodes() + node
+    }
+
+    /// The key of the mark of a node's data directory.
+    pub fn data(&self, node: usize) -> Key {
+        MEMBER0 + 2 * self.nodes() + node
     }
 
     /// There can be none.
@@ -175,7 +192,7 @@ pub struct Store {
 impl Store {
     /// An empty store for `nodes` nodes.
     pub fn new(nodes: usize, ttl: u64) -> Self {
-        let snap = Snap { revision: 1, keys: vec![None; MEMBER0 + nodes] };
+        let snap = Snap { revision: 1, keys: vec![None; MEMBER0 + 3 * nodes] };
         Self { snap: Rc::new(snap), expiry: vec![None; nodes], backup: None, ttl }
     }
 

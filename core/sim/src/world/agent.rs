@@ -15,7 +15,8 @@ use crate::{
 };
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
-    Action, Armed, Decision, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Reading, Reason, StoreView,
+    Action, Armed, Decision, Epoch, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Promised, Reading, Reason,
+    StoreView,
     audit, decide,
 };
 
@@ -155,7 +156,7 @@ impl Agent {
                 last_job: None,
                 peers: Vec::new(),
                 probed: Moment::ZERO,
-                promised: None,
+                promised: Some(Promised { epoch: world.nodes.get(node).map_or(Epoch::NONE, |here| here.fence), cut: false }),
                 directory_replaced: false,
                 stopping: false,
             },

@@ -17,7 +17,8 @@ use crate::{
 };
 use std::time::Duration;
 use tanist_engine::{
-    Action, Endpoint, Epoch, Handoff, Lease, Member, MemberFace, Peer, SyncState, Tags, Timeline, TimelineClaim, WriteProof,
+    Action, Endpoint, Epoch, Handoff, Lease, Member, MemberFace, Peer, Promise, SyncState, Tags, Timeline, TimelineClaim,
+    WriteProof,
 };
 
 /// Kinds of effects.
@@ -98,9 +99,11 @@ impl World {
             }
             Action::Fence => self.command(node, Command::Fence),
             Action::SetSyncNames(names) => self.set_names(node, names),
-            Action::WriteSync { state, data: _ } => {
-                let compare = (store::SYNC, state.revision.0);
-                self.leader_write(node, effect, vec![Op::Put(store::SYNC, Value::Sync(state))], vec![compare]);
+            Action::WriteSync { state, data } => {
+                let mut compares = vec![(store::SYNC, state.revision.0)];
+                let marks = data.iter().filter_map(|mark| Some((self.store.snap.data(self.find(&mark.name)?), mark.revision.0)));
+                compares.extend(marks);
+                self.leader_write(node, effect, vec![Op::Put(store::SYNC, Value::Sync(state))], compares);
             }
             Action::WriteInitialize { system_id } => {
                 let mut ops = vec![Op::Put(store::INITIALIZE, Value::Initialize(system_id))];
@@ -136,7 +139,15 @@ impl World {
                 self.leader_write(node, effect, vec![Op::Delete(store::FAILOVER)], vec![(store::FAILOVER, revision.0)]);
             }
             Action::AskPeers => self.ask_peers(node),
-            Action::WritePromise { .. } | Action::RaiseData { .. } => {}
+            Action::WritePromise { epoch, position, revision } => {
+                let (name, key) = (self.names[node].clone(), self.store.snap.promise(node));
+                let promise = Promise { name, revision, epoch, position };
+                self.put_over(node, effect, (key, revision.0), Value::Promise(promise));
+            }
+            Action::RaiseData { revision } => {
+                let key = self.store.snap.data(node);
+                self.put_over(node, effect, (key, revision.0), Value::Data(self.names[node].clone()));
+            }
             Action::AdoptDirectory | Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => {}
         }
     }
@@ -165,6 +176,13 @@ impl World {
         }
         let timeout = (1500 * MS).min(self.options.ttl / 2);
         self.call(node, Purpose::Leader { effect }, Txn { compares, then }, timeout);
+    }
+
+    /// What a node says of itself: over the revision it has seen.
+    fn put_over(&mut self, node: usize, effect: usize, over: (Key, u64), value: Value) {
+        let txn = Txn { compares: vec![over], then: vec![Op::Put(over.0, value)] };
+        let timeout = (1500 * MS).min(self.options.ttl / 2);
+        self.call(node, Purpose::Leader { effect }, txn, timeout);
     }
 
     fn claim(&mut self, node: usize, effect: usize, claim: TimelineClaim) {

@@ -195,10 +195,11 @@ impl World {
         if self.store.snap.get(store::CONFIG).is_none() {
             return;
         }
-        let mode = match choice % 3 {
-            0 => SyncMode::Off,
-            1 => SyncMode::On { strict: false, node_count: 1 },
-            _ => SyncMode::On { strict: true, node_count: 1 },
+        let (strict, node_count) = (choice % 2 == 1, if choice / 6 % 4 == 3 { 2 } else { 1 });
+        let mode = match choice % 6 {
+            0 | 1 => SyncMode::Off,
+            2 | 3 => SyncMode::On { strict, node_count },
+            _ => SyncMode::Quorum { strict, node_count },
         };
         self.operator_writes(store::CONFIG, Value::Config(mode));
     }

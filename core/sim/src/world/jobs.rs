@@ -10,7 +10,7 @@ use crate::model::{
     postgres::{Dir, Server},
     wal::Wal,
 };
-use tanist_engine::{Job, JobOutcome, JobReport, Postgres, Reading, RunningJob, ServerRole, StartAs, SyncNames};
+use tanist_engine::{Job, JobOutcome, JobReport, Postgres, Promised, Reading, RunningJob, ServerRole, StartAs, SyncNames};
 
 impl World {
     /// Begins a job.
@@ -81,11 +81,20 @@ impl World {
         let names = if self.nodes[node].agent.policy.synchronous.is_on() { SyncNames::Reserved } else { SyncNames::Nobody };
         let done = match running.job {
             Job::Follow(upstream) if server == Server::Standby && !hung => {
+                self.check_upstream(node, upstream.epoch);
                 self.drop_connection(node);
                 self.nodes[node].pg.upstream = Some(upstream);
                 self.nodes[node].pg.names_file = names.clone();
                 self.nodes[node].pg.names = names;
                 self.later(node, 10 * MS, Local::Inside(Inside::Connect));
+                true
+            }
+            Job::Promise { epoch } if server == Server::Standby && !hung => {
+                self.drop_connection(node);
+                let here = &mut self.nodes[node];
+                here.pg.upstream = None;
+                here.fence = here.fence.max(epoch);
+                here.agent.seen.promised = Some(Promised { epoch: here.fence, cut: true });
                 true
             }
             Job::Checkpoint => matches!(server, Server::Primary | Server::Standby) && !hung,

@@ -33,6 +33,8 @@ pub struct Node {
     pub agent: Agent,
     /// The guard.
     pub guard: Guard,
+    /// The highest epoch that was promised here, on the disk.
+    pub fence: tanist_engine::Epoch,
     /// PostgreSQL.
     pub pg: Pg,
     /// The plugin queue.
@@ -65,6 +67,7 @@ impl Node {
             clock,
             agent,
             guard: Guard::new(0, 0),
+            fence: tanist_engine::Epoch::NONE,
             pg: Pg::new(),
             queue: Queue::default(),
             writer: None,

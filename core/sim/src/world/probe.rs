@@ -67,6 +67,7 @@ impl World {
         if begun < agent.valid_from {
             return;
         }
+        agent.seen.probed = begun;
         place(&mut found, &agent.seen.store.timelines);
         if self.options.without(Mutant::PositionAlwaysKnown)
             && let Postgres::Running(running) = &mut found

@@ -2,7 +2,7 @@
 
 use crate::model::store::{self, Key, Snap, Value};
 use std::rc::Rc;
-use tanist_engine::{Member, Moment, Revision, StoreView, Switchover, SyncMode, SyncState};
+use tanist_engine::{DataMark, Member, Moment, Promise, Revision, StoreView, Switchover, SyncMode, SyncState};
 
 /// The mode in `/config`.
 pub fn mode(snap: &Snap) -> Option<SyncMode> {
@@ -71,6 +71,9 @@ pub fn read(known: Option<&Snap>, snap: &Snap, now: Moment, view: &mut StoreView
             _ => None,
         });
     }
+    if (0..snap.nodes()).any(|node| differs(snap.promise(node)) || differs(snap.data(node))) {
+        fence(snap, view);
+    }
     if differs(store::TIMELINES) {
         news = News::Timelines;
         view.timelines.clear();
@@ -81,10 +84,25 @@ pub fn read(known: Option<&Snap>, snap: &Snap, now: Moment, view: &mut StoreView
     news.max(members(known, snap, view))
 }
 
+/// Promises and marks of data directories.
+fn fence(snap: &Snap, view: &mut StoreView) {
+    let keys = |key: fn(&Snap, usize) -> Key| (0..snap.nodes()).filter_map(move |node| snap.get(key(snap, node)));
+    let promises = keys(Snap::promise).filter_map(|kv| match &*kv.value {
+        Value::Promise(promise) => Some(Promise { revision: Revision(kv.revision), ..promise.clone() }),
+        _ => None,
+    });
+    view.promises = promises.collect();
+    let marks = keys(Snap::data).filter_map(|kv| match &*kv.value {
+        Value::Data(name) => Some(DataMark { name: name.clone(), revision: Revision(kv.revision) }),
+        _ => None,
+    });
+    view.data = marks.collect();
+}
+
 /// Members in the order of their keys; those that are as before keep their place.
 fn members(known: Option<&Snap>, snap: &Snap, view: &mut StoreView) -> News {
     let (mut place, mut news) = (0, News::Idle);
-    for key in store::MEMBER0..snap.len() {
+    for key in store::MEMBER0..store::MEMBER0 + snap.nodes() {
         let before = known.is_some_and(|known| known.get(key).is_some());
         let member = snap.get(key).and_then(|kv| if let Value::Member(member) = &*kv.value { Some(member) } else { None });
         match (before, member) {
