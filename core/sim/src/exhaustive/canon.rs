@@ -56,7 +56,12 @@ impl Node {
             }
             None => {
                 self.tried = false;
-                self.mind = Mind { stays_out: self.mind.stays_out, must_clone: self.mind.must_clone, ..Mind::default() };
+                self.mind = Mind {
+                    stays_out: self.mind.stays_out,
+                    must_clone: self.mind.must_clone,
+                    clear: self.mind.clear,
+                    ..Mind::default()
+                };
             }
         }
     }

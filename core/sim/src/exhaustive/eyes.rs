@@ -307,7 +307,15 @@ pub fn memory(node: &Node) -> Memory {
             lsn: lsn(entries.into()),
         }),
         sync_asked: mind.asked.map(|(number, version)| (epoch(number), Revision(u64::from(version)))),
-        sync_missed: mind.missed.map(|(node, before)| (name(node), if before { NOW.minus(TICK) } else { NOW })),
+        sync_missed: mind
+            .missed
+            .map(|(node, before)| (name(node), if before { NOW.minus(TICK) } else { NOW }))
+            .into_iter()
+            .collect(),
+        sync_clear: mind.clear,
+        sync_first: mind.first.map(|version| Revision(u64::from(version))),
+        // Marks of data directories are not modelled: each replacement counts as announced.
+        data_raised: Some(Revision(u64::MAX)),
         ..Memory::default()
     }
 }
@@ -326,6 +334,8 @@ pub fn mind(memory: &Memory) -> Mind {
             .as_ref()
             .map(|target| (names_of(&target.names), number(target.epoch), (target.lsn.0 / 100) as u8)),
         asked: memory.sync_asked.map(|(epoch, revision)| (number(epoch), revision.0 as u8)),
-        missed: memory.sync_missed.as_ref().map(|(name, since)| (node_of(name), *since < NOW)),
+        missed: memory.sync_missed.first().map(|(name, since)| (node_of(name), *since < NOW)),
+        clear: memory.sync_clear,
+        first: memory.sync_first.filter(|_| !memory.sync_clear).map(|revision| revision.0 as u8),
     }
 }

@@ -129,6 +129,10 @@ pub struct Mind {
     pub asked: Option<(u8, u8)>,
     /// The standby is missed, since before this tick.
     pub missed: Option<(u8, bool)>,
+    /// No write of `/sync` of an agent before this one can be open.
+    pub clear: bool,
+    /// The version of `/sync` that this agent first saw under a lease it found held.
+    pub first: Option<u8>,
 }
 
 /// The own lease.
@@ -264,7 +268,7 @@ impl State {
         let own = Own { epoch: 1, version: 1, age: 0, sync: keys.record.sync.clone() };
         Node {
             life: 0,
-            mind: Mind { target: (leads && scope.synchronous).then_some((names, 1, 1)), ..Mind::default() },
+            mind: Mind { clear: true, target: (leads && scope.synchronous).then_some((names, 1, 1)), ..Mind::default() },
             view: Some(keys.clone()),
             seen_age: 0,
             confirmed: None,

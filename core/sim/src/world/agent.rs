@@ -15,9 +15,8 @@ use crate::{
 };
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
-    Action, Armed, Decision, Epoch, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Promised, Reading, Reason,
-    StoreView,
-    audit, decide,
+    Action, Armed, Decision, Epoch, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Promised, Reading,
+    Reason, StoreView, audit, decide,
 };
 
 /// What a call to the store is for.

@@ -84,6 +84,12 @@ impl World {
                 return self.glance(node);
             }
             self.found_for_job(node);
+            return self.turn(node);
+        }
+        // That it was found again says that nothing has changed since the cut.
+        if let Postgres::Running(running) = &agent.seen.postgres
+            && let ServerRole::Standby { upstream: None, .. } = &running.role
+        {
             self.turn(node);
         }
     }
