@@ -103,7 +103,10 @@ impl Cluster {
         let primary = self.primary()?;
         let cluster = crate::rest::json(self.nodes[primary].rest, "/cluster")?;
         let members = cluster["members"].as_array().ok_or("no members")?;
-        let named = members.iter().find(|member| member["role"] == "sync_standby").ok_or("no synchronous standby is named")?;
+        let named = members
+            .iter()
+            .find(|member| member["role"] == "sync_standby" || member["role"] == "quorum_standby")
+            .ok_or("no synchronous standby is named")?;
         self.nodes.iter().position(|node| named["name"] == node.name.as_str()).ok_or_else(|| format!("unknown {named}"))
     }
 

@@ -24,6 +24,8 @@ pub struct Options {
     pub ttl: u64,
     /// Synchronous mode.
     pub synchronous: bool,
+    /// Synchronous mode with a quorum.
+    pub quorum: bool,
     /// Lines added under `postgresql: parameters:`, each `name: value`.
     pub parameters: Vec<String>,
     /// A `plugins:` section, as YAML.
@@ -34,7 +36,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ttl: 5, synchronous: true, parameters: Vec::new(), plugins: String::new(), callback: None }
+        Self { ttl: 5, synchronous: true, quorum: false, parameters: Vec::new(), plugins: String::new(), callback: None }
     }
 }
 
@@ -162,7 +164,7 @@ impl Node {
             name = self.name,
             rest = self.rest,
             ttl = options.ttl,
-            synchronous = options.synchronous,
+            synchronous = if options.quorum { "quorum".to_owned() } else { options.synchronous.to_string() },
             postgres = self.postgres,
             bin = bin.display(),
             dns = self.dns,

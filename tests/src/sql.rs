@@ -36,3 +36,22 @@ fn row(message: SimpleQueryMessage) -> Option<Vec<String>> {
 pub fn value(at: SocketAddr, text: &str) -> Result<String, String> {
     query(at, text)?.into_iter().next().and_then(|row| row.into_iter().next()).ok_or_else(|| format!("{text}: no row"))
 }
+
+/// An open session; ends when dropped.
+pub struct Held {
+    _client: tokio_postgres::Client,
+    _runtime: tokio::runtime::Runtime,
+}
+
+/// Runs statements in a session that stays open.
+pub fn hold(at: SocketAddr, text: &str) -> Result<Held, String> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).enable_all().build().map_err(|error| error.to_string())?;
+    let client = runtime.block_on(async {
+        let (client, connection) = config(at).connect(NoTls).await.map_err(|error| format!("{at}: {error:?}"))?;
+        tokio::spawn(connection);
+        client.simple_query(text).await.map_err(|error| format!("{at}: {text}: {error:?}"))?;
+        Ok::<_, String>(client)
+    })?;
+    Ok(Held { _client: client, _runtime: runtime })
+}

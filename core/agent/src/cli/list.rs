@@ -62,7 +62,7 @@ impl Row {
         let leads = leader == Some(&member.name);
         let role = match member.role {
             _ if leads => LEADER,
-            _ if view.sync.as_ref().is_some_and(|sync| sync.standbys.contains(&member.name)) => "Sync Standby",
+            _ if view.sync.as_ref().is_some_and(|sync| sync.standbys.contains(&member.name)) => remote.standby_role(),
             Role::Demoted => "Demoted",
             Role::Primary | Role::Replica | Role::Uninitialized => "Replica",
         };
@@ -96,10 +96,17 @@ fn print(remote: &Remote, rows: &[Row], format: Format) -> String {
     let title = format!("Cluster: {} ({id})", remote.settings.scope);
     let cells: Vec<Vec<Value>> = rows.iter().map(Row::cells).collect();
     let table = table::print(&title, &HEAD, &cells, format);
-    match (format, &remote.view.switchover) {
-        (Format::Pretty, Some(_)) => format!("{table}\n a switchover is under way"),
-        _ => table,
+    if format != Format::Pretty {
+        return table;
     }
+    let mut lines = vec![table];
+    if remote.view.switchover.is_some() {
+        lines.push(" a switchover is under way".to_owned());
+    }
+    if remote.view.fence_is_partial() {
+        lines.push(" fence: partial: a Patroni is in /sync, whose guarantee is Patroni's".to_owned());
+    }
+    lines.join("\n")
 }
 
 /// What the members' agents say does not work with the store. An agent that does not answer says nothing.

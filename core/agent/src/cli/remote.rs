@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tanist_dcs::{Clock, Keys, Mirror, Snapshot};
 use tanist_engine::StoreView;
+use tanist_patroni::dynamic::{DynamicConfig, SynchronousMode};
 
 /// The store must have answered by then.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -75,5 +76,14 @@ impl Remote {
             return Err(Failure::failed(format!("there is no cluster {} in the store", settings.scope)));
         }
         Ok(Self { settings, keys, snapshot, view })
+    }
+
+    /// What a standby that `/sync` names is called, by the mode in force.
+    pub fn standby_role(&self) -> &'static str {
+        let config = self.snapshot.get(&self.keys.config()).and_then(|key| DynamicConfig::decode(&key.kv.value).ok());
+        match config.map(|(config, _)| config.synchronous_mode) {
+            Some(SynchronousMode::Quorum) => "Quorum Standby",
+            _ => "Sync Standby",
+        }
     }
 }

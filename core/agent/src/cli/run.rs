@@ -73,7 +73,9 @@ pub fn agent(config: &Path) -> Result<(), Failure> {
         Ok(Ending::Fatal(message)) => Err(Failure::config(message)),
         Ok(Ending::GuardDead) => Err(Failure::failed("the guard is dead; PostgreSQL is fenced")),
         Err(error @ (StartError::Rest(_) | StartError::Names(_) | StartError::Listen(_))) => Err(Failure::environment(error)),
-        Err(error @ (StartError::Plugins(_) | StartError::StateDir { .. } | StartError::Store(_))) => Err(Failure::config(error)),
+        Err(error @ (StartError::Plugins(_) | StartError::StateDir { .. } | StartError::Promise(_) | StartError::Store(_))) => {
+            Err(Failure::config(error))
+        }
         Err(error @ StartError::System(_)) => Err(Failure::retry(error)),
     }
 }

@@ -24,7 +24,7 @@ mod timelines;
 
 use crate::{
     config::Settings,
-    links::{GuardLink, NamesLink, PeersLink, PluginsLink, PostgresLink},
+    links::{DirectoryLink, GuardLink, NamesLink, PeersLink, PluginsLink, PostgresLink, PromiseLink},
     run::{Effect, Fact, Facts, clock},
 };
 use std::sync::Arc;
@@ -45,6 +45,10 @@ pub struct Tools {
     pub guard: GuardLink,
     /// The local PostgreSQL.
     pub postgres: PostgresLink,
+    /// What this node has promised.
+    pub promise: Arc<PromiseLink>,
+    /// Whether the data directory is still this node's.
+    pub directory: Arc<DirectoryLink>,
     /// Plugins and callback scripts.
     pub plugins: PluginsLink,
     /// The DNS connection point.
@@ -87,14 +91,10 @@ impl Tools {
                     tools.write_promise(epoch, position, revision, timeout).await
                 }
                 Action::RaiseData { revision } => tools.raise_data(revision, timeout).await,
+                Action::AdoptDirectory => tools.adopt_directory().await,
                 Action::AskPeers => tools.ask_peers(peers).await,
-                // Done on the spot by the loop, or long jobs; and a replaced directory is not noticed by this agent.
-                Action::AdoptDirectory
-                | Action::Arm { .. }
-                | Action::Disarm
-                | Action::Run(_)
-                | Action::Emit(_)
-                | Action::Exit => true,
+                // Done on the spot by the loop, or long jobs.
+                Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => true,
             };
             tools.facts.tell(Fact::Effect { effect, done });
         });

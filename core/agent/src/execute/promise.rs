@@ -25,6 +25,22 @@ impl Tools {
         self.put_over(key, "{}".to_owned(), revision, timeout).await
     }
 
+    /// From now on the directory that is there is the known one.
+    pub(super) async fn adopt_directory(&self) -> bool {
+        let directory = self.directory.clone();
+        match tokio::task::spawn_blocking(move || directory.adopt()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!("tanist.state_dir: {error}");
+                false
+            }
+            Err(error) => {
+                tracing::warn!("the data directory is not recorded: {error}");
+                false
+            }
+        }
+    }
+
     async fn put_over(&self, key: String, value: String, revision: Revision, timeout: Duration) -> bool {
         let compare = Compare::ModRevision(key.clone(), revision);
         let txn = Txn { compares: vec![compare], then: vec![Op::put(key.clone(), value)], ..Txn::default() };

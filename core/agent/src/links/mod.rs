@@ -2,20 +2,24 @@
 //!
 //! Each link turns what its part says into facts for the loop, and offers calls that never block it.
 
+mod directory;
 mod guard;
 mod manifests;
 mod names;
 mod peers;
 mod plugins;
 mod postgres;
+mod promised;
 mod requests;
 mod scripts;
 mod updater;
 mod watch;
 
+pub use directory::DirectoryLink;
 pub use guard::{GuardError, GuardLink};
 pub use names::{NamesError, NamesLink};
 pub use peers::PeersLink;
 pub use plugins::{PluginsError, PluginsLink};
 pub use postgres::PostgresLink;
+pub use promised::{PromiseError, PromiseLink};
 pub use watch::watch_guard;

@@ -3,7 +3,7 @@
 //! Looks are cheap and frequent while something changes, rare while nothing does, and at once when somebody expects a change. Between two
 //! looks nothing is assumed; what a look found is told to the loop as a fact.
 
-use super::GuardLink;
+use super::{DirectoryLink, GuardLink};
 use crate::run::{Fact, Facts, clock};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -52,7 +52,7 @@ struct State {
 
 impl PostgresLink {
     /// Starts the task that looks.
-    pub fn spawn(settings: Settings, guard: GuardLink, facts: Facts) -> Self {
+    pub fn spawn(settings: Settings, guard: GuardLink, directory: Arc<DirectoryLink>, facts: Facts) -> Self {
         let settings = Arc::new(settings);
         let prober = Prober::new(settings.clone(), LIMIT);
         let shared = Arc::new(Shared {
@@ -62,7 +62,8 @@ impl PostgresLink {
             kick: Notify::new(),
         });
         let (publish, found) = watch::channel(Postgres::Unknown);
-        let looker = Looker { shared: shared.clone(), prober, guard, facts, publish, postmaster: None, sessions_told: 0 };
+        let looker =
+            Looker { shared: shared.clone(), prober, guard, directory, facts, publish, postmaster: None, sessions_told: 0 };
         tokio::spawn(looker.run());
         Self { shared, found }
     }
@@ -142,6 +143,7 @@ struct Looker {
     shared: Arc<Shared>,
     prober: Prober,
     guard: GuardLink,
+    directory: Arc<DirectoryLink>,
     facts: Facts,
     publish: watch::Sender<Postgres>,
     /// The postmaster looked at, and how it was started.
@@ -180,6 +182,7 @@ impl Looker {
 
     async fn look(&mut self, now: Moment) -> Postgres {
         let settings = lock(&self.shared.settings).clone();
+        self.directory.look();
         let Some(pid) = self.guard.postmaster() else {
             if self.postmaster.take().is_some() {
                 self.gone();

@@ -2,7 +2,7 @@
 
 use super::Api;
 use std::collections::BTreeMap;
-use tanist_engine::{Lease, MemberName, StoreView};
+use tanist_engine::{Lease, MemberName, StoreView, SyncMode};
 use tanist_patroni::{
     dcs::{FailsafeKey, HistoryKey, MemberKey},
     rest::{ClusterBody, ClusterMember, ClusterRole},
@@ -15,6 +15,7 @@ pub(super) fn body(api: &Api) -> Option<String> {
     let view = &status.seen.store;
     view.as_of?;
     let leader = leader(&status.seen.lease, &status.seen.me);
+    let quorum = matches!(status.policy.synchronous, SyncMode::Quorum { .. });
     let snapshot = api.tools.mirror.snapshot();
     let members = view
         .members
@@ -22,7 +23,7 @@ pub(super) fn body(api: &Api) -> Option<String> {
         .map(|member| {
             let key = snapshot.get(&api.tools.keeper.keys().member(&member.name));
             let key = key.and_then(|key| MemberKey::decode(&key.kv.value).ok()).unwrap_or_default();
-            ClusterMember::from_engine(member, role_of(&member.name, leader.as_ref(), view), &key, view.optime)
+            ClusterMember::from_engine(member, role_of(&member.name, leader.as_ref(), view, quorum), &key, view.optime)
         })
         .collect();
     let mut body = ClusterBody::new(&api.tools.settings.cluster.scope, members);
@@ -37,6 +38,9 @@ pub(super) fn body(api: &Api) -> Option<String> {
         let believed = view.primary.as_ref().filter(|face| face.epoch == epoch);
         body.tanist.insert("primary".into(), believed.map(|face| face.name.0.clone()).into());
     }
+    if view.fence_is_partial() {
+        body.tanist.insert("fence".into(), "partial".into());
+    }
     Some(body.encode())
 }
 
@@ -48,11 +52,11 @@ fn leader(lease: &Lease, me: &MemberName) -> Option<MemberName> {
     }
 }
 
-fn role_of(name: &MemberName, leader: Option<&MemberName>, view: &StoreView) -> ClusterRole {
+fn role_of(name: &MemberName, leader: Option<&MemberName>, view: &StoreView, quorum: bool) -> ClusterRole {
     if leader == Some(name) {
         ClusterRole::Leader
     } else if view.sync.as_ref().is_some_and(|sync| sync.standbys.contains(name)) {
-        ClusterRole::SyncStandby
+        if quorum { ClusterRole::QuorumStandby } else { ClusterRole::SyncStandby }
     } else {
         ClusterRole::Replica
     }

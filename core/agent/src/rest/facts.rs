@@ -3,7 +3,7 @@
 use super::Api;
 use crate::run::clock;
 use std::time::Duration;
-use tanist_engine::{Epoch, Lease, MemberState, Moment, Postgres, Role, ServerRole};
+use tanist_engine::{Epoch, Lease, MemberState, Moment, Postgres, Role, ServerRole, SyncMode};
 use tanist_guard::page::FenceState;
 use tanist_patroni::rest::{Facts, Standing};
 
@@ -46,7 +46,9 @@ pub(super) fn gather(api: &Api) -> Facts {
     // The later of what the leader has published and what the upstream has said since.
     let said = api.tools.postgres.facts().and_then(|known| known.upstream_end);
     facts.leader_lsn = seen.store.optime.max(said);
-    facts.sync_standby = seen.store.sync.as_ref().is_some_and(|sync| sync.standbys.contains(&seen.me));
+    let named = seen.store.sync.as_ref().is_some_and(|sync| sync.standbys.contains(&seen.me));
+    let quorum = matches!(status.policy.synchronous, SyncMode::Quorum { .. });
+    (facts.sync_standby, facts.quorum_standby) = (named && !quorum, named && quorum);
     facts.cluster_known = seen.store.as_of.is_some_and(|as_of| now.since(as_of) <= status.policy.ttl);
     facts.maximum_lag = status.policy.maximum_lag_on_failover;
     facts.since_decision = now.since(status.decided);

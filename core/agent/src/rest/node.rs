@@ -3,7 +3,7 @@
 use super::{Api, facts};
 use crate::run::{clock, wall};
 use serde_json::{Map, Value};
-use tanist_engine::{Lease, Postgres, ServerRole};
+use tanist_engine::{Lease, Postgres, ServerRole, SyncMode};
 use tanist_patroni::{
     rest::{NodeBody, ReplicationRow, Standing, Xlog},
     rest_text,
@@ -20,7 +20,9 @@ pub(super) fn body(api: &Api) -> String {
     let (state, role) = facts::state_and_role(&seen.postgres);
     let now = clock::now();
     let mut body = NodeBody::new(scope, name, &tanist_patroni::state_word(state), &role.to_string()).with_tags(&settings.tags);
-    body.sync_standby = seen.store.sync.as_ref().is_some_and(|sync| sync.standbys.contains(&seen.me));
+    let named = seen.store.sync.as_ref().is_some_and(|sync| sync.standbys.contains(&seen.me));
+    let quorum = matches!(status.policy.synchronous, SyncMode::Quorum { .. });
+    (body.sync_standby, body.quorum_standby) = (named && !quorum, named && quorum);
     body.cluster_unlocked = matches!(seen.lease, Lease::Vacant { .. });
     body.dcs_last_seen = seen.store.as_of.map_or(0, |as_of| wall::unix_of(as_of, now));
     add_postgres(&mut body, &seen.postgres);

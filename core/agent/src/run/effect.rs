@@ -18,6 +18,7 @@ pub enum Effect {
     WriteSync,
     Promise,
     Data,
+    Adopt,
     Initialize,
     Timelines,
     Prove,
@@ -40,6 +41,7 @@ impl Effect {
             Action::WriteSync { .. } => Self::WriteSync,
             Action::WritePromise { .. } => Self::Promise,
             Action::RaiseData { .. } => Self::Data,
+            Action::AdoptDirectory => Self::Adopt,
             Action::WriteInitialize { .. } => Self::Initialize,
             Action::ClaimTimeline { .. } | Action::RecordTimeline { .. } => Self::Timelines,
             Action::Prove { .. } => Self::Prove,
@@ -48,9 +50,7 @@ impl Effect {
             Action::PublishStatus { .. } => Self::PublishStatus,
             Action::ClearSwitchover { .. } => Self::ClearSwitchover,
             Action::AskPeers => Self::AskPeers,
-            Action::AdoptDirectory | Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => {
-                return None;
-            }
+            Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => return None,
         })
     }
 

@@ -81,7 +81,7 @@ impl Loop {
 
     /// One turn: observe, decide, audit, record, begin what was decided.
     fn turn(&mut self, now: Moment) -> Decision {
-        let seen = self.world.observe(&self.tools.keeper, &self.tools.guard);
+        let seen = self.world.observe(&self.tools);
         let mut decision = decide(&self.policy, &self.memory, &seen, now);
         let violation = audit(&self.policy, &seen, &decision, now).err().map(|violation| violation.to_string());
         if let Some(violation) = &violation {

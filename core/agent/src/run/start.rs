@@ -7,7 +7,10 @@ use crate::{
     cluster,
     config::Settings,
     execute::Tools,
-    links::{GuardLink, NamesError, NamesLink, PeersLink, PluginsError, PluginsLink, PostgresLink, watch_guard},
+    links::{
+        DirectoryLink, GuardLink, NamesError, NamesLink, PeersLink, PluginsError, PluginsLink, PostgresLink, PromiseError,
+        PromiseLink, watch_guard,
+    },
     rest::{self, RestError},
 };
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
@@ -46,6 +49,9 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// What was promised before.
+    #[error("tanist.state_dir: {0}")]
+    Promise(#[from] PromiseError),
     /// PostgreSQL's addresses.
     #[error("postgresql.listen: {0}")]
     Listen(#[from] PlanError),
@@ -68,6 +74,10 @@ pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: 
         check_listen(&dynamic.postgres())?;
     }
     let recorder = Recorder::start(&settings.state_dir)?;
+    let promise = PromiseLink::open(&settings.state_dir)?;
+    let directory = DirectoryLink::open(&settings.state_dir, &settings.postgres.data_dir)
+        .map_err(|error| StartError::StateDir { path: settings.state_dir.clone(), error })?;
+    let directory = Arc::new(directory);
 
     let store = cluster::open(&settings.cluster.store)?;
     let keys = Keys::new(&settings.cluster.namespace, &settings.cluster.scope);
@@ -79,7 +89,9 @@ pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: 
     }
     let mirror = Mirror::spawn(store.clone(), keys.prefix().to_owned(), Clock::system(), policy.ttl / 5);
     let tools = Arc::new(Tools {
-        postgres: PostgresLink::spawn(dynamic.postgres(), guard.clone(), facts.clone()),
+        postgres: PostgresLink::spawn(dynamic.postgres(), guard.clone(), directory.clone(), facts.clone()),
+        promise: Arc::new(promise),
+        directory,
         names: NamesLink::start(&settings.cluster, &settings.name, Arc::new(clock::now))?,
         plugins: PluginsLink::start(&settings, &plugin_host, policy.ttl)?,
         peers: PeersLink::new(settings.name.clone(), settings.cluster.scope.clone()),

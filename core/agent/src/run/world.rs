@@ -3,9 +3,8 @@
 //! Only facts are kept here, the newest of each kind. Nothing is decided and nothing is waited for.
 
 use super::{clock, fact::Fact};
-use crate::links::GuardLink;
+use crate::{execute::Tools, links::GuardLink};
 use std::collections::BTreeMap;
-use tanist_dcs::lease::Keeper;
 use tanist_engine::{
     Armed, Epoch, FenceState, Guard, Job, JobReport, MemberName, Moment, Observation, Peer, Position, Postgres, RunningJob,
     ServerRole, StoreView, TimelineClaim,
@@ -87,7 +86,7 @@ impl World {
     }
 
     /// Everything a decision may depend on.
-    pub fn observe(&self, keeper: &Keeper, guard: &GuardLink) -> Observation {
+    pub fn observe(&self, tools: &Tools) -> Observation {
         let mut peers: Vec<Peer> = self.peers.values().cloned().collect();
         for answer in peers.iter_mut().filter_map(|peer| peer.answer.as_mut()) {
             if let Some(position) = &mut answer.position {
@@ -96,18 +95,31 @@ impl World {
         }
         Observation {
             me: self.me.clone(),
-            lease: keeper.lease(clock::reading()),
-            store: self.view.clone(),
+            lease: tools.keeper.lease(clock::reading()),
+            store: self.store(),
             postgres: placed(self.postgres.clone(), &self.view.timelines),
-            guard: guard_seen(guard),
+            guard: guard_seen(&tools.guard),
             job: self.job.clone(),
             last_job: self.last_job.clone(),
             peers,
             probed: self.probed,
-            promised: None,
-            directory_replaced: false,
+            promised: Some(tools.promise.now()),
+            directory_replaced: tools.directory.is_replaced(),
             stopping: self.stopping,
         }
+    }
+}
+
+impl World {
+    /// The keys, with the promised positions placed by the claims.
+    fn store(&self) -> StoreView {
+        let mut view = self.view.clone();
+        for promise in &mut view.promises {
+            if let Some(position) = &mut promise.position {
+                position.opened_by = opener(&self.view.timelines, position);
+            }
+        }
+        view
     }
 }
 

@@ -35,6 +35,8 @@ pub struct DynamicConfig {
     pub synchronous_mode: SynchronousMode,
     /// Without a standby nothing is acknowledged.
     pub synchronous_mode_strict: bool,
+    /// For how many standbys a commit waits, where there are so many; at least one.
+    pub synchronous_node_count: u32,
     /// How long a crashed primary may take to come up again; `None`: not configured.
     pub primary_start_timeout: Option<Duration>,
     /// How long a fast shutdown may take; zero: without limit.
@@ -51,7 +53,7 @@ pub enum SynchronousMode {
     /// Asynchronous.
     #[default]
     Off,
-    /// One synchronous standby.
+    /// Chosen standbys.
     On,
     /// Any of several.
     Quorum,
@@ -61,6 +63,8 @@ impl DynamicConfig {
     const KEY: &'static str = "config";
     /// Patroni's default: 1 MiB.
     const MAXIMUM_LAG: u64 = 1 << 20;
+    /// More standbys than anybody has.
+    const MOST_STANDBYS: u32 = 100;
 
     /// Reads the key `config`.
     pub fn decode(bytes: &[u8]) -> Result<(Self, Vec<DynamicNote>), DecodeError> {
@@ -78,13 +82,17 @@ impl DynamicConfig {
             Some(Value::String(text)) => parse_bytes(&text).ok_or_else(|| fields.wrong("maximum_lag_on_failover", BYTES))?,
             Some(_) => return Err(fields.wrong("maximum_lag_on_failover", BYTES)),
         };
-        let synchronous_mode = SynchronousMode::read(&mut fields, &mut notes)?;
+        let synchronous_mode = SynchronousMode::read(&mut fields)?;
         let seconds = |number: Option<u64>| number.map(Duration::from_secs);
         let start = fields.number("primary_start_timeout")?;
         let start = start.or(fields.number("master_start_timeout")?);
         let stop = fields.number("primary_stop_timeout")?;
         let stop = stop.or(fields.number("master_stop_timeout")?);
         let synchronous_mode_strict = fields.flag("synchronous_mode_strict")?.unwrap_or(false);
+        let count = fields.number("synchronous_node_count")?.unwrap_or(1);
+        let synchronous_node_count = u32::try_from(count).ok().filter(|count| (1..=Self::MOST_STANDBYS).contains(count));
+        let synchronous_node_count =
+            synchronous_node_count.ok_or_else(|| fields.wrong("synchronous_node_count", "a number from 1 to 100"))?;
         let pause = fields.flag("pause")?.unwrap_or(false);
         if pause {
             notes.push(DynamicNote::Unsupported { option: "pause".to_owned(), instead: "the cluster is not paused" });
@@ -97,6 +105,7 @@ impl DynamicConfig {
             maximum_lag_on_failover,
             synchronous_mode,
             synchronous_mode_strict,
+            synchronous_node_count,
             primary_start_timeout: seconds(start),
             primary_stop_timeout: seconds(stop).unwrap_or_default(),
             pause,
@@ -111,7 +120,8 @@ impl DynamicConfig {
             timing: Timing { ttl, loop_wait, retry_timeout },
             maximum_lag_on_failover,
             synchronous_mode,
-            synchronous_mode_strict,
+            synchronous_mode_strict: strict,
+            synchronous_node_count: node_count,
             primary_start_timeout,
             primary_stop_timeout,
             pause: _,
@@ -119,8 +129,8 @@ impl DynamicConfig {
         } = self;
         let synchronous = match synchronous_mode {
             SynchronousMode::Off => SyncMode::Off,
-            // A single standby that must confirm is at least as strict as any of several.
-            SynchronousMode::On | SynchronousMode::Quorum => SyncMode::On { strict: *synchronous_mode_strict, node_count: 1 },
+            SynchronousMode::On => SyncMode::On { strict: *strict, node_count: *node_count },
+            SynchronousMode::Quorum => SyncMode::Quorum { strict: *strict, node_count: *node_count },
         };
         Policy {
             ttl: *ttl,
@@ -142,6 +152,7 @@ impl Default for DynamicConfig {
             maximum_lag_on_failover: Self::MAXIMUM_LAG,
             synchronous_mode: SynchronousMode::Off,
             synchronous_mode_strict: false,
+            synchronous_node_count: 1,
             primary_start_timeout: None,
             primary_stop_timeout: Duration::ZERO,
             pause: false,
@@ -151,14 +162,10 @@ impl Default for DynamicConfig {
 }
 
 impl SynchronousMode {
-    fn read(fields: &mut Fields, notes: &mut Vec<DynamicNote>) -> Result<Self, DecodeError> {
+    fn read(fields: &mut Fields) -> Result<Self, DecodeError> {
         match fields.take("synchronous_mode") {
             None => Ok(Self::Off),
-            Some(Value::String(word)) if word.eq_ignore_ascii_case("quorum") => {
-                let instead = "one synchronous standby is kept instead of a quorum, which loses nothing more";
-                notes.push(DynamicNote::Unsupported { option: "synchronous_mode: quorum".to_owned(), instead });
-                Ok(Self::Quorum)
-            }
+            Some(Value::String(word)) if word.eq_ignore_ascii_case("quorum") => Ok(Self::Quorum),
             Some(value) => match parse_bool(&value) {
                 Some(true) => Ok(Self::On),
                 Some(false) => Ok(Self::Off),

@@ -8,7 +8,7 @@ type Options = [(&'static str, &'static str)];
 const NO_EFFECT: &str = "it has no effect";
 
 /// At the top.
-pub(super) const TOP: [(&str, &str); 13] = [
+pub(super) const TOP: [(&str, &str); 12] = [
     ("failsafe_mode", "a primary that cannot reach the store is fenced when its lease ends"),
     ("standby_cluster", "this cluster has a primary of its own"),
     ("slots", "no permanent slots are made"),
@@ -16,7 +16,6 @@ pub(super) const TOP: [(&str, &str); 13] = [
     ("member_slots_ttl", NO_EFFECT),
     ("check_timeline", "a standby of another history is never promoted, whatever this says"),
     ("max_timelines_history", "the whole history is kept"),
-    ("synchronous_node_count", "one synchronous standby is kept"),
     ("maximum_lag_on_syncnode", "a synchronous standby is never given up for its lag"),
     ("primary_race_backoff", NO_EFFECT),
     ("nostream", NO_EFFECT),

@@ -66,13 +66,15 @@ fn synchronous_modes() {
     let mode = |value: Value| read(json!({"synchronous_mode": value, "synchronous_mode_strict": "on"})).0;
     assert_eq!(mode(json!("on")).policy(Tags::default()).synchronous, SyncMode::On { strict: true, node_count: 1 });
     assert_eq!(mode(json!("off")).policy(Tags::default()).synchronous, SyncMode::Off);
-    assert_eq!(mode(json!("quorum")).synchronous_mode, SynchronousMode::Quorum);
-    let (_, notes) = read(json!({"synchronous_mode": "quorum"}));
-    assert_eq!(
-        notes,
-        ["synchronous_mode: is not supported by this version of tanist: \
-          one synchronous standby is kept instead of a quorum, which loses nothing more"]
-    );
+    let quorum = mode(json!("quorum")).policy(Tags::default()).synchronous;
+    assert_eq!(quorum, SyncMode::Quorum { strict: true, node_count: 1 });
+    let (two, notes) = read(json!({"synchronous_mode": "quorum", "synchronous_node_count": 2}));
+    assert_eq!(two.policy(Tags::default()).synchronous, SyncMode::Quorum { strict: false, node_count: 2 });
+    assert!(notes.is_empty(), "{notes:?}");
+    for wrong in [json!(0), json!(101), json!(-1)] {
+        let error = DynamicConfig::read(json!({"synchronous_node_count": wrong})).unwrap_err().to_string();
+        assert!(error.starts_with("config: synchronous_node_count must be"), "{error}");
+    }
 }
 
 #[test]

@@ -86,6 +86,8 @@ pub enum ClusterRole {
     Leader,
     /// Named in `/sync` as a standby.
     SyncStandby,
+    /// The same in quorum mode.
+    QuorumStandby,
     /// Any other.
     Replica,
 }

@@ -26,6 +26,9 @@ pub struct NodeBody {
     /// Named in `/sync` as a standby.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub sync_standby: bool,
+    /// Named in `/sync` as a standby of a quorum.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub quorum_standby: bool,
     /// Its timeline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<u32>,

@@ -59,6 +59,15 @@ pub struct Cut {
     pub readers_ended: u64,
 }
 
+/// Ends sessions that hold replay up, if any do now; returns how many. A promotion waits for them otherwise, for ever where
+/// `max_standby_streaming_delay` says so.
+pub async fn free_replay(settings: &Settings, limit: Duration) -> Result<u64, SessionError> {
+    let session = Session::open(settings, limit).await?;
+    let ended = startup::free(&session, limit).await;
+    session.close().await;
+    ended
+}
+
 /// Cuts the running standby under this postmaster off from any upstream. A paused replay is resumed; sessions in a transaction are
 /// ended if they hold replay up.
 pub async fn cut(settings: &Settings, postmaster: i32, names: &SyncNames, limit: Duration) -> Result<Cut, CutError> {

@@ -26,6 +26,14 @@ const END_READERS: &str = "\
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
  WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start IS NOT NULL";
 
+/// The same, only if replay waits for somebody.
+const FREE: &str = "\
+SELECT count(pg_terminate_backend(reader.pid))
+  FROM pg_stat_activity AS reader, pg_stat_activity AS startup
+ WHERE startup.backend_type = 'startup'
+   AND (startup.wait_event_type IN ('Lock', 'BufferPin') OR startup.wait_event LIKE 'RecoveryConflict%')
+   AND reader.backend_type = 'client backend' AND reader.pid <> pg_backend_pid() AND reader.xact_start IS NOT NULL";
+
 struct Look {
     pause: String,
     kind: String,
@@ -106,7 +114,16 @@ async fn look(session: &Session, limit: Duration) -> Result<Look, CutError> {
 }
 
 async fn end_readers(session: &Session, limit: Duration) -> Result<u64, SessionError> {
-    let row = timeout(limit, session.client.query_one(END_READERS, &[])).await.map_err(|_| SessionError::Timeout(limit))??;
+    count(session, END_READERS, limit).await
+}
+
+/// Ends the readers that replay waits for.
+pub(super) async fn free(session: &Session, limit: Duration) -> Result<u64, SessionError> {
+    count(session, FREE, limit).await
+}
+
+async fn count(session: &Session, sql: &str, limit: Duration) -> Result<u64, SessionError> {
+    let row = timeout(limit, session.client.query_one(sql, &[])).await.map_err(|_| SessionError::Timeout(limit))??;
     Ok(u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0))
 }
 

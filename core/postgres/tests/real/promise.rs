@@ -146,6 +146,7 @@ fn while_readers_hold_replay_up() {
         assert!(reader.batch_execute("SELECT 1").await.is_err(), "the reader was ended");
         idle.batch_execute("SELECT 1").await.expect("who held nothing stays");
         nothing_passes(&a, &mut b).await;
+        assert_eq!(cut::free_replay(&b.settings, LIMIT).await.unwrap(), 0, "nobody holds anything up");
     });
 }
 

@@ -22,6 +22,7 @@ impl Tools {
             configure::write_for(&settings, ServerConfig::Primary, &names)?;
             Ok::<_, JobError>(layout::end_work(&settings)?)
         })
-        .await?
+        .await??;
+        self.own_directory().await
     }
 }

@@ -43,6 +43,6 @@ impl Tools {
         shown.abort();
         copied?;
         blocking(move || layout::end_work(&settings)).await??;
-        Ok(())
+        self.own_directory().await
     }
 }

@@ -12,8 +12,12 @@ const LIMIT: Duration = Duration::from_secs(10);
 impl Tools {
     pub(super) async fn follow(&self, upstream: &Upstream, names: &SyncNames) -> Result<(), JobError> {
         let settings = self.postgres.settings();
-        let (kept, endpoint) = (settings.clone(), upstream.endpoint.clone());
-        blocking(move || configure::write_pgpass(&kept, &endpoint)).await??;
+        let (kept, promise, asked) = (settings.clone(), self.promise.clone(), upstream.clone());
+        blocking(move || {
+            promise.permits(&asked)?;
+            Ok::<_, JobError>(configure::write_pgpass(&kept, &asked.endpoint)?)
+        })
+        .await??;
         Ok(sql::follow(&settings, Some(upstream), names, LIMIT).await?)
     }
 }

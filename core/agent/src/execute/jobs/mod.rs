@@ -14,7 +14,7 @@ mod start;
 mod stop;
 
 use super::Tools;
-use crate::links::GuardError;
+use crate::links::{GuardError, PromiseError};
 use std::{
     fs::File,
     io::{Read, Seek, SeekFrom},
@@ -22,7 +22,7 @@ use std::{
 };
 use tanist_engine::{Job, JobOutcome, Observation, Policy, SyncNames};
 use tanist_guard::protocol::Program;
-use tanist_postgres::{Command, ConfigureError, LayoutError, PlanError, SessionError, SettingsError, sql::SqlError};
+use tanist_postgres::{Command, ConfigureError, LayoutError, PlanError, SessionError, SettingsError, SkipError, sql::SqlError};
 
 /// How much of the end of a log is read.
 const TAIL: u64 = 2048;
@@ -51,14 +51,15 @@ pub enum JobError {
     /// A change of the running server.
     #[error("{0}")]
     Sql(#[from] SqlError),
-    /// A file of ours.
-    #[error("{path}: {error}")]
-    File {
-        /// Which.
-        path: String,
-        /// Why.
-        error: std::io::Error,
-    },
+    /// The history files of timelines that are passed over.
+    #[error("{0}")]
+    Skip(#[from] SkipError),
+    /// What was promised, or cannot be.
+    #[error("{0}")]
+    Promise(#[from] PromiseError),
+    /// The record of the data directory's identity.
+    #[error("tanist.state_dir: {0}")]
+    Directory(std::io::Error),
     /// Anything else, in words.
     #[error("{0}")]
     Other(String),
@@ -73,7 +74,7 @@ impl Tools {
             Job::Start(how) => self.start(how, names).await,
             Job::Promote { epoch, timeline } => self.promote(*epoch, *timeline, seen).await,
             Job::Stop(mode) => self.stop(*mode, policy).await,
-            Job::Promise { epoch } => self.promise(*epoch, &names).await,
+            Job::Promise { epoch } => self.promise(*epoch, names).await,
             Job::Follow(upstream) => self.follow(upstream, &names).await,
             Job::Checkpoint => self.checkpoint().await,
             Job::PostBootstrap => self.post_bootstrap().await,
@@ -98,6 +99,14 @@ impl Tools {
             })),
             ended => Ok(ended?),
         }
+    }
+}
+
+impl Tools {
+    /// The data directory is one that this node has made itself.
+    async fn own_directory(&self) -> Result<(), JobError> {
+        let directory = self.directory.clone();
+        blocking(move || directory.adopt()).await?.map_err(JobError::Directory)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use std::time::Duration;
 use tanist_engine::{Postgres, StartAs, SyncNames};
-use tanist_postgres::{OnDisk, ServerConfig, configure, layout, plan};
+use tanist_postgres::{OnDisk, ServerConfig, configure, forget_skipped, layout, plan};
 
 /// How long the control file may take to read.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -19,13 +19,15 @@ impl Tools {
         let OnDisk::Cluster { control, .. } = layout::inspect(&settings, LIMIT).await? else {
             return Err(JobError::Other(format!("{} holds no cluster to start", settings.data_dir.display())));
         };
-        let (kept, how_now) = (settings.clone(), how.clone());
+        let (kept, how_now, promise) = (settings.clone(), how.clone(), self.promise.clone());
         blocking(move || {
             plan::check_listen(&kept)?;
+            forget_skipped(&kept.data_dir)?;
             match &how_now {
                 StartAs::Primary { .. } => configure::write_for(&kept, ServerConfig::Primary, &names)?,
                 StartAs::Standby(upstream) => {
                     if let Some(upstream) = upstream {
+                        promise.permits(upstream)?;
                         configure::write_pgpass(&kept, &upstream.endpoint)?;
                     }
                     configure::write_for(&kept, ServerConfig::Standby { upstream: upstream.as_ref() }, &names)?

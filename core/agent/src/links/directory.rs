@@ -1,0 +1,110 @@
+//! Whether the data directory is still the one this node last took for its own.
+//!
+//! A directory that other hands have put in its place (a restored backup, a copied disk) forgets what it acknowledged (SAFETY §4.8).
+//! Its control file is another file then: PostgreSQL and its tools rewrite it in place, and whoever puts a directory in the place of
+//! another makes a new one. Not seen: a whole disk that goes back in time together with the state directory.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::UNIX_EPOCH,
+};
+
+/// In the state directory: the identity of the known directory.
+const FILE: &str = "data-directory";
+
+/// The identities, known and seen.
+#[derive(Debug)]
+pub struct DirectoryLink {
+    data_dir: PathBuf,
+    file: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    known: Option<String>,
+    seen: Option<String>,
+}
+
+impl DirectoryLink {
+    /// Reads what is known. A node that knows nothing takes what it finds first for its own.
+    pub fn open(state_dir: &Path, data_dir: &Path) -> io::Result<Self> {
+        let file = state_dir.join(FILE);
+        let known = match fs::read_to_string(&file) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let link = Self { data_dir: data_dir.to_owned(), file, state: Mutex::new(State { known, seen: None }) };
+        link.look();
+        if link.state().known.is_none() {
+            link.adopt()?;
+        }
+        Ok(link)
+    }
+
+    /// Looks which directory is there. Waits for the disk.
+    pub fn look(&self) {
+        let seen = identity(&self.data_dir);
+        self.state().seen = seen;
+    }
+
+    /// Another directory is there than the known one.
+    pub fn is_replaced(&self) -> bool {
+        let state = self.state();
+        matches!((&state.known, &state.seen), (Some(known), Some(seen)) if known != seen)
+    }
+
+    /// Takes the directory that is there for known. Waits for the disk.
+    pub fn adopt(&self) -> io::Result<()> {
+        let Some(present) = identity(&self.data_dir) else { return Ok(()) };
+        fs::write(&self.file, &present)?;
+        fs::File::open(&self.file)?.sync_all()?;
+        let mut state = self.state();
+        (state.known, state.seen) = (Some(present.clone()), Some(present));
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The number of the control file and, where the file system keeps it, when it was made: numbers are used again.
+fn identity(data_dir: &Path) -> Option<String> {
+    let found = fs::metadata(data_dir.join("global/pg_control")).ok()?;
+    let made = found.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    Some(format!("{} {}", found.ino(), made.map_or(0, |at| at.as_nanos())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(root: &Path, text: &str) {
+        fs::create_dir_all(root.join("data/global")).unwrap();
+        fs::write(root.join("data/global/pg_control"), text).unwrap();
+    }
+
+    #[test]
+    fn another_control_file_is_another_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let open = || DirectoryLink::open(root.path(), &root.path().join("data")).unwrap();
+        assert!(!open().is_replaced(), "nothing is there");
+        write(root.path(), "one");
+        assert!(!open().is_replaced(), "the first is taken for known");
+        write(root.path(), "two");
+        assert!(!open().is_replaced(), "rewritten in place");
+        fs::rename(root.path().join("data"), root.path().join("away")).unwrap();
+        let link = open();
+        assert!(!link.is_replaced(), "none is none");
+        write(root.path(), "two");
+        link.look();
+        assert!(link.is_replaced() && open().is_replaced(), "also after a restart");
+        link.adopt().unwrap();
+        assert!(!link.is_replaced() && !open().is_replaced());
+    }
+}
