@@ -46,6 +46,11 @@ fn only_renewed(known: &Lease, lease: &Lease) -> bool {
     }
 }
 
+/// So near to the end of somebody's lease that questions are asked ahead. A slewed clock moves that end without any news.
+fn runs_out(lease: &Lease, now: Moment, ttl: u64) -> bool {
+    matches!(lease, Lease::Theirs(theirs) if now + Duration::from_nanos(ttl / 2) >= theirs.vacant_at)
+}
+
 /// A standby on the leader's timeline whose positions have moved and nothing else.
 pub fn only_moved(known: &Postgres, found: &Postgres, led_on: Option<Timeline>) -> bool {
     let (Postgres::Running(known), Postgres::Running(found)) = (known, found) else { return false };
@@ -67,7 +72,7 @@ impl World {
         let Some(settled) = agent.settled.filter(|settled| now.boot < settled.until) else { return self.turn(node) };
         let guard = agent.seen.guard;
         let lease = agent.keeper.lease(now);
-        if !only_renewed(&agent.seen.lease, &lease) {
+        if !only_renewed(&agent.seen.lease, &lease) || runs_out(&lease, now.boot, self.options.ttl) {
             return self.turn(node);
         }
         self.observe(node, lease);
