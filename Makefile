@@ -48,9 +48,10 @@ sim-exhaustive: ## every interleaving of small clusters, up to a number of moves
 	cargo build -p tanist-sim --profile hunt
 	target/hunt/tanist-sim exhaustive --scope full
 
-sim-mutants: ## show which seed catches each bad change
-	cargo build -p tanist-sim
-	target/debug/tanist-sim mutants
+sim-mutants: ## show which seed catches each bad change of the models and of the engine's source
+	cargo build -p tanist-sim --profile hunt
+	target/hunt/tanist-sim mutants
+	target/hunt/tanist-sim mutants --source .
 
 clean: ## remove everything that was built
 	cargo clean

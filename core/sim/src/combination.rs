@@ -26,6 +26,16 @@ const COMBINATIONS: &[&[Part]] = &[
     // Some processes still have the old names when the leader is cut off.
     &[(Kind::SlowReload, 0, MS), (Kind::Mode, 10 * MS, SEC), (Kind::Isolate, 20 * MS, 5 * SEC)],
     &[(Kind::SlowReload, 0, MS), (Kind::CutNodes, 10 * MS, SEC), (Kind::Isolate, 3 * SEC, 12 * SEC)],
+    // Standbys are behind when the leader goes, or when another one is to be named.
+    &[(Kind::SlowReplication, 0, MS), (Kind::PowerLoss, SEC, 8 * SEC)],
+    &[(Kind::SlowReplication, 0, MS), (Kind::Isolate, SEC, 8 * SEC)],
+    &[(Kind::SlowReplication, 0, MS), (Kind::Mode, 10 * MS, SEC), (Kind::Isolate, SEC, 9 * SEC)],
+    &[(Kind::SlowReplication, 0, MS), (Kind::CutNodes, 10 * MS, SEC), (Kind::PowerLoss, 3 * SEC, 12 * SEC)],
+    &[(Kind::PowerLoss, 0, MS), (Kind::SlowReplication, SEC, 8 * SEC), (Kind::Isolate, 8 * SEC, 14 * SEC)],
+    // What was sent lands when the lease is over.
+    &[(Kind::LossyStore, 0, MS), (Kind::StoreDown, 10 * MS, 2 * SEC)],
+    &[(Kind::SlowFence, 0, MS), (Kind::StoreDown, 10 * MS, SEC)],
+    &[(Kind::LossyStore, 0, MS), (Kind::CutNodes, 10 * MS, SEC), (Kind::PowerLoss, 4 * SEC, 12 * SEC)],
     // Answers are late, then nothing passes any more.
     &[(Kind::SlowStore, 0, MS), (Kind::Isolate, 500 * MS, 4 * SEC)],
     &[(Kind::LossyStore, 0, MS), (Kind::CutFromStore, 500 * MS, 4 * SEC)],
@@ -43,12 +53,15 @@ pub fn combination(rng: &mut Rng, options: &Options) -> Vec<Fault> {
         return Vec::new();
     }
     let parts = COMBINATIONS[rng.index(COMBINATIONS.len())];
-    let first = rng.range(9 * SEC, 45 * SEC);
+    // Some while the cluster is made.
+    let first = if rng.chance(200) { rng.range(4 * SEC, 13 * SEC) } else { rng.range(9 * SEC, 45 * SEC) };
     parts
         .iter()
         .map(|(kind, least, most)| {
             let at = first + rng.range(*least, *most);
-            let span = rng.range(options.ttl, 4 * options.ttl).min(options.heal_at - SEC - at);
+            // Half of them last about as long as a lease.
+            let about = rng.chance(500).then(|| rng.range(options.ttl * 3 / 4, options.ttl * 5 / 4));
+            let span = about.unwrap_or_else(|| rng.range(options.ttl, 4 * options.ttl)).min(options.heal_at - SEC - at);
             // A clock that is slewed runs slow: the other way a lease only ends early.
             let choice = if *kind == Kind::Slew { rng.below(40_000) } else { rng.draw() };
             Fault { kind: *kind, at, span, node: None, choice }

@@ -30,6 +30,12 @@ const ACTIONS: [&str; 23] = [
     "adopt-directory",
 ];
 
+/// What some ten thousand schedules may miss, and why.
+pub const RARE: &[(&str, &str)] = &[
+    ("epoch-not-newer", "a store restored from a backup between a leader's acquisition and its face, or under a running one"),
+    ("primary-on-unknown-lease", "an agent that starts beside a running primary and does not reach the store"),
+];
+
 /// Counts.
 #[derive(Clone, Debug)]
 pub struct Coverage {
@@ -139,8 +145,13 @@ impl Coverage {
         self.slowest_heal = self.slowest_heal.max(other.slowest_heal);
     }
 
-    /// Reasons and actions that were never reached.
+    /// Reasons and actions that were never reached, but for the rare ones.
     pub fn holes(&self) -> Vec<&'static str> {
+        let known = |hole: &&'static str| !RARE.iter().any(|(name, _)| name == hole);
+        self.unreached().into_iter().filter(known).collect()
+    }
+
+    fn unreached(&self) -> Vec<&'static str> {
         let reasons =
             Reason::ALL_KINDS.iter().enumerate().filter(|(number, _)| self.reasons[*number] == 0).map(|(_, kind)| *kind);
         let actions = ACTIONS.iter().enumerate().filter(|(number, _)| self.actions[*number] == 0).map(|(_, name)| *name);

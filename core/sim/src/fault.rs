@@ -49,11 +49,12 @@ pub enum Kind {
     CancelWaits,
     SlowReload,
     PauseBeforeOpening,
+    SlowReplication,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::CutFromStore,
         Self::CutRequests,
         Self::CutAnswers,
@@ -90,6 +91,7 @@ impl Kind {
         Self::CancelWaits,
         Self::SlowReload,
         Self::PauseBeforeOpening,
+        Self::SlowReplication,
     ];
 }
 

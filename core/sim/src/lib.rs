@@ -15,5 +15,6 @@ pub mod options;
 pub mod queue;
 pub mod rng;
 pub mod schedule;
+pub mod substitution;
 pub mod trace;
 pub mod world;

@@ -12,6 +12,7 @@ const HELP: &str = "tanist-sim: a deterministic simulator of whole clusters over
   exhaustive [--scope small|full]            every interleaving of small clusters; exit code 1 and the shortest story on a violation
     [--nodes N --epochs N --faults N --writes N --moves N]   of this cluster alone
   mutants [--schedules N] [--seed S]         switches rules off and shows which seed catches each
+  mutants --source DIR [--only NAME]         the same with bad changes of the engine's source, from the repository in DIR
 
   --mutant NAME                              with fuzz, run, shrink, exhaustive: switch that rule off";
 
@@ -54,6 +55,11 @@ fn dispatch(arguments: &[String]) -> Result<bool, String> {
                 scopes = vec![scope(true), scope(false)];
             }
             Ok(command::exhaustive::exhaustive(&scopes, mutant))
+        }
+        "mutants" if option(rest, "--source").is_some() => {
+            let root = option(rest, "--source").unwrap_or_default();
+            let schedules = number(rest, "--schedules")?.unwrap_or(10_000);
+            command::source::source(Path::new(&root), first, schedules, jobs, option(rest, "--only").as_deref())
         }
         "mutants" => Ok(command::mutants::mutants(first, number(rest, "--schedules")?.unwrap_or(40_000), jobs)),
         _ => Err(HELP.to_owned()),

@@ -31,6 +31,8 @@ pub struct Options {
     pub whole: bool,
     /// Turns that are saved are decided all the same, and compared.
     pub second_looks: bool,
+    /// The tags of one node, whose number comes first; the others have none.
+    pub tagged: (usize, Tags),
     /// The rule that is switched off.
     pub mutant: Option<Mutant>,
 }
@@ -69,12 +71,18 @@ impl Options {
             start_timeout: [None, None, Some(Duration::ZERO), Some(Duration::from_secs(3))][rng.index(4)],
             whole: seed % 8 == 1,
             second_looks: seed % 16 == 2,
+            tagged: tagged(Rng::new(seed).fork(9), nodes),
             mutant,
         }
     }
 
-    /// The engine's policy in a mode.
-    pub fn policy(&self, mode: SyncMode) -> Policy {
+    /// The tags of a node.
+    pub fn tags(&self, node: usize) -> Tags {
+        if self.tagged.0 == node { self.tagged.1 } else { Tags::default() }
+    }
+
+    /// The engine's policy on a node, in a mode.
+    pub fn policy(&self, node: usize, mode: SyncMode) -> Policy {
         Policy {
             ttl: Duration::from_nanos(self.ttl),
             loop_wait: Duration::from_nanos(self.loop_wait),
@@ -83,7 +91,7 @@ impl Options {
             synchronous: mode,
             primary_start_timeout: self.start_timeout,
             primary_stop_timeout: Duration::ZERO,
-            tags: Tags::default(),
+            tags: self.tags(node),
         }
     }
 
@@ -91,4 +99,17 @@ impl Options {
     pub fn without(&self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)
     }
+}
+
+/// One of twelve clusters of three and more has a node with a tag; enough others may lead and be synchronous.
+fn tagged(mut rng: Rng, nodes: usize) -> (usize, Tags) {
+    if nodes < 3 || !rng.chance(80) {
+        return (0, Tags::default());
+    }
+    let tags = match rng.below(3) {
+        0 => Tags { nofailover: true, ..Tags::default() },
+        1 => Tags { nosync: true, ..Tags::default() },
+        _ => Tags { failover_priority: Some(rng.range(0, 4) as i32), ..Tags::default() },
+    };
+    (rng.index(nodes), tags)
 }

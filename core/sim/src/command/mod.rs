@@ -5,4 +5,5 @@ pub mod fuzz;
 pub mod mutants;
 pub mod replay;
 pub mod shrink;
+pub mod source;
 pub mod story;

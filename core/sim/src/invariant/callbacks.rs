@@ -21,6 +21,16 @@ impl World {
             self.violate("I6", text);
         }
         self.checks.primary_callback = emission.epoch;
+        let shown = self
+            .store
+            .snap
+            .face()
+            .is_some_and(|face| face.epoch > emission.epoch || face.epoch == emission.epoch && face.name == self.names[node]);
+        if !shown {
+            let text =
+                format!("{} announces itself as primary of epoch {} before the store does", self.names[node], emission.epoch);
+            self.violate("I6", text);
+        }
     }
 
     /// A plugin got a callback.

@@ -15,11 +15,9 @@ impl World {
             self.violate("I4", format!("the face went back from epoch {} to {epoch}", self.checks.face_epoch));
         }
         self.checks.face_epoch = epoch;
-        // Proved under this very epoch, or writable under the one before it when the leader key was put back (a new epoch of the same
-        // holder restarts nothing).
-        let writable = self.find(&name).is_some_and(|node| self.nodes[node].pg.proof.is_some() || self.was_writable(node));
-        if !writable && !self.checks.store_restored {
-            self.violate("I4", format!("{name} was published under epoch {epoch} without ever being writable"));
+        let proved = self.find(&name).is_some_and(|node| self.checks.proved.contains(&(epoch, node)));
+        if !proved && !self.checks.store_restored {
+            self.violate("I4", format!("{name} was published under epoch {epoch} without a write that proves it"));
         }
     }
 

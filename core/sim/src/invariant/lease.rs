@@ -1,6 +1,12 @@
 //! I3: a lease is taken only when its holder's is over by his own clocks.
 
-use crate::{model::clock::SEC, world::World};
+use crate::{
+    model::{
+        clock::SEC,
+        store::{LEADER, Value},
+    },
+    world::World,
+};
 
 impl World {
     /// After every commit of the store.
@@ -17,6 +23,14 @@ impl World {
         let before = self.checks.lease_holder;
         let (record, replaced) = (record.clone(), std::mem::replace(&mut self.checks.lease_revision, revision));
         self.checks.terms.landed(holder, &record, replaced, self.now);
+        // Patroni's eyes: whoever wrote the record has the leader key, of that very acquisition.
+        let whole = self.store.snap.get(LEADER).is_some_and(|leader| {
+            leader.revision == record.acquisition_at(revision)
+                && matches!(&*leader.value, Value::Leader(name) if *name == record.holder)
+        });
+        if !released && !whole && !self.checks.store_restored {
+            self.violate("I3", format!("{} wrote its lease without having the leader key", record.holder));
+        }
         if let (Some(before), Some(holder)) = (before, holder)
             && before != holder
         {

@@ -3,6 +3,7 @@
 mod acknowledged;
 mod callbacks;
 mod causes;
+mod demotion;
 mod epochs;
 mod lease;
 mod liveness;
@@ -60,10 +61,16 @@ pub struct Checks {
     pub(crate) named: Vec<Epoch>,
     /// Nodes that were writable under an epoch.
     pub(crate) writable_under: Vec<(Epoch, usize)>,
+    /// Nodes on which a write has succeeded under an epoch.
+    pub(crate) proved: Vec<(Epoch, usize)>,
     /// The number of the last callback delivered, per node, plus one.
     pub(crate) delivered: Vec<u64>,
     pub(crate) primary_callback: Epoch,
     pub(crate) well_at: Option<u64>,
+    /// Until then something explains the end of a primary, per node.
+    pub(crate) harmed: Vec<u64>,
+    /// The end of the last blow to a node.
+    pub(crate) struck: Vec<u64>,
     /// The guard has taken the deadline, per node.
     pub(crate) taken: Vec<bool>,
     /// How long each lease is warranted.
@@ -78,6 +85,8 @@ impl Checks {
             synchronous: vec![false; nodes],
             delivered: vec![0; nodes],
             taken: vec![false; nodes],
+            harmed: vec![0; nodes],
+            struck: vec![0; nodes],
             terms: terms::Terms::new(nodes),
             ..Self::default()
         }

@@ -8,6 +8,7 @@ use super::{
 use std::time::Duration;
 use tanist_engine::{
     Attempt, Epoch, Held, HolderClock, Lease, MemberName, Moment, ObserverClock, Reading, Revision, SyncState, Theirs,
+    observer_patience,
 };
 
 /// How often a record that is over and not confirmed is looked at.
@@ -31,14 +32,6 @@ struct Recorded {
     revision: u64,
     record: Record,
     received: Reading,
-}
-
-/// Whether a record counts as released at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Distrust {
-    No,
-    Next,
-    Record(u64),
 }
 
 #[derive(Clone, Debug)]
@@ -83,8 +76,8 @@ pub struct Keeper {
     last_good: Option<LastGood>,
     known: u64,
     history: u64,
-    /// The store has gone back, and this is the record it then showed: its holder may not know it yet, so nothing is at once vacant.
-    distrusted: Distrust,
+    /// When the store was seen to have gone back: for a ttl from then a released record is waited for like a silent leader's.
+    went_back: Option<Reading>,
     /// Rules that a mutant switches off.
     pub broken: Broken,
 }
@@ -116,7 +109,7 @@ impl Keeper {
             last_good: None,
             known: 0,
             history: 0,
-            distrusted: Distrust::No,
+            went_back: None,
             broken,
         }
     }
@@ -142,7 +135,7 @@ impl Keeper {
             self.recorded = None;
             self.clock = HolderClock::default();
             self.observer = ObserverClock::default();
-            self.distrusted = Distrust::Next;
+            self.went_back = Some(now);
         }
         self.fold(snap, received, now);
     }
@@ -182,9 +175,6 @@ impl Keeper {
     }
 
     fn fold_record(&mut self, revision: u64, record: &Record, received: Reading, now: Reading) {
-        if self.distrusted == Distrust::Next {
-            self.distrusted = Distrust::Record(revision);
-        }
         self.observer.saw(Revision(revision), received, record.ttl);
         let mine = Self::own(record.clone(), revision);
         self.last_good =
@@ -276,9 +266,11 @@ impl Keeper {
         })
     }
 
-    fn released(&self) -> bool {
-        let trusted = |recorded: &Recorded| self.distrusted != Distrust::Record(recorded.revision);
-        self.recorded.as_ref().is_some_and(|recorded| recorded.record.released && trusted(recorded)) && self.leader.is_none()
+    fn released(&self, now: Reading) -> bool {
+        let patience = observer_patience(self.longest_ttl());
+        let trusted = self.went_back.is_none_or(|at| now.least_since(at) >= patience);
+        let released = self.recorded.as_ref().is_some_and(|recorded| recorded.record.released);
+        trusted && released && self.leader.is_none()
     }
 
     /// The lease as the engine sees it.
@@ -296,7 +288,7 @@ impl Keeper {
                 twin: false,
             });
         }
-        let released = self.released();
+        let released = self.released(now);
         let since = match &self.recorded {
             Some(recorded) if released => Some(recorded.received.boot),
             _ if self.broken.unconfirmed && self.observer.is_over(now) => Some(self.observer.over_at(now)),
@@ -326,14 +318,14 @@ impl Keeper {
     pub fn wants_confirmation(&self, now: Reading) -> bool {
         self.mine.is_none()
             && self.foreign_leader().is_none()
-            && !self.released()
+            && !self.released(now)
             && self.observer.vacant_since().is_none()
             && self.observer.is_over(now)
     }
 
     /// When the lease will look different without any news.
     pub fn next_change(&self, now: Reading) -> Option<Moment> {
-        let settled = self.mine.is_some() || self.released() || self.observer.vacant_since().is_some();
+        let settled = self.mine.is_some() || self.released(now) || self.observer.vacant_since().is_some();
         if settled || self.observer.revision().is_none() {
             return None;
         }

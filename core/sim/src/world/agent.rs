@@ -144,7 +144,7 @@ impl Agent {
             life: 0,
             alive: false,
             memory: Memory::default(),
-            policy: world.options.policy(world.options.mode),
+            policy: world.options.policy(node, world.options.mode),
             seen: Observation {
                 me: me.clone(),
                 lease: Lease::Unknown,

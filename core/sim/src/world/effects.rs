@@ -17,7 +17,7 @@ use crate::{
 };
 use std::time::Duration;
 use tanist_engine::{
-    Action, Endpoint, Epoch, Handoff, Lease, Member, MemberFace, Peer, Promise, SyncState, Tags, Timeline, TimelineClaim,
+    Action, Endpoint, Epoch, Handoff, Lease, Member, MemberFace, Peer, Promise, SyncState, Timeline, TimelineClaim,
     WriteProof,
 };
 
@@ -221,7 +221,7 @@ impl World {
             role: face.role,
             timeline: face.timeline,
             lsn: face.lsn,
-            tags: Tags::default(),
+            tags: self.options.tags(node),
             tanist: true,
         }
     }
@@ -268,6 +268,7 @@ impl World {
         let writable = here.pg.server == Server::Primary && here.stopped[Process::Postgres as usize] == 0;
         if writable {
             here.pg.wal.write(40);
+            self.checks.proved.push((epoch, node));
             here.pg.proof = Some(WriteProof { epoch, timeline: Timeline(here.pg.wal.timeline()), at });
             self.wal_grew(node);
             self.kick(node);

@@ -28,6 +28,7 @@ impl World {
         self.coverage.fault(fault.kind);
         self.checks.disturbed(self.now + fault.span);
         self.say(|| format!("--- {}", Fault { node: Some(node), ..fault }));
+        self.harm(node, &fault);
         self.apply(node, &fault, true);
         if lasting(fault.kind) {
             self.at(self.now + fault.span, Event::End(index));
@@ -143,6 +144,7 @@ impl World {
             }
             Kind::CancelWaits => self.cancel_waits(node),
             Kind::SlowReload => (0..nodes).for_each(|node| self.slow(node, 5, on)),
+            Kind::SlowReplication => (0..nodes).for_each(|node| self.slow(node, 6, on)),
             Kind::PauseBeforeOpening => self.trap = on.then_some(fault.at + fault.span),
         }
     }

@@ -52,8 +52,8 @@ pub struct Node {
     pub clock_missed: bool,
     /// What it counted by such clocks is over then.
     behind_until: u64,
-    /// Faults of slowness in force: fence, promotion, stop, recovery, copy fails, reload.
-    pub slow: [u16; 6],
+    /// Faults of slowness in force: fence, promotion, stop, recovery, copy fails, reload, replication.
+    pub slow: [u16; 7],
     /// The service was stopped on purpose.
     pub out_of_service: bool,
     /// An operator wants it stopped.
@@ -77,7 +77,7 @@ impl Node {
             exempt_until: 0,
             clock_missed: false,
             behind_until: 0,
-            slow: [0; 6],
+            slow: [0; 7],
             out_of_service: false,
             stop_wanted: false,
         }

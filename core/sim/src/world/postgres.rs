@@ -139,6 +139,7 @@ impl World {
         if self.nodes[node].pg.server == Server::Down {
             return;
         }
+        self.check_demotion(node);
         self.leave_all(node);
         self.nodes[node].pg.crash();
         self.say_node(node, || "PostgreSQL is gone".into());
@@ -149,6 +150,7 @@ impl World {
 
     /// A fast shutdown begins: sessions end, the shutdown checkpoint goes to the standbys.
     pub fn shut_down(&mut self, node: usize) {
+        self.check_demotion(node);
         let pg = &mut self.nodes[node].pg;
         pg.stopping_primary = matches!(pg.server, Server::Primary | Server::Starting { as_primary: true, .. });
         if matches!(pg.server, Server::Stopping) {

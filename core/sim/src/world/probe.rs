@@ -12,7 +12,7 @@ use crate::{
 };
 use std::rc::Rc;
 use tanist_engine::{
-    Epoch, MemberState, Moment, PeerAnswer, Position, Postgres, Role, ServerRole, SyncNames, Tags, Timeline, TimelineClaim,
+    Epoch, MemberState, Moment, PeerAnswer, Position, Postgres, Role, ServerRole, SyncNames, Timeline, TimelineClaim,
 };
 
 impl World {
@@ -144,7 +144,7 @@ impl World {
             Postgres::Stopped(_) => (MemberState::Stopped, Role::Replica, None),
             _ => (MemberState::Unknown, Role::Uninitialized, None),
         };
-        PeerAnswer { state, role, position, tags: Tags::default() }
+        PeerAnswer { state, role, position, tags: self.options.tags(node) }
     }
 }
 

@@ -109,7 +109,8 @@ impl World {
 
     fn carry(&mut self, node: usize, to: usize, connection: u64, sent: Vec<Seg>, upto: u64) {
         let life = self.nodes[to].pg.life;
-        let took = self.rng.range(MS / 2, 8 * MS);
+        let slow = self.nodes[to].slow[6] > 0;
+        let took = if slow { self.rng.range(50 * MS, 4 * SEC) } else { self.rng.range(MS / 2, 8 * MS) };
         let what = Local::Inside(Inside::Arrive { from: node, connection, sent, upto });
         self.at(self.now + took, Event::Local { node: to, life, what });
     }

@@ -1,0 +1,101 @@
+//! A healthy primary is never demoted: whoever holds the lease in the store, is writable and shown stays so, unless something befell
+//! this very node, or the store, that a lease cannot outlast.
+//!
+//! What a lease outlasts: an agent that is killed, a watch that breaks, a leader key that is deleted, plugins and other nodes in trouble,
+//! slow jobs, a clock that is slewed, a change of mode; and one short blow (a quarter of ttl) to agent, link, store or PostgreSQL, the
+//! guard's silence up to its half second. Two blows within one ttl are not one.
+
+use crate::{
+    fault::{Fault, Kind},
+    model::{
+        clock::{MS, SEC},
+        postgres::Server,
+    },
+    world::World,
+};
+
+/// How hard a fault is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blow {
+    None,
+    Light,
+    Hard,
+}
+
+/// A fault concerns every node.
+fn everywhere(kind: Kind) -> bool {
+    matches!(kind, Kind::StoreDown | Kind::StoreElection | Kind::Restore | Kind::Switchover | Kind::PauseBeforeOpening)
+}
+
+fn blow(fault: &Fault, ttl: u64) -> Blow {
+    let up_to = |limit: u64| if fault.span <= limit { Blow::Light } else { Blow::Hard };
+    match fault.kind {
+        Kind::WatchGap
+        | Kind::LeaderKeyDeleted
+        | Kind::PluginTrouble
+        | Kind::CancelWaits
+        | Kind::SlowReload
+        | Kind::SlowReplication
+        | Kind::CopyFails
+        | Kind::SlowStart
+        | Kind::SlowPromote
+        | Kind::SlowStop
+        | Kind::SlowFence
+        | Kind::Mode
+        | Kind::CutNodes
+        | Kind::CutOneWay
+        | Kind::Slew => Blow::None,
+        Kind::AgentKill => Blow::Light,
+        Kind::StoreElection if ttl >= 10 * SEC => Blow::Light,
+        Kind::GuardPause | Kind::GuardAndAgentPause | Kind::Freeze => up_to(500 * MS),
+        Kind::AgentPause
+        | Kind::CutFromStore
+        | Kind::CutRequests
+        | Kind::CutAnswers
+        | Kind::Isolate
+        | Kind::StoreDown
+        | Kind::StoreElection
+        | Kind::VmPause
+        | Kind::PostgresHang => up_to(ttl / 4),
+        Kind::SlowStore
+        | Kind::LossyStore
+        | Kind::Restore
+        | Kind::GuardKill
+        | Kind::PostgresKill
+        | Kind::PowerLoss
+        | Kind::Switchover
+        | Kind::StopService
+        | Kind::PauseBeforeOpening => Blow::Hard,
+    }
+}
+
+impl World {
+    /// A fault begins.
+    pub(crate) fn harm(&mut self, node: usize, fault: &Fault) {
+        let (ttl, end) = (self.options.ttl, self.now + fault.span);
+        let blow = blow(fault, ttl);
+        for here in 0..self.nodes.len() {
+            if blow == Blow::None || here != node && !everywhere(fault.kind) {
+                continue;
+            }
+            let (harmed, struck) = (&mut self.checks.harmed[here], &mut self.checks.struck[here]);
+            // What is late because of it: messages that land after 14 s, a shutdown that takes 20 s.
+            if blow == Blow::Hard || self.now < *struck + ttl {
+                *harmed = (*harmed).max(end + 2 * ttl + 25 * SEC);
+            }
+            *struck = (*struck).max(end);
+        }
+    }
+
+    /// The server of a node is about to end.
+    pub(crate) fn check_demotion(&mut self, node: usize) {
+        let primary = self.nodes[node].pg.server == Server::Primary;
+        // Until the cluster has shown it, what was just made may be given up and made anew.
+        let shown = self.store.snap.face().is_some_and(|face| face.name == self.names[node]);
+        let held = self.store.snap.record().is_some_and(|(record, _)| record.holder == self.names[node] && !record.released);
+        if primary && shown && held && self.now > self.checks.harmed[node] && !self.checks.store_restored {
+            let text = format!("{} holds the lease and is healthy, and its PostgreSQL is ended", self.names[node]);
+            self.violate("demotion", text);
+        }
+    }
+}
