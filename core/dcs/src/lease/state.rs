@@ -10,6 +10,7 @@ use crate::{KeyValue, Keys, Snapshot};
 use std::time::Duration;
 use tanist_engine::{
     Attempt, Epoch, Held, HolderClock, Lease, MemberName, Moment, ObserverClock, Reading, Revision, SyncState, Theirs,
+    observer_patience,
 };
 
 /// How often a record that is over and not confirmed is looked at.
@@ -63,6 +64,9 @@ pub(super) struct State {
     last_good: Option<LastGood>,
     known: Revision,
     history: u64,
+    /// When the store was seen to have gone back: a leader of the forgotten history may not know it yet, so for a ttl from then a released
+    /// record is waited for like a silent leader's.
+    went_back: Option<Reading>,
 }
 
 impl State {
@@ -84,6 +88,7 @@ impl State {
             last_good: None,
             known: Revision(0),
             history: 0,
+            went_back: None,
         }
     }
 
@@ -107,6 +112,7 @@ impl State {
             self.recorded = None;
             self.clock = HolderClock::default();
             self.observer = ObserverClock::default();
+            self.went_back = Some(now);
         }
         let record = snapshot.get(&self.keys.lease());
         let view = View {
@@ -244,9 +250,11 @@ impl State {
         })
     }
 
-    fn released(&self) -> bool {
+    fn released(&self, now: Reading) -> bool {
+        let patience = observer_patience(self.longest_ttl());
+        let trusted = self.went_back.is_none_or(|at| now.least_since(at) >= patience);
         let released = self.recorded.as_ref().is_some_and(|recorded| matches!(&recorded.content, Ok(record) if record.released));
-        released && self.leader.is_none()
+        trusted && released && self.leader.is_none()
     }
 
     pub(super) fn lease(&self, now: Reading) -> Lease {
@@ -263,7 +271,7 @@ impl State {
                 twin: false,
             });
         }
-        let released = self.released();
+        let released = self.released(now);
         let since = match &self.recorded {
             Some(recorded) if released => Some(recorded.received.boot),
             _ => self.observer.vacant_since(),
@@ -293,13 +301,13 @@ impl State {
     pub(super) fn wants_confirmation(&self, now: Reading) -> bool {
         self.mine.is_none()
             && self.foreign_leader().is_none()
-            && !self.released()
+            && !self.released(now)
             && self.observer.vacant_since().is_none()
             && self.observer.is_over(now)
     }
 
     pub(super) fn next_change(&self, now: Reading) -> Option<Moment> {
-        let settled = self.mine.is_some() || self.released() || self.observer.vacant_since().is_some();
+        let settled = self.mine.is_some() || self.released(now) || self.observer.vacant_since().is_some();
         if settled || self.observer.revision().is_none() {
             return None;
         }

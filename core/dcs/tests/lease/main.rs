@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tanist_dcs::lease::{AcquireOutcome, Keeper, RenewOutcome, SyncNow};
+use tanist_dcs::lease::{AcquireOutcome, Keeper, ReleaseOutcome, RenewOutcome, SyncNow};
 use tanist_dcs::{Clock, Keys, Mirror};
 use tanist_engine::{Lease, Revision};
 
@@ -136,6 +136,32 @@ async fn a_lease_does_not_outlive_the_history_of_its_store() {
     assert!(!b.keeper.confirm_vacant().await.unwrap(), "everybody waits a full ttl again");
     cluster.pass(seconds(1));
     assert!(b.keeper.confirm_vacant().await.unwrap());
+}
+
+/// The backup was made between two leaders. The second one may write on until it notices, so its lease is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_released_record_out_of_a_backup_is_not_vacant_at_once() {
+    let mut local = Local::start(true);
+    let cluster = Cluster::new(local.connect(), "main");
+    let (a, b) = (cluster.node("a", 1), cluster.node("b", 2));
+    a.lead(&cluster).await;
+    assert_eq!(a.keeper.release(None, false).await, ReleaseOutcome::Released);
+    let file = local.file.clone().unwrap();
+    let backup = file.with_extension("backup");
+    std::fs::copy(&file, &backup).unwrap();
+    assert!(matches!(b.look(&cluster).await, Lease::Vacant { released: true, .. }));
+    b.lead(&cluster).await;
+    b.renewed().await;
+    a.look(&cluster).await;
+    local.stop().await;
+    std::fs::rename(&backup, &file).unwrap();
+    local.go();
+    until("the mirror notices", async || (a.mirror.snapshot().history == 1).then_some(())).await;
+    assert!(matches!(a.look(&cluster).await, Lease::Theirs(_)), "{:?}", a.lease());
+    cluster.pass(seconds(60));
+    assert!(!a.keeper.confirm_vacant().await.unwrap());
+    cluster.pass(seconds(1));
+    assert!(a.keeper.confirm_vacant().await.unwrap());
 }
 
 /// The one test on the real clock: three members, a real ttl, renewals as the engine paces them. The store's leader is stopped for
