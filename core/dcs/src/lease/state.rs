@@ -105,14 +105,8 @@ impl State {
             return;
         }
         if snapshot.history != self.history {
-            // Another history: its revisions cannot be compared with ours, and a lease of the old one is worth nothing.
             self.history = snapshot.history;
-            self.known = Revision(0);
-            self.mine = None;
-            self.recorded = None;
-            self.clock = HolderClock::default();
-            self.observer = ObserverClock::default();
-            self.went_back = Some(now);
+            self.forget(now);
         }
         let record = snapshot.get(&self.keys.lease());
         let view = View {
@@ -123,6 +117,16 @@ impl State {
         };
         let received = record.map_or(now, |seen| seen.received);
         self.fold(view, received, now);
+    }
+
+    /// The store has another history: its revisions cannot be compared with ours, and a lease of the old one is worth nothing.
+    fn forget(&mut self, now: Reading) {
+        self.known = Revision(0);
+        self.mine = None;
+        self.recorded = None;
+        self.clock = HolderClock::default();
+        self.observer = ObserverClock::default();
+        self.went_back = Some(now);
     }
 
     /// Takes in a consistent view of the three keys. The record was received then; now may be later.
@@ -144,6 +148,13 @@ impl State {
             }
             Some(kv) => {
                 let revision = kv.mod_revision;
+                let other = self.recorded.as_ref().is_some_and(|recorded| recorded.contradicts(&kv));
+                if other {
+                    self.forget(now);
+                    self.known = view.revision;
+                }
+                // Whoever received it may have taken it for the one before.
+                let received = if other { now } else { received };
                 let known = self.recorded.take().filter(|recorded| recorded.revision == revision);
                 let recorded = known.unwrap_or_else(|| Recorded { revision, content: Record::decode(&kv.value), received });
                 match &recorded.content {

@@ -34,6 +34,17 @@ pub(super) struct Recorded {
     pub received: Reading,
 }
 
+impl Recorded {
+    /// The store shows a record of the same revision that another attempt wrote: it was restored, and its revisions have caught up.
+    pub(super) fn contradicts(&self, shown: &KeyValue) -> bool {
+        let identity = |record: &Record| (record.holder.clone(), record.nonce, record.attempt);
+        match (&self.content, Record::decode(&shown.value)) {
+            (Ok(known), Ok(shown_now)) => shown.mod_revision == self.revision && identity(known) != identity(&shown_now),
+            _ => false,
+        }
+    }
+}
+
 /// The base of the epochs.
 #[derive(Clone, Debug)]
 pub(super) struct Base {

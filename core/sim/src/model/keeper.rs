@@ -34,6 +34,14 @@ struct Recorded {
     received: Reading,
 }
 
+impl Recorded {
+    /// Another attempt's record of the same revision: the store was restored, and its revisions have caught up.
+    fn contradicts(&self, shown: &Record, revision: u64) -> bool {
+        let identity = |record: &Record| (record.holder.clone(), record.nonce, record.attempt);
+        revision == self.revision && identity(&self.record) != identity(shown)
+    }
+}
+
 #[derive(Clone, Debug)]
 struct LastGood {
     holder: MemberName,
@@ -130,14 +138,19 @@ impl Keeper {
     pub fn observe(&mut self, snap: &Snap, history: u64, received: Reading, now: Reading) {
         if history != self.history {
             self.history = history;
-            self.known = 0;
-            self.mine = None;
-            self.recorded = None;
-            self.clock = HolderClock::default();
-            self.observer = ObserverClock::default();
-            self.went_back = Some(now);
+            self.forget(now);
         }
         self.fold(snap, received, now);
+    }
+
+    /// The store has another history.
+    fn forget(&mut self, now: Reading) {
+        self.known = 0;
+        self.mine = None;
+        self.recorded = None;
+        self.clock = HolderClock::default();
+        self.observer = ObserverClock::default();
+        self.went_back = Some(now);
     }
 
     /// Takes in a consistent view of record, leader key and base.
@@ -158,6 +171,12 @@ impl Keeper {
                 self.lose();
             }
             Some((record, revision)) => {
+                let other = self.recorded.as_ref().is_some_and(|recorded| recorded.contradicts(record, revision));
+                if other {
+                    self.forget(now);
+                    self.known = view.revision;
+                }
+                let received = if other { now } else { received };
                 let known = self.recorded.take().filter(|recorded| recorded.revision == revision);
                 let recorded = known.unwrap_or_else(|| Recorded { revision, record: record.clone(), received });
                 self.fold_record(revision, &recorded.record, recorded.received, now);
