@@ -32,6 +32,7 @@ const ACTIONS: [&str; 23] = [
 
 /// What some ten thousand schedules may miss, and why.
 pub const RARE: &[(&str, &str)] = &[
+    ("adopt-directory", "no model replaces a data directory behind the agent's back"),
     ("epoch-not-newer", "a store restored from a backup between a leader's acquisition and its face, or under a running one"),
     ("primary-on-unknown-lease", "an agent that starts beside a running primary and does not reach the store"),
 ];

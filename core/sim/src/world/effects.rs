@@ -17,8 +17,7 @@ use crate::{
 };
 use std::time::Duration;
 use tanist_engine::{
-    Action, Endpoint, Epoch, Handoff, Lease, Member, MemberFace, Peer, Promise, SyncState, Timeline, TimelineClaim,
-    WriteProof,
+    Action, Endpoint, Epoch, Handoff, Lease, Member, MemberFace, Peer, Promise, SyncState, Timeline, TimelineClaim, WriteProof,
 };
 
 /// Kinds of effects.
