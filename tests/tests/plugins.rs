@@ -163,18 +163,21 @@ fn hook_was_told(hook: &Hook, primaries: &[String]) {
     assert!(epochs.is_sorted() && epochs.len() == messages.len(), "{epochs:?}");
 }
 
+/// What `tanist plugin list` shows once nothing is called for a moment.
 fn plugins_are_listed(cluster: &Cluster, primary: usize) {
     let config = cluster.nodes[primary].config().display().to_string();
     let list = |format: &str| tanist(&["plugin", "list", "--config", &config, "--format", format]).output();
-    let rows: serde_json::Value = serde_json::from_str(&list("json")).expect("JSON");
-    let rows = rows.as_array().expect("rows");
-    assert_eq!(rows.len(), 2 * cluster.nodes.len(), "{rows:#?}");
     let leader = &cluster.nodes[primary].name;
-    for row in rows {
+    let as_expected = |row: &serde_json::Value| {
         let state = if row["Member"] == **leader { "loaded" } else { "standby" };
-        assert!(row["State"] == state && row["Breaker"] == "closed" && row["Journal"] == "current", "{row:#?}");
-        assert_eq!(row["Granted"], if row["Plugin"] == "move" { "log,config,dns" } else { "log,config,http" });
-    }
+        let granted = if row["Plugin"] == "move" { "log,config,dns" } else { "log,config,http" };
+        row["State"] == state && row["Breaker"] == "closed" && row["Journal"] == "current" && row["Granted"] == granted
+    };
+    let rows = wait::until("all plugins are listed and well", SLACK, || {
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&list("json")).map_err(|error| error.to_string())?;
+        let well = rows.len() == 2 * cluster.nodes.len() && rows.iter().all(as_expected);
+        if well { Ok(rows) } else { Err(format!("{rows:#?}")) }
+    });
     let row = rows.iter().find(|row| row["Member"] == **leader && row["Plugin"] == "notify").expect("the leader's row");
     assert!(row["Last event"].as_str().is_some_and(|event| event.starts_with("on_role_change primary ")), "{row:#?}");
     assert_eq!(row["Outcome"], "ok");

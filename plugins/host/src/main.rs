@@ -75,6 +75,8 @@ fn import(name: &str) -> Result<Import, String> {
 /// Whether the answer is a good one; the error is for people.
 fn run(command: Command) -> Result<bool, String> {
     if matches!(command, Command::Compile) {
+        // A component is compiled once, with all processors; whatever the agent has to do goes first.
+        rustix::process::nice(10).map_err(|error| format!("the priority cannot be lowered: {error}"))?;
         return compile_stdin().map(|()| true);
     }
     // Before the first thread: capabilities belong to threads.

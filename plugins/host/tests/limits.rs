@@ -1,7 +1,8 @@
 //! How soon a hostile guest's call is over, and what hostile guests cost a timer of the agent: measured, printed, and bounded.
 //!
 //! A busy machine lets every process wait, for a time that has nothing to do with plugins. So how late a sleeping thread is woken at the
-//! same time is taken off, medians are judged, and a measurement that was disturbed is made again; all figures are printed.
+//! same time is taken off, medians are judged, and a measurement that was disturbed is made again; all figures are printed. A timer beside
+//! hostile guests is compared with one beside an ordinary program that computes: how the kernel shares processors out is not judged.
 
 mod common;
 
@@ -10,6 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::{
     collections::BTreeSet,
     path::Path,
+    process::Command,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -196,6 +198,15 @@ fn renewals(span: Duration) -> Vec<Duration> {
     })
 }
 
+/// The same beside a program that does nothing but compute.
+fn beside_a_program() -> Vec<Duration> {
+    let mut program = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+    let late = renewals(Duration::from_secs(3));
+    program.kill().unwrap();
+    program.wait().unwrap();
+    late
+}
+
 fn cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap(), u32::try_from(time.tv_nsec).unwrap())
@@ -206,9 +217,12 @@ fn hostile_guests_do_not_make_the_timer_of_a_lease_late() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let faults = ["loop", "memory", "panic", "log-flood", "stderr-flood", "request-flood", "nap-flood", "sleep"];
-    let idle: Vec<Vec<Duration>> = (0..ROUNDS).map(|_| renewals(Duration::from_secs(2))).collect();
+    let idle: Vec<Vec<Duration>> = (0..ROUNDS).map(|_| beside_a_program()).collect();
     let broker = broker(directory.path(), &faults);
-    let loaded = || broker.status().iter().all(|plugin| matches!(plugin.load, LoadState::Loaded { .. }));
+    let loaded = || {
+        let status = broker.status();
+        status.len() == faults.len() && status.iter().all(|plugin| matches!(plugin.load, LoadState::Loaded { .. }))
+    };
     let start = Instant::now();
     while !loaded() {
         assert!(start.elapsed() < Duration::from_secs(120), "{:#?}", broker.status());
@@ -221,8 +235,12 @@ fn hostile_guests_do_not_make_the_timer_of_a_lease_late() {
     let good = idle.into_iter().any(|mut idle| {
         let before = cpu();
         let mut busy = renewals(Duration::from_secs(5));
-        println!("lateness without plugins:     {}", spread(&mut idle));
-        println!("lateness beside hostile ones: {}; the broker computed {:?} of 5 s", spread(&mut busy), cpu() - before);
+        println!("lateness beside a program that computes: {}", spread(&mut idle));
+        println!(
+            "lateness beside hostile guests:          {}; the broker computed {:?} of 5 s",
+            spread(&mut busy),
+            cpu() - before
+        );
         p95(&busy) <= p95(&idle) + JITTER
     });
     let failed: Vec<(String, u64)> = broker.status().iter().map(|plugin| (plugin.plugin.0.clone(), plugin.failed)).collect();
