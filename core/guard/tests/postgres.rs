@@ -196,8 +196,9 @@ fn a_guard_that_continues_after_the_deadline_fences_at_once() {
     until("the guard is stopped", || state(node.guard_pid()) == Some('T'));
     until("the deadline has passed", || boot_now_ns() > limit + 300_000_000);
     assert!(!dead(postmaster), "without a guard and without an agent's watch nobody fences");
-    signal(node.guard_pid(), "CONT");
+    // Read before: the guard may be done before this process runs again.
     let continued = boot_now_ns();
+    signal(node.guard_pid(), "CONT");
     let fenced = node.expect("Fenced");
     assert!(fenced.contains("cause: Deadline"), "{fenced}");
     println!("fenced {} ms after it continued", (at(&fenced) - continued) / 1_000_000);
