@@ -168,8 +168,10 @@ fn postgresql_frozen(kind: Kind) {
     for process in &frozen {
         process::signal(process.pid, Signal::STOP);
     }
-    let states: Vec<Option<Process>> = frozen.iter().map(|found| process::look(found.pid)).collect();
-    assert!(states.iter().flatten().any(|found| found.state == 'T'), "they stand: {states:?}");
+    wait::until("they stand", Duration::from_secs(2), || {
+        let states: Vec<Process> = frozen.iter().filter_map(|found| process::look(found.pid)).collect();
+        if states.iter().any(|found| found.state == 'T') { Ok(()) } else { Err(format!("{states:?}")) }
+    });
     cluster.next_primary(old, TTL + TTL + SLACK);
     cluster.verdict(writer, true);
 }
