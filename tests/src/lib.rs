@@ -3,6 +3,7 @@
 //!
 //! Nothing here looks inside tanist: it starts the programs in `target/bin` as a user would, reads REST, SQL and DNS, and sends signals.
 
+pub mod bench;
 pub mod cluster;
 pub mod command;
 pub mod cut;
@@ -10,11 +11,12 @@ pub mod dns;
 pub mod guest;
 pub mod haproxy;
 pub mod hook;
+pub mod idle;
 pub mod named;
 pub mod net;
 pub mod node;
-pub mod patronictl;
 pub mod patroni;
+pub mod patronictl;
 pub mod place;
 pub mod process;
 pub mod record;

@@ -4,6 +4,7 @@
 //! failsafe mode.
 
 use crate::{
+    idle,
     net::{Inside, within},
     place::{self, Place},
     process, sql,
@@ -24,7 +25,7 @@ use std::{
 pub struct Patroni {
     synchronous: bool,
     nodes: Vec<Node>,
-    _store: Store,
+    store: Store,
     place: Place,
 }
 
@@ -45,7 +46,7 @@ impl Patroni {
         let store = Store::start(Kind::Etcd, &place);
         let mut nodes: Vec<Node> = (1..=3).map(|number| Node::new(number, &place, &store, synchronous)).collect();
         nodes.iter_mut().for_each(Node::start);
-        let cluster = Self { synchronous, nodes, _store: store, place };
+        let cluster = Self { synchronous, nodes, store, place };
         cluster.settle();
         cluster
     }
@@ -54,6 +55,14 @@ impl Patroni {
 impl Subject for Patroni {
     fn place(&self) -> &Place {
         &self.place
+    }
+
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
     }
 
     fn databases(&self) -> Vec<SocketAddr> {
@@ -82,6 +91,10 @@ impl Subject for Patroni {
 
     fn agent(&self, node: usize) -> i32 {
         self.nodes[node].child.as_ref().expect("the node runs").id().cast_signed()
+    }
+
+    fn managers(&self, node: usize) -> Vec<i32> {
+        idle::managers_below(self.agent(node))
     }
 
     fn postmaster(&self, node: usize) -> i32 {
@@ -201,9 +214,8 @@ fn reap_orphans() {
         std::thread::spawn(|| {
             let me = rustix::process::getpid().as_raw_nonzero().get();
             loop {
-                let dead = |process: &process::Process| {
-                    process.parent == me && process.state == 'Z' && process.name == "postgres"
-                };
+                let dead =
+                    |process: &process::Process| process.parent == me && process.state == 'Z' && process.name == "postgres";
                 for process in process::all().into_iter().filter(dead) {
                     // Reaped by somebody else: nothing is left to do.
                     let _reaped = rustix::process::waitpid(Pid::from_raw(process.pid), WaitOptions::NOHANG);

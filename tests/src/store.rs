@@ -69,6 +69,11 @@ impl Store {
         self.members.iter().map(|member| member.client.to_string()).collect()
     }
 
+    /// The same as addresses.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.members.iter().map(|member| member.client).collect()
+    }
+
     /// Its logs, for a failing test.
     pub fn logs(&self) -> Vec<PathBuf> {
         self.members.iter().map(Member::log).collect()
@@ -92,6 +97,22 @@ impl Store {
         wait::until("the store has a leader", Duration::from_secs(20), || {
             self.members.iter().position(|member| member.leads() == Ok(true)).ok_or_else(|| "none".into())
         })
+    }
+
+    /// Moves etcd's leadership to one of its members, by `etcdctl` as an operator would.
+    pub fn lead(&self, index: usize) {
+        let leader = self.leader();
+        if leader == index {
+            return;
+        }
+        let status = self.members[index].ctl(&["endpoint", "status", "-w", "json"]);
+        let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+        let member = status[0]["Status"]["header"]["member_id"].as_u64().expect("a member id");
+        self.members[leader].ctl(&["move-leader", &format!("{member:x}")]);
+        wait::until("etcd's leader has moved", Duration::from_secs(20), || match self.leader() {
+            found if found == index => Ok(()),
+            found => Err(format!("member {found}")),
+        });
     }
 }
 
@@ -198,6 +219,14 @@ impl Member {
                 }
             }
         }
+    }
+
+    fn ctl(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new("etcdctl");
+        command.env("ETCDCTL_API", "3").arg(format!("--endpoints={}", self.client)).args(arguments);
+        let output = command.output().expect("etcdctl runs (scripts/need etcd)");
+        assert!(output.status.success(), "etcdctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Whether it is etcd's leader, by its own word (etcd documentation, "Metrics").

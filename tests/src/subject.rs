@@ -2,8 +2,11 @@
 
 use crate::{
     cluster::Cluster,
+    idle,
     place::Place,
-    process, rest, sql, wait,
+    process, rest, sql,
+    store::Store,
+    wait,
     writer::{TABLE, Writer},
 };
 use std::{net::SocketAddr, time::Duration};
@@ -12,6 +15,10 @@ use std::{net::SocketAddr, time::Duration};
 pub trait Subject {
     /// Its corner of the machine.
     fn place(&self) -> &Place;
+    /// Its store.
+    fn store(&self) -> &Store;
+    /// Its store, to be hurt.
+    fn store_mut(&mut self) -> &mut Store;
     /// Where its databases listen.
     fn databases(&self) -> Vec<SocketAddr>;
     /// Where its REST APIs listen.
@@ -22,6 +29,8 @@ pub trait Subject {
     fn settle(&self) -> usize;
     /// The process that decides on a node.
     fn agent(&self, node: usize) -> i32;
+    /// Every process that manages a node's PostgreSQL.
+    fn managers(&self, node: usize) -> Vec<i32>;
     /// The postmaster of a node.
     fn postmaster(&self, node: usize) -> i32;
     /// Every process of a node, gone at once.
@@ -73,6 +82,14 @@ impl Subject for Cluster {
         &self.place
     }
 
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
     fn databases(&self) -> Vec<SocketAddr> {
         self.addresses()
     }
@@ -91,6 +108,10 @@ impl Subject for Cluster {
 
     fn agent(&self, node: usize) -> i32 {
         self.nodes[node].pids().agent
+    }
+
+    fn managers(&self, node: usize) -> Vec<i32> {
+        idle::managers_below(self.nodes[node].pids().guard)
     }
 
     fn postmaster(&self, node: usize) -> i32 {

@@ -31,7 +31,11 @@ fn others(index: usize) -> impl Iterator<Item = usize> {
 /// A fault stands for so long that a lease would have ended twice.
 fn stands(cluster: &Cluster, fault: u64) {
     let end = fault + 2 * TTL.as_nanos() as u64;
-    wait::until("the fault has stood for two leases", TTL * 3, || if Cluster::now() > end { Ok(()) } else { Err("not yet".into()) });
+    wait::until(
+        "the fault has stood for two leases",
+        TTL * 3,
+        || if Cluster::now() > end { Ok(()) } else { Err("not yet".into()) },
+    );
     assert!(cluster.place.net().wire.dropped() > 0, "the fault took place: packets were dropped");
 }
 
@@ -57,11 +61,9 @@ fn from_the_store(cluster: &Cluster) {
     for port in ETCD {
         wire.isolate_port(host(old), port);
     }
-    wait::until("the cut-off primary is fenced", TTL + Duration::from_secs(1), || {
-        match cluster.nodes[old].get("/primary") {
-            200 => Err("it says primary".into()),
-            _ => Ok(()),
-        }
+    wait::until("the cut-off primary is fenced", TTL + Duration::from_secs(1), || match cluster.nodes[old].get("/primary") {
+        200 => Err("it says primary".into()),
+        _ => Ok(()),
     });
     let new = cluster.next_primary(old, TTL + SLACK);
     assert!(wire.dropped() > 0, "packets were dropped");
@@ -74,7 +76,7 @@ fn from_the_store(cluster: &Cluster) {
 fn from_everybody_with_the_stores_leader(cluster: &Cluster) {
     let (writer, wire) = (cluster.writer(), &cluster.place.net().wire);
     let old = cluster.primary().expect("a primary");
-    lead_the_store(cluster, old);
+    cluster.store.lead(old);
     let fault = Cluster::now();
     wire.isolate(host(old));
     let new = cluster.next_primary(old, TTL + SLACK);
@@ -87,30 +89,6 @@ fn from_everybody_with_the_stores_leader(cluster: &Cluster) {
     assert_eq!(cluster.settled(true), new, "the silent node follows");
     let notes = cluster.verdict(writer, true);
     println!("write gap, host silent with etcd's leader on it: {:?}", notes.gap_after(fault));
-}
-
-/// Moves etcd's leadership to the member on a node's host.
-fn lead_the_store(cluster: &Cluster, index: usize) {
-    let store = &cluster.store;
-    if store.leader() == index {
-        return;
-    }
-    let endpoints = store.clients();
-    let etcdctl = |endpoint: &str, arguments: &[&str]| {
-        let mut command = std::process::Command::new("etcdctl");
-        command.env("ETCDCTL_API", "3").arg(format!("--endpoints={endpoint}")).args(arguments);
-        let output = command.output().expect("etcdctl runs (scripts/need etcd)");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let status: serde_json::Value =
-        serde_json::from_str(&etcdctl(&endpoints[index], &["endpoint", "status", "-w", "json"])).expect("JSON");
-    let member = status[0]["Status"]["header"]["member_id"].as_u64().expect("a member id");
-    etcdctl(&endpoints[store.leader()], &["move-leader", &format!("{member:x}")]);
-    wait::until("etcd's leader is on the primary's host", SLACK, || match store.leader() {
-        found if found == index => Ok(()),
-        found => Err(format!("member {found}")),
-    });
 }
 
 #[test]
@@ -158,7 +136,7 @@ fn ring(cluster: &Cluster) {
     let (leader, epoch, fault) = (cluster.primary().expect("a primary"), cluster.epoch(), Cluster::now());
     let other = others(leader).next().expect("another node");
     // etcd's leader beside the primary or on the third host: else the member that cannot hear it would call elections.
-    lead_the_store(cluster, others(leader).nth(1).expect("a third node"));
+    cluster.store.lead(others(leader).nth(1).expect("a third node"));
     wire.part(host(leader), host(other));
     stands(cluster, fault);
     undisturbed(cluster, leader, epoch);

@@ -216,7 +216,10 @@ async fn check_compares_what_is_asked_with_what_is_granted() {
     let report = tanist_plugins::check(&loader(), id(), Source::Path(fixture()), granted).await.unwrap();
     assert!(!report.complete());
     let text = report.to_string();
-    assert!(text.contains("missing    leadership, dns, http") && text.contains("plugins.tested.grants.leadership: true"), "{text}");
+    assert!(
+        text.contains("missing    leadership, dns, http") && text.contains("plugins.tested.grants.leadership: true"),
+        "{text}"
+    );
     let report = tanist_plugins::check(&loader(), id(), Source::Path(fixture()), ALL.into()).await.unwrap();
     assert!(report.complete() && report.to_string().ends_with("missing    nothing"), "{report}");
 }

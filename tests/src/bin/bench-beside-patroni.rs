@@ -5,7 +5,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 use tanist_tests::{
+    bench::{circumstances, spread},
     cluster::Cluster,
+    idle::Idle,
     net::as_root_program,
     node::Options,
     patroni::Patroni,
@@ -27,34 +29,63 @@ fn main() {
             measure(&mut Patroni::start(true), &mut theirs);
             without_standby(&mut Patroni::start(false), &mut theirs);
         }
-        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        println!("\nload average {}", load.split(' ').take(3).collect::<Vec<_>>().join(" "));
-        println!("{:44} {:>3} {:>9} {:>9} {:>9} {:>8} {:>11}", "write gap, ms", "n", "min", "median", "max", "lost", "overlap ms");
+        println!("\n{}", circumstances());
+        println!(
+            "{:44} {:>3} {:>9} {:>9} {:>9} {:>8} {:>11}",
+            "write gap, ms", "n", "min", "median", "max", "lost", "overlap ms"
+        );
         ours.print("tanist");
         theirs.print("Patroni");
+        println!("\n{:44} {:>3} {:>9} {:>9} {:>9}", "idle, synchronous mode", "n", "min", "median", "max");
+        ours.print_idle("tanist");
+        theirs.print_idle("Patroni");
     });
 }
 
 /// All faults, once each, in synchronous mode.
 fn measure(subject: &mut dyn Subject, table: &mut Table) {
-    std::thread::sleep(Duration::from_secs(3));
-    table.fault("switchover", subject, true, |subject, old| subject.switch_over(old));
-    table.fault("postmaster killed", subject, true, |subject, old| process::kill(subject.postmaster(old)));
-    table.fault("node gone", subject, true, |subject, old| subject.kill_node(old));
-    table.fault("agent killed", subject, false, |subject, old| process::kill(subject.agent(old)));
-    table.fault("agent frozen", subject, false, |subject, old| process::freeze(subject.agent(old)));
+    table.idle.push(Idle::of(subject, Duration::from_secs(30)));
+    table.fault("switchover", subject, Moves::Away, |subject, old| subject.switch_over(old));
+    table.fault("postmaster killed", subject, Moves::Perhaps, |subject, old| process::kill(subject.postmaster(old)));
+    table.fault("node gone", subject, Moves::Away, |subject, old| subject.kill_node(old));
+    table
+        .fault("host silent, store's leader elsewhere", subject, Moves::Away, |subject, old| silent(subject, old, (old + 1) % 3));
+    table.fault("host silent, store's leader on it", subject, Moves::Away, |subject, old| silent(subject, old, old));
+    table.fault("agent killed", subject, Moves::Not, |subject, old| process::kill(subject.agent(old)));
+    table.fault("agent frozen", subject, Moves::Not, |subject, old| process::freeze(subject.agent(old)));
+    table.fault("store's leader killed", subject, Moves::Not, |subject, _| {
+        let leader = subject.store().leader();
+        subject.store_mut().members[leader].kill();
+    });
+}
+
+/// The host of a node no longer sends or receives anything, an etcd member on it no more than a PostgreSQL.
+fn silent(subject: &mut dyn Subject, node: usize, store_leader: usize) {
+    subject.store().lead(store_leader);
+    subject.place().net().wire.isolate(u8::try_from(node + 1).expect("a small number"));
+}
+
+/// Whether a fault moves the primary.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moves {
+    Away,
+    /// A restart in place is an answer, too.
+    Perhaps,
+    /// It need not; but it may be frozen past its lease.
+    Not,
 }
 
 /// The agent away in asynchronous mode: whatever a second primary acknowledges is lost.
 fn without_standby(subject: &mut dyn Subject, table: &mut Table) {
     std::thread::sleep(Duration::from_secs(3));
-    table.fault("agent killed, asynchronous", subject, false, |subject, old| process::kill(subject.agent(old)));
-    table.fault("agent frozen, asynchronous", subject, false, |subject, old| process::freeze(subject.agent(old)));
+    table.fault("agent killed, asynchronous", subject, Moves::Not, |subject, old| process::kill(subject.agent(old)));
+    table.fault("agent frozen, asynchronous", subject, Moves::Not, |subject, old| process::freeze(subject.agent(old)));
 }
 
 #[derive(Default)]
 struct Table {
     rows: Vec<Row>,
+    idle: Vec<Idle>,
 }
 
 struct Row {
@@ -70,7 +101,7 @@ impl Table {
         &mut self,
         name: &'static str,
         subject: &mut dyn Subject,
-        moves: bool,
+        moves: Moves,
         fault: impl FnOnce(&mut dyn Subject, usize),
     ) {
         let old = subject.settle();
@@ -79,17 +110,19 @@ impl Table {
         std::thread::sleep(Duration::from_millis(Cluster::now() % 1_000));
         let before = Cluster::now();
         fault(subject, old);
-        if moves {
+        if moves == Moves::Not {
+            std::thread::sleep(subject.away());
+        } else {
             wait::until(name, Duration::from_secs(120), || match subject.leader()? {
-                leader if leader == old && name != "postmaster killed" => Err("still the old one".into()),
+                leader if leader == old && moves == Moves::Away => Err("still the old one".into()),
                 _ => Ok(()),
             });
             writer.writes_again(Duration::from_secs(60));
-        } else {
-            std::thread::sleep(subject.away());
         }
         std::thread::sleep(Duration::from_secs(1));
         let gap = writer.so_far().gap_after(before);
+        subject.place().net().wire.mend();
+        subject.store_mut().up();
         subject.bring_back();
         let primary = subject.settle();
         self.put(name, gap, writer, subject, primary);
@@ -111,15 +144,25 @@ impl Table {
         row.overlap = row.overlap.max(overlap);
     }
 
+    fn print_idle(&self, who: &str) {
+        let columns: [(&str, fn(&Idle) -> f64); 3] = [
+            ("agent resident, MiB", |idle| idle.resident),
+            ("all but PostgreSQL, % of a core", |idle| idle.computing),
+            ("store requests a minute, cluster", |idle| idle.requests),
+        ];
+        for (name, value) in columns {
+            let (least, middle, most) = spread(self.idle.iter().map(value).collect());
+            println!("{:44} {:>3} {least:9.2} {middle:9.2} {most:9.2}", format!("{who}: {name}"), self.idle.len());
+        }
+    }
+
     fn print(&self, who: &str) {
         for row in &self.rows {
-            let mut sorted = row.gaps.clone();
-            sorted.sort_by(f64::total_cmp);
-            let (least, most, middle) = (sorted[0], sorted[sorted.len() - 1], sorted[sorted.len() / 2]);
+            let (least, middle, most) = spread(row.gaps.clone());
             let median = if row.lost == 0 { format!("{middle:9.1}") } else { format!("{:>9}", "lost rows") };
             let name = format!("{who}: {}", row.name);
             let overlap = row.overlap.as_secs_f64() * 1_000.0;
-            println!("{name:44} {:>3} {least:9.1} {median} {most:9.1} {:>8} {overlap:>11.0}", sorted.len(), row.lost);
+            println!("{name:44} {:>3} {least:9.1} {median} {most:9.1} {:>8} {overlap:>11.0}", row.gaps.len(), row.lost);
         }
     }
 }

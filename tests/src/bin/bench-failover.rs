@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 use tanist_tests::{
+    bench::{circumstances, spread},
     cluster::Cluster,
     named::{Named, RECORD},
     node::Options,
@@ -22,15 +23,12 @@ const NAME: &str = "primary.e2e.db.example";
 
 fn main() {
     let runs = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(5_usize);
-    let git = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
-    let git = git.map_or_else(|_| "unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     let mut table = Table::default();
     for run in 1..=runs {
         println!("run {run} of {runs}");
         one_run(&mut table);
     }
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    println!("\ncommit {git}, load average {}, milliseconds", load.split(' ').take(3).collect::<Vec<_>>().join(" "));
+    println!("\n{}, milliseconds", circumstances());
     table.print();
 }
 
@@ -137,11 +135,9 @@ impl Table {
     fn print(&self) {
         println!("{:40} {:>3} {:>9} {:>9} {:>9}", "", "n", "min", "median", "max");
         for (name, values) in &self.rows {
-            let mut sorted = values.clone();
-            sorted.sort_by(f64::total_cmp);
-            let (least, most, middle) = (sorted[0], sorted[sorted.len() - 1], sorted[sorted.len() / 2]);
+            let (least, middle, most) = spread(values.clone());
             let median = if self.lost == 0 { format!("{middle:9.1}") } else { format!("{:>9}", "lost rows") };
-            println!("{name:40} {:>3} {least:9.1} {median} {most:9.1}", sorted.len());
+            println!("{name:40} {:>3} {least:9.1} {median} {most:9.1}", values.len());
         }
         println!("acknowledged rows lost: {}", self.lost);
     }

@@ -38,7 +38,10 @@ impl Net {
             tuns.push((host, namespace.tun(address(network, host))));
             namespaces.push((host, namespace));
         }
-        tuns.push((OBSERVER, namespace::tun_here(&format!("tt{}n{}", std::process::id(), network[2]), address(network, OBSERVER))));
+        tuns.push((
+            OBSERVER,
+            namespace::tun_here(&format!("tt{}n{}", std::process::id(), network[2]), address(network, OBSERVER)),
+        ));
         Self { wire: Wire::new(tuns), namespaces, network }
     }
 

@@ -56,7 +56,7 @@ impl Failure {
 fn classify(error: &Error, text: String) -> StoreError {
     match error {
         Error::GRpcStatus(status) => {
-            if never_connected(status) {
+            if not_sent(error) {
                 return StoreError::Unavailable(text);
             }
             match status.code() as i32 {
@@ -99,8 +99,9 @@ fn is_denied(why: &str) -> bool {
 }
 
 /// The connection was refused, timed out or failed in its handshake, so nothing was sent.
-fn never_connected(status: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = status.source();
+pub(super) fn not_sent(error: &Error) -> bool {
+    let Error::GRpcStatus(status) = error else { return false };
+    let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {
         if error.is::<tonic::ConnectError>() {
             return true;

@@ -51,6 +51,9 @@ const NOT_PLAIN: &str = "the server closed the connection, as one does that expe
 const CLOSED: [&str; 5] = ["connection closed", "connection reset", "Connection reset", "broken pipe", "Broken pipe"];
 const NOT_ACCEPTED: &str =
     "etcd3.cert: the server closed the connection, as one does that does not accept {cert}; see its log ({error})";
+/// A server that speaks TLS 1.3 ends the handshake before it judges the client's certificate; one that does not speak TLS may reset.
+const NOT_SHAKEN: &str = "the server closed the connection in the TLS handshake, as one does that does not speak TLS; set etcd3.protocol to http, \
+     or see in its log why it does not accept {cert} ({error})";
 
 /// The endpoint that failed, and what it was asked with.
 pub(super) struct Place<'a> {
@@ -70,7 +73,11 @@ impl Place<'_> {
     pub(super) fn explain(&self, error: &Error) -> String {
         let told = plain(error);
         let known = MEANINGS.iter().find(|(sign, _)| told.contains(sign)).map(|(_, meaning)| *meaning);
-        let unwanted = if self.endpoint.starts_with("https:") { NOT_ACCEPTED } else { NOT_PLAIN };
+        let unwanted = match (self.endpoint.starts_with("https:"), super::error::not_sent(error)) {
+            (false, _) => NOT_PLAIN,
+            (true, true) => NOT_SHAKEN,
+            (true, false) => NOT_ACCEPTED,
+        };
         let closed = || (self.hinted && CLOSED.iter().any(|sign| told.contains(sign))).then_some(unwanted);
         let meant = known.or_else(closed).map(|meaning| self.fill(meaning, &told));
         format!("{}: {}", self.host(), meant.unwrap_or(told))

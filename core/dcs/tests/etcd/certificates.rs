@@ -47,6 +47,13 @@ impl Authorities {
         self.openssl(&[&["x509", "-req", "-in", &csr, "-out", &crt][..], &by].concat());
     }
 
+    /// The same, for a certificate that has expired when this returns: its last second is over on this machine's clock.
+    pub async fn sign_expired(&self, name: &str, authority: &str) {
+        self.sign(name, authority, "0");
+        let last = seconds();
+        until("the certificate's last second is over", async || (seconds() > last).then_some(())).await;
+    }
+
     fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
@@ -66,6 +73,10 @@ impl Authorities {
         let tls = Tls { authorities: Some(self.path(&format!("{authority}.crt"))), identity };
         EtcdStore::new(Access { endpoints: etcd.endpoints(), tls, user: None }).expect("endpoints")
     }
+}
+
+fn seconds() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
 fn put() -> Txn {
@@ -92,7 +103,7 @@ async fn certificates_that_do_not_fit_are_named() {
     files.sign("server", "ours", "2");
     files.sign("good", "ours", "2");
     files.sign("foreign", "other", "2");
-    files.sign("late", "ours", "0");
+    files.sign_expired("late", "ours").await;
     let etcd = Etcd::with(1, files.setup("server", "ours"));
     let host = etcd.members[0].client_url.trim_start_matches("https://").to_owned();
     let good = files.store(&etcd, "ours", Some("good"));
@@ -114,19 +125,43 @@ async fn certificates_that_do_not_fit_are_named() {
     let host = without.members[0].client_url.trim_start_matches("http://").to_owned();
     let tls = Tls { authorities: Some(files.path("ours.crt")), identity: None };
     let encrypted = EtcdStore::new(Access { endpoints: vec![format!("https://{host}")], tls, user: None }).unwrap();
+    // etcd answers in plain text and closes; whether the answer or the reset comes first is the network's choice.
     let error = trouble(&encrypted).await.to_string();
-    assert!(error.contains(&format!("{host}: the server does not speak TLS; set etcd3.protocol to http")), "{error}");
+    let signs = [host.as_str(), "does not speak TLS", "set etcd3.protocol to http"];
+    assert!(signs.iter().all(|sign| error.contains(sign)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_resets_the_handshake_is_named() {
+    let files = Authorities::new();
+    files.authority("ours");
+    let listener = tokio::net::TcpListener::bind("127.0.77.1:0").await.expect("a port");
+    let host = listener.local_addr().expect("an address").to_string();
+    // Data that was not read makes the kernel reset the connection when it is closed.
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.peek(&mut [0]).await;
+        }
+    });
+    let tls = Tls { authorities: Some(files.path("ours.crt")), identity: None };
+    let store = EtcdStore::new(Access { endpoints: vec![format!("https://{host}")], tls, user: None }).expect("endpoints");
+    let error = trouble(&store).await;
+    assert!(matches!(&error, StoreError::Unavailable(_)), "nothing was sent: {error:?}");
+    let error = error.to_string();
+    assert!(error.contains(&format!("{host}: the server closed the connection in the TLS handshake")), "{error}");
+    assert!(error.contains("set etcd3.protocol to http, or see in its log"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_server_certificate_is_named() {
     let files = Authorities::new();
     files.authority("ours");
-    files.sign("server", "ours", "0");
+    files.sign_expired("server", "ours").await;
     files.sign("good", "ours", "2");
     let etcd = Etcd::with(1, files.setup("server", "ours"));
     let store = files.store(&etcd, "ours", Some("good"));
     let error = until("the handshake fails for the certificate", async || {
+        // Until etcd listens, the connection is refused.
         let error = trouble(&store).await.to_string();
         error.contains("the server's certificate has expired").then_some(error)
     })
