@@ -145,7 +145,8 @@ impl Table {
     }
 
     fn print_idle(&self, who: &str) {
-        let columns: [(&str, fn(&Idle) -> f64); 3] = [
+        type Column = (&'static str, fn(&Idle) -> f64);
+        let columns: [Column; 3] = [
             ("agent resident, MiB", |idle| idle.resident),
             ("all but PostgreSQL, % of a core", |idle| idle.computing),
             ("store requests a minute, cluster", |idle| idle.requests),

@@ -52,8 +52,8 @@ const CLOSED: [&str; 5] = ["connection closed", "connection reset", "Connection 
 const NOT_ACCEPTED: &str =
     "etcd3.cert: the server closed the connection, as one does that does not accept {cert}; see its log ({error})";
 /// A server that speaks TLS 1.3 ends the handshake before it judges the client's certificate; one that does not speak TLS may reset.
-const NOT_SHAKEN: &str = "the server closed the connection in the TLS handshake, as one does that does not speak TLS; set etcd3.protocol to http, \
-     or see in its log why it does not accept {cert} ({error})";
+const NOT_SHAKEN: &str = "the server closed the connection in the TLS handshake, as one does that does not speak TLS; \
+     set etcd3.protocol to http, or see in its log why it does not accept {cert} ({error})";
 
 /// The endpoint that failed, and what it was asked with.
 pub(super) struct Place<'a> {

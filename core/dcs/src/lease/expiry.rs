@@ -103,12 +103,11 @@ impl Keeper {
                 Err(error) => return Err(error),
             }
         }
-        match own {
-            Some(id) => match self.store.keep_alive(id, timeout).await {
+        if let Some(id) = own {
+            match self.store.keep_alive(id, timeout).await {
                 Err(StoreError::ExpiryGone) => self.expiry.gone(id),
                 done => return done,
-            },
-            None => {}
+            }
         }
         let id = self.expiry_id().await?;
         match self.expiry.with(|inner| inner.member.clone()) {

@@ -25,7 +25,9 @@ use tokio::{
 /// Calls that wait for the socket.
 const MAX_QUEUED: usize = 256;
 
-type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Result<Answer, Refusal>>>>>>;
+type Waiting = Arc<Mutex<Option<Calls>>>;
+/// By number: who gets the answer.
+type Calls = HashMap<u64, oneshot::Sender<Result<Answer, Refusal>>>;
 
 /// The embedded store, from an agent's side. Reconnects by itself.
 pub struct LocalStore {
@@ -118,7 +120,7 @@ impl Connection {
     }
 }
 
-fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Result<Answer, Refusal>>>>> {
+fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, Option<Calls>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
