@@ -111,6 +111,16 @@ impl HolderClock {
         true
     }
 
+    /// The ttl that the next record says, and its holder counts with: as `wanted`, but never so short that the others would wait less than
+    /// this holder already counts on. A ttl that was shortened takes effect as the lease runs down to it.
+    pub fn ttl_to_write(&self, now: Reading, wanted: Duration) -> Duration {
+        let Some(until) = self.until else { return wanted };
+        let left = until.boot.since(now.boot).max(until.raw.since(now.raw));
+        // Whole milliseconds, which is what a record says; rounded up.
+        let said = Duration::from_millis(u64::try_from((left * 100 / 99).as_millis()).unwrap_or(u64::MAX).saturating_add(1));
+        if left > holder_term(wanted) { said.max(wanted) } else { wanted }
+    }
+
     /// The attempt surely did not land.
     pub fn dropped(&mut self, attempt: Attempt) {
         self.open.retain(|open| open.attempt != attempt);
@@ -252,6 +262,24 @@ mod tests {
         assert_eq!(clock.left(at(9_900, 5_000)), Duration::ZERO);
         assert_eq!(clock.until_moment(at(5_000, 9_000)), at(5_900, 0).boot);
         assert!(clock.until_moment(at(5_000, 10_900)) < at(5_000, 0).boot, "past on one clock is past");
+    }
+
+    #[test]
+    fn a_shorter_ttl_is_not_written_before_the_lease_has_run_down_to_it() {
+        let mut clock = HolderClock::default();
+        let short = Duration::from_secs(5);
+        assert_eq!(clock.ttl_to_write(at(0, 0), short), short);
+        let first = clock.begin(at(0, 0), TTL);
+        assert!(clock.landed(first));
+        for (now, boot, raw) in [(2_000, 2_000, 2_000), (4_800, 4_800, 4_800), (4_800, 4_800, 2_000)] {
+            let left = 9_900 - raw.min(boot);
+            let written = clock.ttl_to_write(at(boot, raw), short);
+            assert!(holder_term(written) >= Duration::from_millis(left), "{now}: {written:?}");
+            assert!(written <= TTL && written >= short);
+            assert_eq!(written.subsec_nanos() % 1_000_000, 0, "a record says whole milliseconds");
+        }
+        assert_eq!(clock.ttl_to_write(at(5_000, 5_000), short), short);
+        assert_eq!(clock.ttl_to_write(at(2_000, 2_000), TTL * 2), TTL * 2, "a longer one holds at once");
     }
 
     #[test]

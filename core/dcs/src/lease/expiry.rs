@@ -5,6 +5,7 @@ use crate::{ExpiryId, Op, StoreError, Txn};
 use std::{
     convert::Infallible,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 use tanist_engine::Revision;
 
@@ -19,6 +20,8 @@ pub(super) struct Expiry {
 #[derive(Default)]
 struct Inner {
     id: Option<ExpiryId>,
+    /// The ttl it was granted with: a store keeps that one, whatever ttl is in force later.
+    granted: Option<Duration>,
     member: Option<Vec<u8>>,
 }
 
@@ -79,9 +82,14 @@ impl Keeper {
             if let Err(error) = self.keep_expiry().await {
                 tracing::debug!(%error, "the expiry was not kept alive");
             }
-            let third = self.state().ttl / 3;
-            tokio::time::sleep(third).await;
+            tokio::time::sleep(self.keep_every()).await;
         }
+    }
+
+    /// Three times per ttl: of the ttl in force, and of the one the present expiry was granted with, where that is shorter.
+    fn keep_every(&self) -> Duration {
+        let (ttl, granted) = (self.state().ttl, self.expiry.with(|inner| inner.granted));
+        granted.map_or(ttl, |granted| granted.min(ttl)) / 3
     }
 
     /// One turn of [`Keeper::keep_expiry_alive`].
@@ -124,7 +132,7 @@ impl Keeper {
         }
         let ttl = self.state().ttl;
         let id = self.store.grant(ttl, self.attempt_timeout()).await?;
-        self.expiry.with(|inner| inner.id = Some(id));
+        self.expiry.with(|inner| (inner.id, inner.granted) = (Some(id), Some(ttl)));
         Ok(id)
     }
 

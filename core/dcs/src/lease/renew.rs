@@ -99,7 +99,7 @@ impl Keeper {
         let now = self.clock.now();
         let mut state = self.state();
         let Some(Mine { revision, record, epoch, acquisition }) = state.mine.clone() else { return Ok(None) };
-        let ttl = state.ttl;
+        let ttl = state.clock.ttl_to_write(now, state.ttl);
         let record = Record { seq: record.seq.saturating_add(1), ttl, attempt: state.clock.begin(now, ttl).0, ..record };
         let mut txn = Txn { otherwise: View::reads(&self.keys), ..Txn::default() };
         txn.compares.push(Compare::ModRevision(self.keys.lease(), revision));

@@ -46,6 +46,36 @@ pub async fn a_lost_request_to_renew_extends_nothing_and_the_lease_goes_on(clust
     assert_eq!(a.keeper.until(), None);
 }
 
+/// The holder was promised 60 s. A ttl of 5 s comes with the next renewal, and then nothing passes any more: the others, who go by the
+/// record they have seen last, must not take over while the holder still counts on the longer one.
+pub async fn a_shorter_ttl_lets_nobody_in_before_the_holder_is_out(cluster: Cluster) {
+    let (a, b) = (cluster.node("a", 1), cluster.node("b", 2));
+    a.lead(&cluster).await;
+    cluster.pass(seconds(10));
+    a.keeper.set_ttl(seconds(5));
+    a.renewed().await;
+    b.look(&cluster).await;
+    a.faulty.set(Fault::CutOff);
+    for _ in 0..120 {
+        cluster.pass(Duration::from_millis(500));
+        if b.keeper.wants_confirmation(cluster.now()) && b.keeper.confirm_vacant().await.unwrap() {
+            break;
+        }
+    }
+    assert!(matches!(b.lease(), Lease::Vacant { .. }), "{:?}", b.lease());
+    assert_eq!(a.left(), Duration::ZERO, "vacant while its holder counts on it");
+    // Renewed in time it comes into force as the longer one runs out.
+    a.faulty.set(Fault::None);
+    let AcquireOutcome::Won(_) = b.acquire(&cluster).await else { panic!("{:?}", b.lease()) };
+    b.keeper.set_ttl(seconds(5));
+    for _ in 0..60 {
+        cluster.pass(seconds(1));
+        b.renewed().await;
+    }
+    assert_eq!(cluster.record().await.ttl, seconds(5));
+    assert!(b.left() <= seconds(5));
+}
+
 pub async fn a_holder_frozen_past_its_ttl_cannot_harm(cluster: Cluster) {
     let (a, b) = (cluster.node("a", 1), cluster.node("b", 2));
     a.lead(&cluster).await;

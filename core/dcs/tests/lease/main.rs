@@ -51,6 +51,7 @@ scenarios![
     keeping::a_restarted_agent_takes_its_lease_up_again,
     keeping::an_absent_leader_key_is_put_back_and_is_not_vacant,
     keeping::an_expiry_that_ended_is_made_anew_for_the_leader_key,
+    keeping::a_shorter_ttl_lets_nobody_in_before_the_holder_is_out,
     keeping::leader_writes_go_beside_renewals_and_compare,
     others::a_second_node_of_the_same_name_is_a_twin,
     others::a_foreign_leader_key_is_theirs_however_old_the_record,
