@@ -65,6 +65,8 @@ pub enum Reason {
     TooFarBehind { lag: u64, limit: u64 },
     #[error("own WAL position is not known yet, not racing")]
     PositionUnknown,
+    #[error("the data directory was replaced by other hands: what it lacks may have been acknowledged, not leading with it")]
+    DirectoryReplaced,
     #[error("own history left the cluster's at or before {own}, not racing")]
     NotOfThisHistory { own: Lsn },
     #[error("no leader; this node gave up the lease and lets others win until {until}")]
@@ -183,6 +185,7 @@ impl Reason {
             Self::MayNotLead => "may-not-lead",
             Self::TooFarBehind { .. } => "too-far-behind",
             Self::PositionUnknown => "position-unknown",
+            Self::DirectoryReplaced => "directory-replaced",
             Self::NotOfThisHistory { .. } => "not-of-this-history",
             Self::BackingOff { .. } => "backing-off",
             Self::NothingToLeadWith => "nothing-to-lead-with",
@@ -232,7 +235,8 @@ impl Reason {
         "store-never-read", "probe-pending", "wait-for-probe", "job-running", "job-failed", "postgres-starting", "unresponsive",
         "fencing", "fence-running", "foreign-data-directory", "lease-unknown", "primary-on-unknown-lease", "leader-vacant",
         "handed-to-me", "new-cluster", "take-over", "wait-head-start", "wait-handoff", "asking-peers", "peer-still-primary",
-        "not-in-sync", "may-not-lead", "too-far-behind", "position-unknown", "not-of-this-history", "backing-off",
+        "not-in-sync", "may-not-lead", "too-far-behind", "position-unknown", "directory-replaced", "not-of-this-history",
+        "backing-off",
         "nothing-to-lead-with", "member-has-data", "twin", "bootstrapping", "arming", "starting-primary", "restart-in-place",
         "fail-over-after-crash", "no-data-to-lead", "epoch-not-newer", "promoting", "wait-promises", "handing-over", "writing-initialize",
         "post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "synchronising", "lease-lost", "giving-up",

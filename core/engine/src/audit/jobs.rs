@@ -25,6 +25,9 @@ pub(super) fn run(facts: &Facts<'_>, job: &Job) -> Result<(), Violation> {
             startable(facts, what)
         }
         Job::Start(StartAs::Primary { epoch }) => {
+            if facts.seen.directory_replaced {
+                return Err(Violation::DataForgotten);
+            }
             writable(facts, what, *epoch)?;
             startable(facts, what)
         }

@@ -25,6 +25,12 @@ pub(super) fn recover(turn: &mut Turn<'_>, held: &Held, stopped: &Stopped) -> Re
     if let Some(reason) = released(turn, held) {
         return reason;
     }
+    if turn.seen.directory_replaced {
+        // Restarted in place it would lead without what was written since it was copied. Whoever has that goes first.
+        let heir = members::candidate(turn);
+        turn.stay_out();
+        return release(turn, heir, Reason::DirectoryReplaced);
+    }
     if !stopped.was_primary {
         // The standby that won the race is gone; started again as a standby it may win the next one.
         return release(turn, None, Reason::NoDataToLead);

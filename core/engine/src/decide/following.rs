@@ -9,7 +9,7 @@ use super::{
     promise, replaced, returning,
     turn::Turn,
 };
-use crate::{CloneWhy, Face, Job, Position, Postgres, Reason, ServerRole, StopMode, Theirs, Upstream};
+use crate::{Action, CloneWhy, Face, Job, Position, Postgres, Reason, ServerRole, StopMode, Theirs, Upstream};
 
 /// What a node does under somebody else's lease.
 pub(super) fn follow(turn: &mut Turn<'_>, theirs: &Theirs) -> Reason {
@@ -106,5 +106,10 @@ fn clone_running(turn: &mut Turn<'_>, theirs: &Theirs, why: CloneWhy) -> Reason 
     }
     turn.memory.must_clone = Some((theirs.epoch, why.clone()));
     let reason = Reason::StoppingToClone { from: theirs.holder.clone(), why };
-    turn.run(Job::Stop(StopMode::Fast), reason)
+    let reason = turn.run(Job::Stop(StopMode::Fast), reason);
+    if turn.asked(|action| matches!(action, Action::Run(_))) {
+        // The store is looked at once more before the data go: the stop may take long.
+        turn.memory.data_raised = None;
+    }
+    reason
 }

@@ -3,8 +3,8 @@
 //! Cut first, then read: only after the walreceiver is gone for good does the position say what this node can ever have acknowledged.
 //! What is promised is on the disk before anybody is told, and a restarted agent repeats the cut before it believes it.
 
-use super::{replaced, turn::Turn};
-use crate::{Action, Epoch, Job, Position, Postgres, Promised, Reason, ServerRole, Theirs, Upstream};
+use super::{members, replaced, turn::Turn};
+use crate::{Action, Epoch, Job, Position, Postgres, Promised, Reason, Role, ServerRole, Theirs, Upstream};
 use std::time::Duration;
 
 /// Whether promises decide anything: commits wait for standbys, or did under the present `/sync`.
@@ -66,11 +66,13 @@ fn kept(promised: Promised, epoch: Epoch) -> bool {
     promised.epoch == epoch && promised.cut
 }
 
-/// It follows the holder of this lease already, or the last proved primary, who has been given a new epoch for the lease it had.
+/// It follows the holder of this lease already, or the last proved primary, who has been given a new epoch for the lease it had. A last
+/// primary that says it is none any more has taken the lease anew, as a standby, and may wait for this very promise.
 fn follows(turn: &Turn<'_>, theirs: &Theirs, upstream: Option<&Upstream>) -> bool {
     let Some(upstream) = upstream else { return false };
     let shown = turn.seen.store.primary.as_ref().is_some_and(|face| face.name == theirs.holder);
-    upstream.epoch >= theirs.epoch || shown && upstream.name == theirs.holder
+    let leads = || members::find(turn, &theirs.holder).is_none_or(|member| member.role == Role::Primary);
+    upstream.epoch >= theirs.epoch || shown && upstream.name == theirs.holder && leads()
 }
 
 /// The promise is given at once, the position when it is known.

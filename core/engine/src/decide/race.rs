@@ -44,7 +44,7 @@ pub(super) fn race(turn: &mut Turn<'_>, vacancy: Vacancy, position: Option<Posit
     }
     let handed = handoff(turn, vacancy).is_some_and(|to| *to == turn.seen.me);
     if restricted && replaced::forgotten(turn) {
-        return Reason::PositionUnknown;
+        return Reason::DirectoryReplaced;
     }
     if restricted && turn.seen.store.sync.as_ref().is_some_and(|sync| enough::alone(sync, turn)) {
         return by_right(turn, vacancy, handed);
@@ -129,9 +129,11 @@ fn behind(turn: &Turn<'_>, position: Position) -> Option<Reason> {
 }
 
 /// From when on answers count: asked while the lease of a silent leader was running out, since nobody wrote any more. A leader that
-/// released wrote until then.
+/// released wrote until then. The lease is vacant when a read has confirmed its end; `ask_ahead` was earlier by that much, at most a
+/// twentieth of ttl.
 fn answers_from(turn: &Turn<'_>, vacancy: Vacancy) -> Moment {
-    let early = vacancy.since.minus(turn.policy.ttl / 4);
+    let ttl = turn.policy.ttl;
+    let early = vacancy.since.minus(ttl / 4 + ttl / 20);
     let still_primary = ask::fresh(turn, early).any(|(peer, answer)| peer.asked < vacancy.since && ask::is_primary(answer));
     if vacancy.released || still_primary { vacancy.since } else { early }
 }

@@ -7,7 +7,10 @@ use crate::{Action, FenceState};
 pub(super) fn renew(turn: &mut Turn<'_>) {
     let Some(held) = turn.held() else { return };
     turn.wake(held.until);
-    let due = turn.reached(held.attempted + turn.policy.renew_every());
+    // A ttl that was made longer holds from the next renewal on: until then the lease is as short as it was.
+    let present = held.until.since(held.renewed) * 100 / 99;
+    let every = turn.policy.renew_every().min(present / 5);
+    let due = turn.reached(held.attempted + every);
     // A lease that is over is never revived: the page of the guard counted it down in the same way. While a fence runs nothing may
     // extend what is being ended. Whoever releases or leaves does not renew.
     let over =

@@ -5,28 +5,35 @@
 //! node afterwards has compared the raised mark, that is, has seen it stream from the new directory.
 
 use super::turn::Turn;
-use crate::{Action, MemberName, Reason, Revision, StoreView, SyncState};
+use crate::{Action, MemberName, Postgres, Reason, Revision, StoreView, SyncState};
 
-/// Announces that the data directory will be replaced; nothing when it may be.
+/// Announces that the data directory will be replaced; nothing when it may be. So also where commits wait for nobody, if there is
+/// something to lose: a view of the store that is behind may take what is the leader's own history for another one.
 pub(super) fn announce(turn: &mut Turn<'_>, from: &MemberName) -> Option<Reason> {
-    if !matters(turn) {
+    let nothing = matches!(turn.seen.postgres, Postgres::NoData | Postgres::HalfMade);
+    if nothing && !matters(turn) {
         return None;
     }
     if !raised(turn) {
         return Some(Reason::AnnouncingReplacement);
     }
-    named(turn).then(|| Reason::KeepingData { from: from.clone() })
+    (matters(turn) && named(turn)).then(|| Reason::KeepingData { from: from.clone() })
 }
 
 /// The directory was replaced by other hands: told afterwards, and taken for known once no leader counts on the old one any more.
 pub(super) fn settle(turn: &mut Turn<'_>) {
-    if !turn.seen.directory_replaced || turn.seen.store.as_of.is_none() {
+    if !turn.seen.directory_replaced || turn.seen.store.as_of.is_none() || leads(turn) {
         return;
     }
     if !matters(turn) || raised(turn) && !named(turn) {
         turn.memory.data_raised = None;
         turn.act(Action::AdoptDirectory);
     }
+}
+
+/// This node holds the lease and no server runs: what is here must not be started under it, so it stays unknown until that is over.
+fn leads(turn: &Turn<'_>) -> bool {
+    turn.held().is_some() && !matches!(turn.seen.postgres, Postgres::Running(_))
 }
 
 /// `/sync` may count on what this directory does not hold.
@@ -53,8 +60,10 @@ fn named(turn: &Turn<'_>) -> bool {
     turn.seen.store.sync.as_ref().is_some_and(|sync| sync.names(&turn.seen.me))
 }
 
-/// Whether the raise for this replacement is seen; asks for it if not.
+/// Whether the raise for this replacement is seen; asks for it if not. One that was seen and not made use of at once is void: the view
+/// that showed it says nothing of what has been written since.
 fn raised(turn: &mut Turn<'_>) -> bool {
+    turn.announces = true;
     let revision = mark(&turn.seen.store, &turn.seen.me);
     if turn.memory.data_raised.is_some_and(|before| before != revision) {
         return true;

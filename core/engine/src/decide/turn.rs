@@ -21,13 +21,15 @@ pub(super) struct Turn<'a> {
     pub now: Moment,
     /// What the next decision will remember.
     pub memory: Memory,
+    /// The replacement of the data directory is being announced.
+    pub announces: bool,
     actions: Vec<Action>,
     wake_at: Moment,
 }
 
 impl<'a> Turn<'a> {
     pub fn new(policy: &'a Policy, memory: &Memory, seen: &'a Observation, now: Moment) -> Self {
-        Self { policy, seen, now, memory: memory.clone(), actions: Vec::new(), wake_at: now + policy.loop_wait }
+        Self { policy, seen, now, memory: memory.clone(), announces: false, actions: Vec::new(), wake_at: now + policy.loop_wait }
     }
 
     /// Effects are carried out in order: the renewal, which must not wait, first; the end of the agent last.
@@ -37,6 +39,9 @@ impl<'a> Turn<'a> {
             Action::Exit => 2,
             _ => 1,
         });
+        if !self.announces {
+            self.memory.data_raised = None;
+        }
         let wake_at = self.wake_at.max(self.now + SHORTEST_NAP);
         Decision { memory: self.memory, actions: self.actions, reason, wake_at }
     }
@@ -194,7 +199,12 @@ impl<'a> Turn<'a> {
         let new = self.memory.failure_at != Some(report.at);
         if of_this_lease && new && matches!(report.outcome, JobOutcome::Failed(_)) {
             self.memory.failure_at = Some(report.at);
-            self.give_up(held);
+            match report.at >= held.until {
+                // Refused because the lease was over: that says nothing of this node, and where every candidate stood still for so long
+                // nobody would be left.
+                true => self.memory.giving_up = Some(held.epoch),
+                false => self.give_up(held),
+            }
         }
     }
 

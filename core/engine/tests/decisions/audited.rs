@@ -114,6 +114,7 @@ fn nothing_becomes_writable_without_lease_permission_and_claim() {
             ("guard unarmed", "armed"),
             ("lease theirs holder=b epoch=8", "lease"),
             ("pg primary", "forbids"),
+            ("replaced", "was replaced"),
         ],
     );
 }
