@@ -32,7 +32,6 @@ const ACTIONS: [&str; 23] = [
 
 /// What some ten thousand schedules may miss, and why.
 pub const RARE: &[(&str, &str)] = &[
-    ("adopt-directory", "no model replaces a data directory behind the agent's back"),
     ("epoch-not-newer", "a store restored from a backup between a leader's acquisition and its face, or under a running one"),
     ("primary-on-unknown-lease", "an agent that starts beside a running primary and does not reach the store"),
 ];
@@ -52,7 +51,9 @@ pub struct Coverage {
     pub acknowledged: u64,
     /// Schedules that ended with a node that an operator has to help, for a reason that is known and named in `invariant::liveness`.
     pub stuck: u64,
-    /// The longest time from the healing until all was well, nanoseconds.
+    /// The longest time until exactly one primary was there, from the healing or from the end of what the schedule made slow, nanoseconds.
+    pub slowest_lead: u64,
+    /// The same until all was well.
     pub slowest_heal: u64,
 }
 
@@ -67,6 +68,7 @@ impl Default for Coverage {
             failovers: 0,
             acknowledged: 0,
             stuck: 0,
+            slowest_lead: 0,
             slowest_heal: 0,
         }
     }
@@ -143,6 +145,7 @@ impl Coverage {
         self.failovers += other.failovers;
         self.acknowledged += other.acknowledged;
         self.stuck += other.stuck;
+        self.slowest_lead = self.slowest_lead.max(other.slowest_lead);
         self.slowest_heal = self.slowest_heal.max(other.slowest_heal);
     }
 
@@ -162,10 +165,11 @@ impl Coverage {
     /// All counts on one line.
     pub fn line(&self) -> String {
         let mut line = format!(
-            "failovers={} acknowledged={} stuck={} slowest_heal_ms={}",
+            "failovers={} acknowledged={} stuck={} slowest_lead_ms={} slowest_heal_ms={}",
             self.failovers,
             self.acknowledged,
             self.stuck,
+            self.slowest_lead / 1_000_000,
             self.slowest_heal / 1_000_000
         );
         line.push_str(" faults{");

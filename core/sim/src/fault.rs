@@ -50,11 +50,19 @@ pub enum Kind {
     SlowReload,
     PauseBeforeOpening,
     SlowReplication,
+    Ttl,
+    ReplayPaused,
+    ReplayBlocked,
+    StartupFrozen,
+    DirectoryLost,
+    DirectoryReplaced,
+    LosesWrites,
+    LeaderKeyTaken,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 45] = [
         Self::CutFromStore,
         Self::CutRequests,
         Self::CutAnswers,
@@ -92,7 +100,19 @@ impl Kind {
         Self::SlowReload,
         Self::PauseBeforeOpening,
         Self::SlowReplication,
+        Self::Ttl,
+        Self::ReplayPaused,
+        Self::ReplayBlocked,
+        Self::StartupFrozen,
+        Self::DirectoryLost,
+        Self::DirectoryReplaced,
+        Self::LosesWrites,
+        Self::LeaderKeyTaken,
     ];
+
+    /// Of `ALL`, those that any fault may be. The others are drawn on their own (`own_kinds`), so that one more kind leaves the schedules
+    /// of all seeds as they are.
+    const DRAWN: usize = 37;
 }
 
 /// One fault.
@@ -130,7 +150,7 @@ pub fn schedule(seed: u64, options: &Options) -> Vec<Fault> {
         .map(|_| {
             // Half of them close together: that is where the interesting schedules are.
             let at = if rng.chance(500) { focus + rng.below(9 * SEC) } else { rng.range(8 * SEC, 62 * SEC) };
-            let kind = Kind::ALL[rng.index(Kind::ALL.len())];
+            let kind = Kind::ALL[rng.index(Kind::DRAWN)];
             // A restored store is rare, and excuses much.
             let kind = if kind == Kind::Restore && !rng.chance(250) { Kind::LeaderKeyDeleted } else { kind };
             let span = match rng.below(4) {
@@ -144,6 +164,40 @@ pub fn schedule(seed: u64, options: &Options) -> Vec<Fault> {
         })
         .collect();
     faults.extend(combination(&mut rng, options));
+    faults.extend(own_kinds(seed, options));
     faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
+/// Kinds that are drawn on their own: how many of a thousand schedules have one, at most how many, and what befalls the leader shortly
+/// after half of them, because they do harm only together.
+const OWN: &[(Kind, u64, u64, &[Kind])] = &[
+    (Kind::Ttl, 150, 3, &[Kind::Isolate, Kind::PowerLoss]),
+    (Kind::ReplayPaused, 80, 2, &[Kind::VmPause, Kind::Isolate, Kind::CutFromStore]),
+    (Kind::ReplayBlocked, 80, 2, &[Kind::VmPause, Kind::Isolate, Kind::CutFromStore]),
+    (Kind::StartupFrozen, 40, 2, &[Kind::Isolate]),
+    (Kind::DirectoryLost, 40, 2, &[Kind::PowerLoss]),
+    (Kind::DirectoryReplaced, 40, 2, &[Kind::PowerLoss]),
+    (Kind::LosesWrites, 150, 3, &[Kind::PowerLoss, Kind::Isolate]),
+    (Kind::LeaderKeyTaken, 60, 2, &[]),
+];
+
+fn own_kinds(seed: u64, options: &Options) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (kind, share, most, after) in OWN {
+        let mut rng = Rng::new(seed).fork(100 + *kind as u64);
+        let count = if rng.chance(*share) { rng.range(1, most + 1) } else { 0 };
+        for _ in 0..count {
+            let at = rng.range(9 * SEC, options.heal_at - 2 * SEC);
+            let span = |rng: &mut Rng, at: u64| rng.range(100 * MS, 20 * SEC).min(options.heal_at - SEC - at);
+            let node = (!rng.chance(500)).then(|| rng.index(options.nodes));
+            faults.push(Fault { kind: *kind, at, span: span(&mut rng, at), node, choice: rng.draw() });
+            let next = at + rng.range(10 * MS, 5 * SEC);
+            if !after.is_empty() && next < options.heal_at - 2 * SEC && rng.chance(500) {
+                let kind = after[rng.index(after.len())];
+                faults.push(Fault { kind, at: next, span: span(&mut rng, next), node: None, choice: rng.draw() });
+            }
+        }
+    }
     faults
 }

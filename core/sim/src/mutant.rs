@@ -1,7 +1,8 @@
 //! Rules of lease, guard, executor and PostgreSQL's configuration that can be switched off, to show that the simulator sees it.
 //!
-//! Not here, because no cluster of tanists alone can tell: to take the lease over somebody else's leader key, and not to rewrite `/sync`
-//! in the acquiring transaction (every leader write compares the acquisition number as well). Both need a Patroni in the cluster.
+//! Not here: to put a promise over whatever is there (one that lands late is of an older epoch, and counts for nobody; what the comparison
+//! saves is that it need not be told again), and not to rewrite `/sync` in the acquiring transaction (every leader write of a tanist
+//! compares the acquisition number as well; only a Patroni's does not).
 
 /// One rule that is switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,11 +11,13 @@ pub enum Mutant {
     AnyRecordIsMine,
     Unconfirmed,
     AcquireWithoutRecord,
+    OverForeignKey,
     RenewWithoutCompare,
     RenewWithoutLeaderKey,
     FailedCompareIsLoss,
     UnknownIsFailed,
     UntilFromAnswer,
+    ShorterTtlAtOnce,
     LeaderWriteUnfenced,
     ExtendOverFence,
     NoBudget,
@@ -26,6 +29,7 @@ pub enum Mutant {
     NamesSetIsInForce,
     NoReservedName,
     PositionAlwaysKnown,
+    ReloadIsCut,
     TimelineUnclaimed,
     FaceAlwaysBelieved,
     QueueDropsFailures,
@@ -33,15 +37,17 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::AnyRecordIsMine,
         Self::Unconfirmed,
         Self::AcquireWithoutRecord,
+        Self::OverForeignKey,
         Self::RenewWithoutCompare,
         Self::RenewWithoutLeaderKey,
         Self::FailedCompareIsLoss,
         Self::UnknownIsFailed,
         Self::UntilFromAnswer,
+        Self::ShorterTtlAtOnce,
         Self::LeaderWriteUnfenced,
         Self::ExtendOverFence,
         Self::NoBudget,
@@ -53,6 +59,7 @@ impl Mutant {
         Self::NamesSetIsInForce,
         Self::NoReservedName,
         Self::PositionAlwaysKnown,
+        Self::ReloadIsCut,
         Self::TimelineUnclaimed,
         Self::FaceAlwaysBelieved,
         Self::QueueDropsFailures,

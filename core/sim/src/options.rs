@@ -33,6 +33,8 @@ pub struct Options {
     pub second_looks: bool,
     /// The tags of one node, whose number comes first; the others have none.
     pub tagged: (usize, Tags),
+    /// Claims of timelines do not say which one was left: those of an older version.
+    pub no_parents: bool,
     /// The rule that is switched off.
     pub mutant: Option<Mutant>,
 }
@@ -72,6 +74,7 @@ impl Options {
             whole: seed % 8 == 1,
             second_looks: seed % 16 == 2,
             tagged: tagged(Rng::new(seed).fork(9), nodes),
+            no_parents: Rng::new(seed).fork(13).chance(100),
             mutant,
         }
     }

@@ -26,6 +26,8 @@ pub struct Hunt {
     pub hash: u64,
     /// What was reached.
     pub coverage: Coverage,
+    /// The seeds that took longest until there was one primary, and until all was well.
+    pub slowest: [(u64, u64); 2],
 }
 
 impl Hunt {
@@ -33,6 +35,7 @@ impl Hunt {
         self.schedules += 1;
         self.hash = self.hash.wrapping_add(outcome.hash);
         self.coverage.merge(&outcome.coverage);
+        self.slower([(outcome.coverage.slowest_lead, seed), (outcome.coverage.slowest_heal, seed)]);
         if let Some(violation) = &outcome.violation {
             self.violations += 1;
             self.found.insert(seed, format!("{}: {}", violation.invariant, violation.text));
@@ -47,9 +50,19 @@ impl Hunt {
         self.violations += other.violations;
         self.hash = self.hash.wrapping_add(other.hash);
         self.coverage.merge(&other.coverage);
+        self.slower(other.slowest);
         self.found.extend(other.found);
         while self.found.len() > KEPT {
             self.found.pop_last();
+        }
+    }
+
+    fn slower(&mut self, others: [(u64, u64); 2]) {
+        for (mine, other) in self.slowest.iter_mut().zip(others) {
+            // Of two that are equal the smaller seed, so that the number of threads does not matter.
+            if other.0 > mine.0 || other.0 == mine.0 && other.1 < mine.1 {
+                *mine = other;
+            }
         }
     }
 
@@ -100,6 +113,9 @@ pub fn fuzz(first: u64, schedules: u64, jobs: usize, mutant: Option<Mutant>) -> 
     for (seed, text) in &hunt.found {
         println!("seed {seed}: {text}\n    tanist-sim run {seed}");
     }
+    let [(lead, first_lead), (heal, first_heal)] = hunt.slowest;
+    println!("slowest until one primary: {} ms, seed {first_lead}", lead / 1_000_000);
+    println!("slowest until all was well: {} ms, seed {first_heal}", heal / 1_000_000);
     eprintln!("{:.0} schedules per second on {jobs} threads", hunt.schedules as f64 / spent.as_secs_f64().max(0.001));
     println!("{}", hunt.line(first));
     hunt.violations == 0

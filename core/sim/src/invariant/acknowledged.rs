@@ -44,6 +44,7 @@ impl World {
     /// A node has become writable: has it all that was promised?
     pub(crate) fn check_winner(&mut self, node: usize) {
         self.coverage.failovers += 1;
+        self.check_failover(node);
         let epoch = self.writable_epoch(node);
         self.checks.writable_under.push((epoch, node));
         if self.nodes[node].exempt_until > self.now {
@@ -65,7 +66,8 @@ impl World {
     fn check_bound(&mut self, node: usize) {
         // A synchronous cluster may be behind by what nobody acknowledged.
         let named = self.store.snap.sync().is_some_and(|sync| sync.leader.is_some());
-        let Some(Lsn(optime)) = self.store.snap.optime().filter(|_| !named && !self.checks.store_restored) else { return };
+        // What was written while it took the lease belongs to "the WAL written since the last /status".
+        let Some(Lsn(optime)) = self.checks.optime[node].filter(|_| !named && !self.checks.store_restored) else { return };
         let end = self.nodes[node].pg.wal.end();
         let lag = optime.saturating_sub(end);
         if lag > self.options.maximum_lag && self.nodes[node].pg.wal.timeline_begin().is_some() {
@@ -77,7 +79,7 @@ impl World {
     /// `/sync` was emptied: from now on the mode is asynchronous, and earlier promises are bounded ones.
     pub(crate) fn check_mode(&mut self) {
         // Switched off by the operator: asynchronous, whatever `/sync` still says.
-        let off = crate::world::view::mode(&self.store.snap).is_some_and(|mode| !mode.is_on());
+        let off = crate::world::view::config(&self.store.snap).is_some_and(|config| !config.mode.is_on());
         match self.store.snap.sync().filter(|_| !off).and_then(|sync| sync.leader.as_ref()).and_then(|leader| self.find(leader)) {
             Some(leader) => self.checks.synchronous[leader] = true,
             None => {

@@ -22,14 +22,31 @@ enum Blow {
     Hard,
 }
 
-/// A fault concerns every node.
-fn everywhere(kind: Kind) -> bool {
-    matches!(kind, Kind::StoreDown | Kind::StoreElection | Kind::Restore | Kind::Switchover | Kind::PauseBeforeOpening)
+/// A lease may not outlast it: what it befalls may cease to lead.
+pub(super) fn may_end(kind: Kind) -> bool {
+    blow(kind, u64::MAX, 0) != Blow::None
 }
 
-fn blow(fault: &Fault, ttl: u64) -> Blow {
-    let up_to = |limit: u64| if fault.span <= limit { Blow::Light } else { Blow::Hard };
-    match fault.kind {
+/// What befell `node` concerns `here`.
+pub(super) fn concerns(kind: Kind, node: usize, here: usize) -> bool {
+    node == here || everywhere(kind)
+}
+
+fn everywhere(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::StoreDown
+            | Kind::StoreElection
+            | Kind::Restore
+            | Kind::LeaderKeyTaken
+            | Kind::Switchover
+            | Kind::PauseBeforeOpening
+    )
+}
+
+fn blow(kind: Kind, span: u64, ttl: u64) -> Blow {
+    let up_to = |limit: u64| if span <= limit { Blow::Light } else { Blow::Hard };
+    match kind {
         Kind::WatchGap
         | Kind::LeaderKeyDeleted
         | Kind::PluginTrouble
@@ -42,6 +59,11 @@ fn blow(fault: &Fault, ttl: u64) -> Blow {
         | Kind::SlowStop
         | Kind::SlowFence
         | Kind::Mode
+        | Kind::Ttl
+        | Kind::ReplayPaused
+        | Kind::ReplayBlocked
+        | Kind::StartupFrozen
+        | Kind::LosesWrites
         | Kind::CutNodes
         | Kind::CutOneWay
         | Kind::Slew => Blow::None,
@@ -65,23 +87,27 @@ fn blow(fault: &Fault, ttl: u64) -> Blow {
         | Kind::PowerLoss
         | Kind::Switchover
         | Kind::StopService
+        | Kind::LeaderKeyTaken
+        | Kind::DirectoryLost
+        | Kind::DirectoryReplaced
         | Kind::PauseBeforeOpening => Blow::Hard,
     }
 }
 
 impl World {
-    /// A fault begins.
+    /// A fault begins on a node.
     pub(crate) fn harm(&mut self, node: usize, fault: &Fault) {
-        let (ttl, end) = (self.options.ttl, self.now + fault.span);
-        let blow = blow(fault, ttl);
+        let (ttl, end) = (self.shortest_ttl(), self.now + fault.span);
+        let longest = self.longest_ttl();
+        let blow = blow(fault.kind, fault.span, ttl);
         for here in 0..self.nodes.len() {
-            if blow == Blow::None || here != node && !everywhere(fault.kind) {
+            if blow == Blow::None || !concerns(fault.kind, node, here) {
                 continue;
             }
             let (harmed, struck) = (&mut self.checks.harmed[here], &mut self.checks.struck[here]);
             // What is late because of it: messages that land after 14 s, a shutdown that takes 20 s.
             if blow == Blow::Hard || self.now < *struck + ttl {
-                *harmed = (*harmed).max(end + 2 * ttl + 25 * SEC);
+                *harmed = (*harmed).max(end + 2 * longest + 25 * SEC);
             }
             *struck = (*struck).max(end);
         }
@@ -90,6 +116,9 @@ impl World {
     /// The server of a node is about to end.
     pub(crate) fn check_demotion(&mut self, node: usize) {
         let primary = self.nodes[node].pg.server == Server::Primary;
+        if primary {
+            self.checks.ended[node] = self.now;
+        }
         // Until the cluster has shown it, what was just made may be given up and made anew.
         let shown = self.store.snap.face().is_some_and(|face| face.name == self.names[node]);
         let held = self.store.snap.record().is_some_and(|(record, _)| record.holder == self.names[node] && !record.released);

@@ -46,7 +46,7 @@ impl World {
         let Some((record, revision, since)) = self.checks.terms.seen(server) else { return };
         let newest = record.epoch_at(revision);
         let blind = self.reading(server).least_since(since).as_nanos() as u64;
-        if newest > epoch || blind > self.options.ttl * 21 / 10 && named != server {
+        if newest > epoch || blind > self.longest_ttl() * 21 / 10 && named != server {
             let text = format!(
                 "the DNS server of {} names {} of epoch {epoch}; it has seen the lease of epoch {newest} {} ms ago",
                 self.names[server],

@@ -3,23 +3,25 @@
 use crate::{
     model::{
         clock::SEC,
-        store::{LEADER, Value},
+        store::{HANDOFF, LEADER, Value},
     },
     world::World,
 };
 
 impl World {
     /// After every commit of the store.
-    pub(crate) fn check_commit(&mut self, by: Option<usize>) {
+    pub(crate) fn check_commit(&mut self) {
         self.check_mode();
         self.check_face();
+        let leader = self.store.snap.get(LEADER).map(|kv| kv.value.clone());
+        let led = std::mem::replace(&mut self.checks.leader_key, leader);
         let Some((record, revision)) = self.store.snap.record() else { return };
         if revision == self.checks.lease_revision {
             return;
         }
         let epoch = record.epoch_at(revision);
         let holder = self.find(&record.holder);
-        let released = record.released;
+        let (released, acquired) = (record.released, record.seq == 0);
         let before = self.checks.lease_holder;
         let (record, replaced) = (record.clone(), std::mem::replace(&mut self.checks.lease_revision, revision));
         self.checks.terms.landed(holder, &record, replaced, self.now);
@@ -36,11 +38,28 @@ impl World {
         {
             self.check_overlap(before, holder);
         }
+        if released {
+            self.checks.handed =
+                self.store.snap.get(HANDOFF).filter(|kv| kv.revision == revision).and_then(|kv| match &*kv.value {
+                    Value::Handoff(handoff) => Some(handoff.clone()),
+                    _ => None,
+                });
+        } else if acquired {
+            let stranger = led.filter(|led| matches!(&**led, Value::Leader(name) if self.find(name).is_none()));
+            if stranger.is_some() && !self.checks.store_restored {
+                self.violate("I3", format!("{} took the lease over the leader key of somebody else", record.holder));
+            }
+            if let Some(holder) = holder {
+                self.checks.optime[holder] = self.nodes[holder].agent.mirror.snap.as_ref().and_then(|snap| snap.optime());
+                self.check_race(holder);
+            }
+            self.checks.handed = None;
+        }
         if epoch < self.checks.lease_epoch && !self.checks.store_restored {
             self.violate("I4", format!("the lease's epoch fell from {} to {epoch}", self.checks.lease_epoch));
         }
         if epoch != self.checks.lease_epoch && holder != before {
-            self.check_cause(holder, by);
+            self.check_cause(holder);
         }
         self.checks.lease_epoch = epoch;
         self.checks.lease_holder = if released { None } else { holder };

@@ -1,26 +1,55 @@
 //! After everything has healed: exactly one primary, shown, everybody follows it, queues drained, and it stays so.
 
 use crate::{
-    model::postgres::{Dir, Server},
+    model::{
+        postgres::{Dir, Server},
+        store::{MEMBER0, Value},
+    },
     world::World,
 };
-use tanist_engine::{Lease, Role};
+use tanist_engine::{Lease, MemberState, Role};
 
 impl World {
-    /// Known to need an operator, counted and not judged: a standby whose timeline is no ancestor of the leader's although every begin
-    /// recorded since lies behind its end (the claims do not say which timeline another one left), and the one standby of a strict
-    /// cluster whose data have to be copied anew while `/sync` names it.
+    /// Known to need an operator, counted and not judged: where claims of timelines do not say which one was left (those of an older
+    /// version), a standby whose timeline is no ancestor of the leader's although every begin recorded since lies behind its end; and the
+    /// one standby of a strict cluster whose data have to be copied anew while `/sync` names it.
     fn stuck(&self, node: usize, leader: usize) -> bool {
         let pg = &self.nodes[node].pg;
-        let refused = pg.server == Server::Standby
+        let refused = self.options.no_parents
+            && pg.dir == Dir::Cluster
             && self.nodes[leader].pg.wal.send(pg.wal.timeline(), pg.wal.end(), pg.wal.end()).is_none();
         let named = self.store.snap.sync().is_some_and(|sync| self.sync_names(sync, node));
         let kept = pg.server == Server::Down && named && self.nodes[leader].agent.policy.synchronous.is_strict();
         refused || kept
     }
 
-    /// All is well.
-    fn well(&self, end: bool) -> Result<(), &'static str> {
+    /// What was acknowledged is nowhere any more, by other hands than the cluster's: too few of those that `/sync` names have the data that
+    /// they had, or nobody has any. An operator decides who leads.
+    fn robbed(&self) -> bool {
+        let has = |node: usize| self.nodes[node].pg.dir == Dir::Cluster && !self.checks.robbed[node];
+        let nodes = 0..self.nodes.len();
+        match self.store.snap.sync().filter(|sync| sync.leader.is_some()) {
+            Some(sync) => {
+                let leader = nodes.clone().any(|node| sync.leader.as_ref() == Some(&self.names[node]) && has(node));
+                let standbys = nodes.filter(|node| sync.standbys.contains(&self.names[*node]) && has(*node)).count();
+                !leader && standbys <= sync.quorum as usize
+            }
+            // Whoever is left may be too far behind.
+            None => self.checks.robbed.contains(&true) && !nodes.clone().any(|node| self.can_write(node)),
+        }
+    }
+
+    /// The member key of a node says what it is.
+    fn told(&self, node: usize, leader: usize) -> bool {
+        let wanted = if node == leader { (Role::Primary, MemberState::Running) } else { (Role::Replica, MemberState::Streaming) };
+        self.store.snap.get(MEMBER0 + node).is_some_and(|kv| match &*kv.value {
+            Value::Member(member) => (member.role, member.state) == wanted,
+            _ => false,
+        })
+    }
+
+    /// There is exactly one primary, and it is shown.
+    pub(super) fn led(&self) -> Result<(), &'static str> {
         let Some(leader) = self.leader() else { return Err("nobody holds the lease") };
         if !self.can_write(leader) {
             return Err("the holder of the lease is not writable");
@@ -30,10 +59,29 @@ impl World {
         if face.name != self.names[leader] || face.epoch != record.epoch_at(revision) {
             return Err("the face is not that of the lease");
         }
+        Ok(())
+    }
+
+    /// Nobody can be expected to heal it.
+    pub(super) fn excused(&self) -> bool {
+        self.robbed()
+            || self.leader().is_some_and(|leader| (0..self.nodes.len()).any(|node| node != leader && self.stuck(node, leader)))
+    }
+
+    /// All is well.
+    pub(super) fn well(&self, end: bool) -> Result<(), &'static str> {
+        self.led()?;
+        let Some(leader) = self.leader() else { return Err("nobody holds the lease") };
         for (node, here) in self.nodes.iter().enumerate() {
             // Data of a bootstrap that somebody else's overtook are left to the operator.
             let foreign = here.pg.dir == Dir::Cluster && here.pg.system != self.nodes[leader].pg.system;
-            if node == leader || foreign || end && self.stuck(node, leader) {
+            if foreign || end && node != leader && self.stuck(node, leader) {
+                continue;
+            }
+            if !self.told(node, leader) {
+                return Err("a member key does not say what its node is");
+            }
+            if node == leader {
                 continue;
             }
             if here.pg.server != Server::Standby {
@@ -49,23 +97,11 @@ impl World {
         Ok(())
     }
 
-    /// After every event of the second phase.
-    pub(crate) fn check_well(&mut self) {
-        if self.checks.well_at.is_some() {
-            return;
-        }
-        if self.well(false).is_ok() {
-            self.checks.well_at = Some(self.now);
-            let took = self.now.saturating_sub(self.options.heal_at);
-            self.coverage.slowest_heal = self.coverage.slowest_heal.max(took);
-        }
-    }
-
     /// All has been well for 3 ttl and two turns of the loop since the healing, and is: from here on there are only renewals and client
     /// writes, and the rest of the 120 s is not simulated. One schedule of 8 runs to its end all the same.
     pub(crate) fn is_over(&self) -> bool {
         let Some(since) = self.checks.well_at.filter(|_| !self.options.whole) else { return false };
-        let watched = self.options.ttl * 3 + self.options.loop_wait * 2;
+        let watched = self.longest_ttl() * 3 + self.options.loop_wait * 2;
         self.now >= since + watched && self.well(false).is_ok()
     }
 
@@ -73,6 +109,10 @@ impl World {
     pub(crate) fn check_end(&mut self) {
         // A restored store may have forgotten the cluster, and then an operator decides.
         if self.checks.store_restored {
+            return;
+        }
+        if self.robbed() {
+            self.coverage.stuck += 1;
             return;
         }
         if let Err(why) = self.well(true) {

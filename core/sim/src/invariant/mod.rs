@@ -1,18 +1,24 @@
 //! What has to hold, one file each. All are judged by the truth of the models, never by what a node believes.
 
 mod acknowledged;
+mod bounds;
 mod callbacks;
 mod causes;
+mod copies;
 mod demotion;
 mod epochs;
+mod healthy;
 mod lease;
 mod liveness;
 mod one_primary;
 mod permission;
 mod terms;
+mod usurped;
+mod winners;
 
-use std::collections::BTreeMap;
-use tanist_engine::Epoch;
+use crate::model::store::Value;
+use std::{collections::BTreeMap, rc::Rc};
+use tanist_engine::{Epoch, Handoff, Lsn};
 
 /// An invariant is broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,12 +73,37 @@ pub struct Checks {
     pub(crate) delivered: Vec<u64>,
     pub(crate) primary_callback: Epoch,
     pub(crate) well_at: Option<u64>,
+    /// Since when there is exactly one primary.
+    pub(crate) led_at: Option<u64>,
+    /// What the schedule made slow and ends last, and when.
+    pub(crate) slow: (&'static str, u64),
     /// Until then something explains the end of a primary, per node.
     pub(crate) harmed: Vec<u64>,
+    /// Until then a node was disturbed too lately to be expected to do anything.
+    pub(crate) shaken: Vec<u64>,
+    /// Since when a writable node has seen the lease with another.
+    pub(crate) usurped: Vec<Option<u64>>,
+    /// In whose favour the lease was given up, until somebody takes it.
+    pub(crate) handed: Option<Handoff>,
+    /// Until then something is to blame for the end of a node's leadership.
+    pub(crate) blamed: Vec<u64>,
+    /// When each node last ceased to be writable.
+    pub(crate) ended: Vec<u64>,
+    /// `/status` as a node saw it when it took the lease.
+    pub(crate) optime: Vec<Option<Lsn>>,
+    /// The node that clients wrote to last, and how often that was another one than before.
+    pub(crate) last_primary: Option<usize>,
+    pub(crate) failovers: usize,
     /// The end of the last blow to a node.
     pub(crate) struck: Vec<u64>,
+    /// Nodes whose data directory other hands have taken away or replaced.
+    pub(crate) robbed: Vec<bool>,
+    /// The leader key after the last commit.
+    pub(crate) leader_key: Option<Rc<Value>>,
     /// The guard has taken the deadline, per node.
     pub(crate) taken: Vec<bool>,
+    /// The shortest and the longest ttl that was ever configured.
+    pub(crate) ttls: (u64, u64),
     /// How long each lease is warranted.
     pub(crate) terms: terms::Terms,
 }
@@ -85,8 +116,15 @@ impl Checks {
             synchronous: vec![false; nodes],
             delivered: vec![0; nodes],
             taken: vec![false; nodes],
+            robbed: vec![false; nodes],
+            blamed: vec![0; nodes],
+            ended: vec![0; nodes],
+            optime: vec![None; nodes],
+            shaken: vec![0; nodes],
+            usurped: vec![None; nodes],
             harmed: vec![0; nodes],
             struck: vec![0; nodes],
+            ttls: (u64::MAX, 0),
             terms: terms::Terms::new(nodes),
             ..Self::default()
         }
@@ -105,6 +143,8 @@ impl Checks {
         self.promised.clear();
     }
 
-    /// A node's data are thrown away.
-    pub fn forgotten(&mut self, _node: usize) {}
+    /// Other hands have taken the data directory of a node away.
+    pub fn took_directory(&mut self, node: usize) {
+        self.robbed[node] = true;
+    }
 }

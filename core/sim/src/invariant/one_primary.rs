@@ -12,7 +12,7 @@ impl World {
     fn forgotten(&self, node: usize) -> bool {
         let Some(restored) = self.checks.restore.as_ref() else { return false };
         let blind = |other: usize| other != node && restored.blind[other] && self.can_write(other);
-        self.now < restored.at + self.options.ttl && restored.primary == Some(node) && (0..self.nodes.len()).any(blind)
+        self.now < restored.at + self.longest_ttl() && restored.primary == Some(node) && (0..self.nodes.len()).any(blind)
     }
 
     /// After every event.
@@ -33,7 +33,7 @@ impl World {
             self.violate("I1", format!("writable at once: {}", who.join(", ")));
         }
         if self.healed {
-            self.check_well();
+            self.check_bounds();
         }
     }
 }

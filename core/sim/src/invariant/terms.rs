@@ -146,15 +146,16 @@ impl World {
     }
 
     fn too_early(&mut self, node: usize, record: u64, now: Reading) -> Option<String> {
+        let longest = self.longest_ttl();
         let attempts = &mut self.checks.terms.nodes[node];
         if std::mem::replace(&mut attempts.vacant, record) == record {
             return None;
         }
         let (_, at) = *self.checks.terms.superseded.iter().find(|(before, _)| *before == record)?;
         // A question lasts ttl/5; an agent that stood still reads its answer late.
-        let stood_still = now.boot.as_nanos() < self.nodes[node].agent.lenient_until + self.options.ttl;
+        let stood_still = now.boot.as_nanos() < self.nodes[node].agent.lenient_until + longest;
         let late = self.now.saturating_sub(at);
-        (late > self.options.ttl / 5 + SEC / 2 && !stood_still).then(|| {
+        (late > longest / 5 + SEC / 2 && !stood_still).then(|| {
             format!("{} calls the lease vacant by a record that was renewed {} ms ago", self.names[node], late / 1_000_000)
         })
     }

@@ -126,6 +126,8 @@ pub struct Guard {
     pub nonce: u64,
     /// The page it shares with the agent.
     pub page: Page,
+    /// The job whose command was last taken from the socket.
+    pub served: u64,
     /// The longest fence until signalled.
     pub longest: u64,
     /// Boot time when it last ran, while it does not run.
@@ -137,6 +139,6 @@ pub struct Guard {
 impl Guard {
     /// A guard that has just started.
     pub fn new(life: u32, nonce: u64) -> Self {
-        Self { life, alive: true, nonce, page: Page::new(), longest: 0, stood_still_at: None, look: 0 }
+        Self { life, alive: true, nonce, page: Page::new(), served: 0, longest: 0, stood_still_at: None, look: 0 }
     }
 }

@@ -97,6 +97,8 @@ pub struct Broken {
     pub any_record_of_mine: bool,
     /// Vacant as soon as the record is over, without a confirming read.
     pub unconfirmed: bool,
+    /// A leader key of somebody else is overlooked.
+    pub over_foreign_key: bool,
 }
 
 impl Keeper {
@@ -278,7 +280,7 @@ impl Keeper {
     }
 
     fn foreign_leader(&self) -> Option<&Kv> {
-        self.leader.as_ref().filter(|leader| {
+        self.leader.as_ref().filter(|_| !self.broken.over_foreign_key).filter(|leader| {
             !self.last_good.as_ref().is_some_and(|good| {
                 matches!(&*leader.value, Value::Leader(name) if *name == good.holder) && leader.revision == good.acquisition
             })

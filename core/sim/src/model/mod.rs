@@ -1,6 +1,7 @@
 //! Models of everything around the engine, one file each.
 
 pub mod clock;
+pub mod config;
 pub mod guard;
 pub mod keeper;
 pub mod network;

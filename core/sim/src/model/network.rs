@@ -1,6 +1,9 @@
 //! Which messages pass: links in each direction between nodes and store, and between nodes; latency, loss, late landing.
 
-use super::clock::MS;
+use super::{
+    clock::MS,
+    store::{Key, LEASE, MEMBER0, Op, Txn},
+};
 use crate::rng::Rng;
 
 /// What becomes of a message.
@@ -22,13 +25,15 @@ pub struct Network {
     slow: Vec<u16>,
     /// Messages between node and store are lost or late at random, per node.
     lossy: Vec<u16>,
+    /// Writes of a key that a node does not get through, per active fault.
+    lost: Vec<(usize, Key)>,
 }
 
 impl Network {
     /// All links up.
     pub fn new(nodes: usize) -> Self {
         let all = nodes + 1;
-        Self { nodes, cut: vec![0; all * all], slow: vec![0; all], lossy: vec![0; all] }
+        Self { nodes, cut: vec![0; all * all], slow: vec![0; all], lossy: vec![0; all], lost: Vec::new() }
     }
 
     /// The store's index.
@@ -49,6 +54,28 @@ impl Network {
     /// Makes a node's way to the store lossy, or not any more.
     pub fn lossy(&mut self, node: usize, on: bool) {
         count(&mut self.lossy[node], on);
+    }
+
+    /// A node's writes of one key are lost, or late. The first member key stands for all keys of members: a node writes its own ones.
+    pub fn lose_writes(&mut self, node: usize, key: Key, on: bool) {
+        match self.lost.iter().position(|lost| *lost == (node, key)) {
+            Some(at) if !on => drop(self.lost.swap_remove(at)),
+            None if on => self.lost.push((node, key)),
+            _ => {}
+        }
+    }
+
+    /// The fate of a transaction of a node: that of a message, unless it writes what does not get through, and not the lease as well.
+    pub fn fate_of(&self, node: usize, txn: &Txn, rng: &mut Rng) -> Fate {
+        let written = |op: &Op| match op {
+            Op::Put(key, _) | Op::PutOn(_, key, _) => self.lost.contains(&(node, (*key).min(MEMBER0))),
+            Op::Delete(_) | Op::KeepAlive(_) | Op::Revoke(_) => false,
+        };
+        let lease = |op: &Op| matches!(op, Op::Put(LEASE, _));
+        if !self.lost.is_empty() && txn.then.iter().any(written) && !txn.then.iter().any(lease) {
+            return if rng.chance(300) { Fate::In(rng.range(300 * MS, 14_000 * MS)) } else { Fate::Lost };
+        }
+        self.fate(node, self.store(), rng)
     }
 
     /// One direction passes.

@@ -70,6 +70,8 @@ pub struct Pg {
     pub dir: Dir,
     /// The database system identifier.
     pub system: u64,
+    /// Which directory it is; another one that is put in its place has another number.
+    pub identity: u64,
     /// Its log.
     pub wal: Wal,
     /// The control file says: shut down in order.
@@ -82,6 +84,10 @@ pub struct Pg {
     pub life: u32,
     /// The last server shut down as primary.
     pub stopping_primary: bool,
+    /// When WAL last arrived, true time.
+    pub grew_at: u64,
+    /// The end of WAL that the control file of a primary tells after a crash: that of its last checkpoint.
+    pub checkpoint: u64,
     /// `primary_conninfo`.
     pub upstream: Option<Upstream>,
     /// `synchronous_standby_names` in the configuration file.
@@ -110,12 +116,15 @@ impl Pg {
         Self {
             dir: Dir::Empty,
             system: 0,
+            identity: 0,
             wal: Wal::default(),
             clean: true,
             was_primary: false,
             server: Server::Down,
             life: 0,
             stopping_primary: false,
+            grew_at: 0,
+            checkpoint: 0,
             upstream: None,
             names_file: SyncNames::Nobody,
             names: SyncNames::Nobody,
@@ -192,6 +201,7 @@ impl Pg {
     /// What the probe finds, the opening epoch left empty.
     pub fn look(&self, name: impl Fn(usize) -> MemberName, names_known: bool) -> Postgres {
         let position = || Position { opened_by: Epoch::NONE, timeline: Timeline(self.wal.timeline()), lsn: Lsn(self.wal.end()) };
+        let checkpoint = || Position { lsn: Lsn(self.checkpoint.min(self.wal.end())), ..position() };
         let running = |role| Postgres::Running(Running { role, system_id: self.system.to_string(), version: 150_018 });
         match self.server {
             Server::Down => match self.dir {
@@ -200,7 +210,7 @@ impl Pg {
                 Dir::Cluster => Postgres::Stopped(Stopped {
                     clean: self.clean,
                     was_primary: self.was_primary,
-                    position: position(),
+                    position: if self.was_primary && !self.clean { checkpoint() } else { position() },
                     system_id: self.system.to_string(),
                 }),
             },

@@ -3,9 +3,9 @@
 //! Loss, delay and late landing of requests and answers are the network's matter; this is what happens when a request arrives. Every
 //! commit makes an immutable snapshot, which is what reads and watches hand out.
 
-use super::record::Record;
+use super::{config::Config, record::Record};
 use std::rc::Rc;
-use tanist_engine::{Epoch, Face, Handoff, Lsn, Member, MemberName, Promise, SyncMode, SyncState, TimelineClaim};
+use tanist_engine::{Epoch, Face, Handoff, Lsn, Member, MemberName, Promise, SyncState, TimelineClaim};
 
 /// Index of a key.
 pub type Key = usize;
@@ -48,7 +48,7 @@ pub enum Value {
     Primary(Face),
     Timelines(Vec<TimelineClaim>),
     Handoff(Handoff),
-    Config(SyncMode),
+    Config(Config),
     Member(Member),
     Promise(Promise),
     Data(MemberName),
@@ -178,22 +178,31 @@ pub struct Answer {
     pub snap: Rc<Snap>,
 }
 
+/// What a node's keys hang on. A store keeps the ttl it was granted with.
+#[derive(Clone, Copy, Debug)]
+struct Expiry {
+    /// True time.
+    end: u64,
+    granted: u64,
+}
+
 /// The store.
 #[derive(Debug)]
 pub struct Store {
     /// The newest snapshot.
     pub snap: Rc<Snap>,
-    /// End of each node's expiry, true time.
-    expiry: Vec<Option<u64>>,
+    /// Each node's expiry.
+    expiry: Vec<Option<Expiry>>,
+    /// The ttl with which the next one of each node is granted.
+    pub grants: Vec<u64>,
     backup: Option<Rc<Snap>>,
-    ttl: u64,
 }
 
 impl Store {
     /// An empty store for `nodes` nodes.
     pub fn new(nodes: usize, ttl: u64) -> Self {
         let snap = Snap { revision: 1, keys: vec![None; MEMBER0 + 3 * nodes] };
-        Self { snap: Rc::new(snap), expiry: vec![None; nodes], backup: None, ttl }
+        Self { snap: Rc::new(snap), expiry: vec![None; nodes], grants: vec![ttl; nodes], backup: None }
     }
 
     /// Carries out a transaction. `true` beside the answer: something changed.
@@ -212,8 +221,8 @@ impl Store {
         for op in ops {
             match op {
                 Op::KeepAlive(node) => {
-                    if let Some(end) = &mut self.expiry[node] {
-                        *end = now + self.ttl;
+                    if let Some(expiry) = &mut self.expiry[node] {
+                        expiry.end = now + expiry.granted;
                     }
                 }
                 Op::Revoke(node) => {
@@ -227,7 +236,8 @@ impl Store {
                 }
                 Op::Put(key, value) => put(keys.get_or_insert_with(|| self.snap.keys.clone()), key, value, revision, None),
                 Op::PutOn(node, key, value) => {
-                    self.expiry[node] = self.expiry[node].or(Some(now + self.ttl));
+                    let granted = self.grants[node];
+                    self.expiry[node].get_or_insert(Expiry { end: now + granted, granted });
                     let keys = keys.get_or_insert_with(|| self.snap.keys.clone());
                     put(keys, key, value, revision, Some(node));
                 }
@@ -238,6 +248,11 @@ impl Store {
         true
     }
 
+    /// The ttl that a node's present expiry was granted with.
+    pub fn granted(&self, node: usize) -> Option<u64> {
+        self.expiry[node].map(|expiry| expiry.granted)
+    }
+
     /// Whether a node's expiry is alive.
     pub fn expiry_alive(&self, node: usize) -> bool {
         self.expiry[node].is_some()
@@ -245,14 +260,14 @@ impl Store {
 
     /// The next end of an expiry.
     pub fn next_expiry(&self) -> Option<u64> {
-        self.expiry.iter().flatten().min().copied()
+        self.expiry.iter().flatten().map(|expiry| expiry.end).min()
     }
 
     /// Deletes what hangs on ended expiries. `true`: something changed.
     pub fn expire(&mut self, now: u64) -> bool {
         let mut changed = false;
         for node in 0..self.expiry.len() {
-            if self.expiry[node].is_some_and(|end| end <= now) {
+            if self.expiry[node].is_some_and(|expiry| expiry.end <= now) {
                 changed |= self.write(vec![Op::Revoke(node)], now);
             }
         }
@@ -261,8 +276,8 @@ impl Store {
 
     /// A new leader of the store restarts every expiry.
     pub fn elect(&mut self, now: u64) {
-        for end in self.expiry.iter_mut().flatten() {
-            *end = now + self.ttl;
+        for expiry in self.expiry.iter_mut().flatten() {
+            expiry.end = now + expiry.granted;
         }
     }
 

@@ -8,6 +8,7 @@ use crate::{
         clock::MS,
         guard::{Deadline, Permit},
         keeper::{Adopted, Broken, Keeper},
+        postgres::Dir,
         store::Snap,
     },
     mutant::Mutant,
@@ -23,7 +24,7 @@ use tanist_engine::{
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each is what it says")]
 pub enum Purpose {
-    Lease(LeaseCall),
+    Lease(Box<LeaseCall>),
     Confirm { asked: Reading },
     Relist { watch: u32 },
     Leader { effect: usize },
@@ -139,6 +140,7 @@ impl Agent {
         let broken = Broken {
             any_record_of_mine: world.options.without(Mutant::AnyRecordIsMine),
             unconfirmed: world.options.without(Mutant::Unconfirmed),
+            over_foreign_key: world.options.without(Mutant::OverForeignKey),
         };
         Self {
             life: 0,
@@ -191,6 +193,8 @@ impl Agent {
         let here = &world.nodes[node];
         let mut agent = Self { life, alive: true, ..Self::idle(world, node) };
         agent.keeper.nonce = here.guard.nonce;
+        agent.seen.directory_replaced =
+            here.pg.dir == Dir::Cluster && here.known_directory != 0 && here.known_directory != here.pg.identity;
         let now = here.clock.read(world.now);
         agent.lenient_until = now.boot.as_nanos() + 200 * MS;
         if let Some(permit) = here.guard.page.permit() {
@@ -211,7 +215,8 @@ impl World {
         self.say_node(node, || "agent starts".into());
         self.later(node, MS, Local::Relist { watch: 0 });
         self.kick(node);
-        let third = self.options.ttl / 3;
+        let third = self.ttl(node) / 3;
+        self.store.grants[node] = self.ttl(node);
         self.later(node, third, Local::KeepAlive);
         self.plan_watchdog(node);
         if !self.nodes[node].queue.waiting.is_empty() {
@@ -256,6 +261,7 @@ impl World {
         let lease = self.nodes[node].agent.keeper.lease(now);
         self.observe(node, lease);
         self.check_terms(node, now);
+        self.check_usurped(node);
         let agent = &mut self.nodes[node].agent;
         agent.turns += 1;
         let mut decision = decide(&agent.policy, &agent.memory, &agent.seen, now.boot);
@@ -268,6 +274,14 @@ impl World {
         let agent = &mut self.nodes[node].agent;
         agent.settled = Settled::after(&decision, &agent.policy, matches!(agent.seen.lease, Lease::Mine(_)), now.boot);
         let actions = std::mem::take(&mut decision.actions);
+        let out = decision
+            .memory
+            .no_lead_until
+            .filter(|_| decision.memory.no_lead_until != self.nodes[node].agent.memory.no_lead_until);
+        if let Some(until) = out {
+            let back = self.nodes[node].clock.when_boot(self.now, until);
+            self.slowed("a back-off after a failure", back.saturating_sub(self.now));
+        }
         self.nodes[node].agent.memory = std::mem::take(&mut decision.memory);
         self.begin_all(node, actions);
         if !self.nodes[node].agent.alive {
@@ -311,6 +325,7 @@ impl World {
             Action::Arm { epoch, .. } => self.arm(node, epoch),
             Action::Disarm => self.command(node, super::event::Command::Disarm),
             Action::Emit(emission) => self.emit(node, emission),
+            Action::AdoptDirectory => self.adopt_directory(node),
             Action::Exit => self.agent_exits(node),
             Action::Run(job) => {
                 if self.nodes[node].agent.seen.job.is_none() {

@@ -20,8 +20,7 @@ impl World {
         self.nodes[node].agent.calls.push(Call { number: call, purpose, until });
         self.plan_to_give_up(node);
         let life = self.nodes[node].agent.life;
-        let store = self.net.store();
-        match self.net.fate(node, store, &mut self.rng) {
+        match self.net.fate_of(node, &txn, &mut self.rng) {
             Fate::In(after) => self.at(self.now + after, Event::Arrive { node, life, call, txn: Box::new(txn) }),
             Fate::Lost => {}
         }
@@ -60,9 +59,13 @@ impl World {
             }
             return;
         }
+        let waited = self.nodes[node].agent.calls.iter().any(|known| known.number == call);
+        if !waited && txn.then.iter().any(|op| matches!(op, Op::Put(LEASE, _))) {
+            self.slowed("a late write of the lease", 0);
+        }
         let (answer, changed) = self.store.apply(txn, self.now);
         if changed {
-            self.committed(Some(node));
+            self.committed();
         }
         self.plan_expiry();
         if let Fate::In(after) = self.net.fate(store, node, &mut self.rng) {
@@ -71,8 +74,8 @@ impl World {
     }
 
     /// The store has changed: checks, and news for every watcher.
-    pub fn committed(&mut self, by: Option<usize>) {
-        self.check_commit(by);
+    pub fn committed(&mut self) {
+        self.check_commit();
         let snap = self.store.snap.clone();
         let store = self.net.store();
         for node in 0..self.nodes.len() {
@@ -104,7 +107,7 @@ impl World {
     /// Reads all keys and watches from there.
     pub fn relist(&mut self, node: usize, watch: u32) {
         if self.nodes[node].agent.mirror.watch == watch && !self.nodes[node].agent.mirror.watching {
-            let attempt = self.options.ttl / 5;
+            let attempt = self.ttl(node) / 5;
             self.call(node, Purpose::Relist { watch }, Txn::default(), attempt);
         }
     }
@@ -119,6 +122,8 @@ impl World {
             return self.later(node, pause, Local::Relist { watch });
         };
         agent.mirror.watching = true;
+        self.slowed("a first view of the store", 0);
+        let agent = &mut self.nodes[node].agent;
         let back = agent.mirror.snap.as_ref().is_some_and(|known| answer.snap.revision < known.revision);
         if back {
             agent.mirror.history += 1;
@@ -160,7 +165,7 @@ impl World {
         let calls = &mut self.nodes[node].agent.calls;
         let Some(index) = calls.iter().position(|known| known.number == call) else { return };
         match calls.swap_remove(index).purpose {
-            Purpose::Lease(lease) => self.lease_answered(node, lease, answer),
+            Purpose::Lease(lease) => self.lease_answered(node, *lease, answer),
             Purpose::Confirm { asked } => self.confirmed(node, asked, answer),
             Purpose::Relist { watch } => self.relisted(node, watch, answer),
             Purpose::Leader { effect } => {
@@ -185,8 +190,10 @@ impl World {
     /// Keeps the node's expiry alive, three times per ttl.
     pub fn keep_alive(&mut self, node: usize) {
         let txn = Txn { compares: Vec::new(), then: vec![Op::KeepAlive(node)] };
-        self.call(node, Purpose::KeepAlive, txn, self.options.ttl / 5);
-        self.later(node, self.options.ttl / 3, Local::KeepAlive);
+        self.call(node, Purpose::KeepAlive, txn, self.ttl(node) / 5);
+        // What the store granted it does not change.
+        let granted = self.store.granted(node).unwrap_or(u64::MAX).min(self.ttl(node));
+        self.later(node, granted / 3, Local::KeepAlive);
     }
 
     /// A look when the next expiry may end. One that comes too early plans the next.
@@ -204,7 +211,7 @@ impl World {
         }
         self.expire_at = u64::MAX;
         if self.store.expire(self.now) {
-            self.committed(None);
+            self.committed();
         }
         self.plan_expiry();
     }

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     model::{
         clock::{MS, SEC},
+        config::Config,
         guard::Permit,
         postgres::Server,
         store::{self, Key, Op, Txn, Value},
@@ -108,7 +109,7 @@ impl World {
                 let mut ops = vec![Op::Put(store::INITIALIZE, Value::Initialize(system_id))];
                 let mut compares = vec![(store::INITIALIZE, 0)];
                 if self.mirrored(node, store::CONFIG) == 0 {
-                    ops.push(Op::Put(store::CONFIG, Value::Config(self.nodes[node].agent.policy.synchronous)));
+                    ops.push(Op::Put(store::CONFIG, Value::Config(Config::of(&self.nodes[node].agent.policy))));
                     compares.push((store::CONFIG, 0));
                 }
                 self.leader_write(node, effect, ops, compares);
@@ -173,14 +174,14 @@ impl World {
         if !self.options.without(Mutant::LeaderWriteUnfenced) {
             compares.push((store::LEADER, mine.acquisition));
         }
-        let timeout = (1500 * MS).min(self.options.ttl / 2);
+        let timeout = (1500 * MS).min(self.ttl(node) / 2);
         self.call(node, Purpose::Leader { effect }, Txn { compares, then }, timeout);
     }
 
     /// What a node says of itself: over the revision it has seen.
     fn put_over(&mut self, node: usize, effect: usize, over: (Key, u64), value: Value) {
         let txn = Txn { compares: vec![over], then: vec![Op::Put(over.0, value)] };
-        let timeout = (1500 * MS).min(self.options.ttl / 2);
+        let timeout = (1500 * MS).min(self.ttl(node) / 2);
         self.call(node, Purpose::Leader { effect }, txn, timeout);
     }
 
@@ -191,6 +192,7 @@ impl World {
             _ => None,
         });
         let mut claims = present.unwrap_or_default();
+        let claim = if self.options.no_parents { TimelineClaim { parent: None, ..claim } } else { claim };
         if claims.contains(&claim) {
             return self.end_later(node, effect, true);
         }
@@ -208,7 +210,7 @@ impl World {
     /// Puts a member key on the node's expiry.
     pub fn put_member(&mut self, node: usize, member: Member, purpose: Purpose) {
         let txn = Txn { compares: Vec::new(), then: vec![Op::PutOn(node, store::MEMBER0 + node, Value::Member(member))] };
-        self.call(node, purpose, txn, self.options.ttl / 5);
+        self.call(node, purpose, txn, self.ttl(node) / 5);
     }
 
     fn member(&self, node: usize, face: &MemberFace) -> Member {
@@ -246,7 +248,7 @@ impl World {
                 }
                 self.later(node, took, Local::Peer(Box::new(Peer { name, asked, answer: Some(answer) })));
             } else {
-                longest = 2000 * MS;
+                longest = longest.max(500 * MS);
             }
         }
         self.later(node, longest + MS, Local::EffectEnded { effect: PEERS, done: true });

@@ -3,16 +3,18 @@
 use super::{
     World,
     event::{Event, PROCESSES, Process},
+    view,
 };
 use crate::{
     fault::{Fault, Kind},
     invariant::Restore,
     model::{
         clock::{MS, SEC},
+        config::Config,
         store::{self, Op, Txn, Value},
     },
 };
-use tanist_engine::SyncMode;
+use tanist_engine::{MemberName, SyncMode};
 
 impl World {
     /// Who holds the lease record now.
@@ -29,6 +31,8 @@ impl World {
         self.checks.disturbed(self.now + fault.span);
         self.say(|| format!("--- {}", Fault { node: Some(node), ..fault }));
         self.harm(node, &fault);
+        self.blame(node, &fault);
+        self.shake(node, &fault);
         self.apply(node, &fault, true);
         if lasting(fault.kind) {
             self.at(self.now + fault.span, Event::End(index));
@@ -84,7 +88,7 @@ impl World {
             Kind::WatchGap => self.break_watch(node),
             Kind::LeaderKeyDeleted => {
                 if self.store.delete(store::LEADER, self.now) {
-                    self.committed(None);
+                    self.committed();
                 }
             }
             Kind::Restore if on => self.store.back_up(),
@@ -123,6 +127,15 @@ impl World {
             Kind::CopyFails => (0..nodes).for_each(|node| self.slow(node, 4, on)),
             Kind::Switchover => self.ask_switchover(other, fault.choice),
             Kind::Mode => self.change_mode(fault.choice),
+            Kind::LeaderKeyTaken => self.take_leader_key(on),
+            Kind::LosesWrites => self.net.lose_writes(node, LOSABLE[fault.choice as usize % LOSABLE.len()], on),
+            Kind::ReplayPaused => self.pause_replay(node, on),
+            Kind::ReplayBlocked => self.hold_replay(node, |replay| &mut replay.blocked, on),
+            Kind::StartupFrozen => self.hold_replay(node, |replay| &mut replay.frozen, on),
+            Kind::DirectoryLost => self.take_directory(node, false),
+            Kind::DirectoryReplaced if on => self.back_up_directory(node),
+            Kind::DirectoryReplaced => self.take_directory(node, true),
+            Kind::Ttl => self.change_ttl(fault.choice),
             Kind::StopService if on => {
                 if self.nodes[node].agent.alive {
                     self.nodes[node].stop_wanted = true;
@@ -194,22 +207,39 @@ impl World {
     }
 
     fn change_mode(&mut self, choice: u64) {
-        if self.store.snap.get(store::CONFIG).is_none() {
-            return;
-        }
+        let Some(config) = view::config(&self.store.snap) else { return };
         let (strict, node_count) = (choice % 2 == 1, if choice / 6 % 4 == 3 { 2 } else { 1 });
         let mode = match choice % 6 {
             0 | 1 => SyncMode::Off,
             2 | 3 => SyncMode::On { strict, node_count },
             _ => SyncMode::Quorum { strict, node_count },
         };
-        self.operator_writes(store::CONFIG, Value::Config(mode));
+        self.operator_writes(store::CONFIG, Value::Config(Config { mode, ..config }));
+    }
+
+    fn change_ttl(&mut self, choice: u64) {
+        let Some(config) = view::config(&self.store.snap) else { return };
+        let ttl = [4, 5, 6, 8, 10, 15][choice as usize % 6] * SEC;
+        let (shortest, longest) = self.checks.ttls;
+        self.checks.ttls = (shortest.min(ttl), longest.max(ttl));
+        self.operator_writes(store::CONFIG, Value::Config(Config { ttl, ..config }));
+    }
+
+    /// The leader key is written by somebody who knows nothing of the record, and is gone some time later.
+    fn take_leader_key(&mut self, on: bool) {
+        let stranger = MemberName("stranger".to_owned());
+        let his = self.store.snap.get(store::LEADER).is_some_and(|kv| *kv.value == Value::Leader(stranger.clone()));
+        if on && self.store.snap.face().is_some() {
+            self.operator_writes(store::LEADER, Value::Leader(stranger));
+        } else if his && self.store.delete(store::LEADER, self.now) {
+            self.committed();
+        }
     }
 
     fn operator_writes(&mut self, key: usize, value: Value) {
         let txn = Txn { compares: Vec::new(), then: vec![Op::Put(key, value)] };
         if self.store.apply(txn, self.now).1 {
-            self.committed(None);
+            self.committed();
         }
     }
 
@@ -246,6 +276,9 @@ impl World {
     }
 }
 
+/// Keys the writes of which a fault can lose, one at a time: not the lease record, whose loss is that of the link.
+const LOSABLE: &[store::Key] = &[store::INITIALIZE, store::SYNC, store::STATUS, store::PRIMARY, store::TIMELINES, store::MEMBER0];
+
 fn lasting(kind: Kind) -> bool {
     !matches!(
         kind,
@@ -258,6 +291,8 @@ fn lasting(kind: Kind) -> bool {
             | Kind::PostgresKill
             | Kind::Switchover
             | Kind::Mode
+            | Kind::Ttl
+            | Kind::DirectoryLost
             | Kind::CancelWaits
     )
 }

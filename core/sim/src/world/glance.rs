@@ -72,7 +72,7 @@ impl World {
         let Some(settled) = agent.settled.filter(|settled| now.boot < settled.until) else { return self.turn(node) };
         let guard = agent.seen.guard;
         let lease = agent.keeper.lease(now);
-        if !only_renewed(&agent.seen.lease, &lease) || runs_out(&lease, now.boot, self.options.ttl) {
+        if !only_renewed(&agent.seen.lease, &lease) || runs_out(&lease, now.boot, self.ttl(node)) {
             return self.turn(node);
         }
         self.observe(node, lease);

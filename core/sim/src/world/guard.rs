@@ -91,6 +91,9 @@ impl World {
 
     fn obey(&mut self, node: usize, command: Command) {
         let now = self.reading(node);
+        if let Command::Start { job, .. } | Command::Promote { job, .. } | Command::Writer { job, .. } = &command {
+            self.nodes[node].guard.served = *job;
+        }
         match command {
             Command::Arm(permit) => {
                 let longest = self.nodes[node].guard.longest;
@@ -159,6 +162,7 @@ impl World {
         }
         if let Some(epoch) = primary {
             self.check_permission(node, epoch);
+            self.check_restarted(node);
         }
         let since = self.reading(node).boot;
         let here = &mut self.nodes[node];
@@ -177,6 +181,7 @@ impl World {
         let slow = if here.slow[3] > 0 { self.rng.range(0, 12 * SEC) } else { 0 };
         let clean = self.nodes[node].pg.clean;
         let took = slow + if clean { self.rng.range(30 * MS, 400 * MS) } else { self.rng.range(100 * MS, 2 * SEC) };
+        self.slowed("a recovery", took);
         self.later(node, took, Local::Inside(Inside::Up));
         self.later(node, MS / 10, Local::JobEnded { job, outcome: JobOutcome::Done });
         self.postgres_changed(node, Postgres::Starting { since, as_primary: primary.is_some() });
@@ -190,7 +195,12 @@ impl World {
         self.check_permission(node, epoch);
         self.drop_connection(node);
         self.nodes[node].pg.server = Server::Promoting;
-        let took = if self.nodes[node].slow[1] > 0 { self.rng.range(SEC, 14 * SEC) } else { self.rng.range(20 * MS, 300 * MS) };
+        // It resumes replay that was paused, and ends readers that hold it up.
+        let held = if self.nodes[node].replay.moves() { 0 } else { self.rng.range(300 * MS, 1_500 * MS) };
+        self.nodes[node].replay.paused = false;
+        let took =
+            held + if self.nodes[node].slow[1] > 0 { self.rng.range(SEC, 14 * SEC) } else { self.rng.range(20 * MS, 300 * MS) };
+        self.slowed("a promotion", took);
         self.later(node, took, Local::Inside(Inside::Promoted { epoch, timeline }));
     }
 
@@ -251,6 +261,11 @@ impl World {
         self.later(node, MS, Local::EffectEnded { effect: super::effects::FENCE, done: true });
         let agent = &self.nodes[node].agent;
         if let Some(running) = &agent.seen.job {
+            // What still waits in the socket comes after the fence.
+            let waits = matches!(running.job, Job::Start(_) | Job::Promote { .. } | Job::Clone { .. } | Job::Bootstrap);
+            if waits && self.nodes[node].guard.served != agent.job {
+                return;
+            }
             let (job, outcome) = match running.job {
                 Job::Stop(_) => (agent.job, JobOutcome::Done),
                 _ => (agent.job, JobOutcome::Failed("fenced".to_owned())),
@@ -291,7 +306,7 @@ impl World {
         self.crash_postgres(node);
         let txn = crate::model::store::Txn { compares: Vec::new(), then: vec![crate::model::store::Op::Revoke(node)] };
         if self.store.apply(txn, self.now).1 {
-            self.committed(Some(node));
+            self.committed();
         }
         if !self.nodes[node].stop_wanted {
             // It took longer than the operator waited: started again.

@@ -19,11 +19,7 @@ impl World {
         let agent = &mut self.nodes[node].agent;
         agent.seen.job = Some(RunningJob { job: job.clone(), since: now.boot });
         agent.job = number;
-        let names = if agent.policy.synchronous.is_on() && !self.options.without(crate::mutant::Mutant::NoReservedName) {
-            SyncNames::Reserved
-        } else {
-            SyncNames::Nobody
-        };
+        let names = self.reserved(node);
         match job {
             Job::Bootstrap => self.command(node, Command::Writer { job: number, copy_of: None, names }),
             Job::Clone { from } => match self.find(&from.name) {
@@ -39,7 +35,11 @@ impl World {
             }
             Job::Promote { epoch, timeline } => self.command(node, Command::Promote { job: number, epoch, timeline: timeline.0 }),
             Job::Stop(mode) => self.command(node, Command::Stop { job: number, mode }),
-            Job::Promise { .. } | Job::Follow(_) | Job::Checkpoint | Job::PostBootstrap => {
+            Job::Promise { .. } => {
+                let after = self.barrier(node);
+                self.later(node, after, Local::Work { job: number });
+            }
+            Job::Follow(_) | Job::Checkpoint | Job::PostBootstrap => {
                 let after = self.rng.range(3 * MS, 120 * MS);
                 self.later(node, after, Local::Work { job: number });
             }
@@ -58,12 +58,16 @@ impl World {
             return;
         }
         if let Some(ended) = agent.seen.job.take() {
+            let made = outcome == JobOutcome::Done && matches!(ended.job, Job::Bootstrap | Job::Clone { .. });
             if let JobOutcome::Failed(why) = &outcome {
                 let (name, why) = (ended.job.name(), why.clone());
                 self.say_node(node, || format!("job {name} failed: {why}"));
             }
             let agent = &mut self.nodes[node].agent;
             agent.seen.last_job = Some(JobReport { job: ended.job, outcome, at: now });
+            if made {
+                self.own_directory(node);
+            }
         }
         self.kick(node);
         self.turn(node);
@@ -78,11 +82,10 @@ impl World {
         let Some(running) = agent.seen.job.clone() else { return };
         let hung = self.nodes[node].stopped[Process::Postgres as usize] > 0;
         let server = self.nodes[node].pg.server;
-        let names = if self.nodes[node].agent.policy.synchronous.is_on() { SyncNames::Reserved } else { SyncNames::Nobody };
+        let names = self.reserved(node);
         let done = match running.job {
             Job::Follow(upstream) if server == Server::Standby && !hung => {
                 self.check_upstream(node, upstream.epoch);
-                self.drop_connection(node);
                 self.nodes[node].pg.upstream = Some(upstream);
                 self.nodes[node].pg.names_file = names.clone();
                 self.nodes[node].pg.names = names;
@@ -90,12 +93,11 @@ impl World {
                 true
             }
             Job::Promise { epoch } if server == Server::Standby && !hung => {
-                self.drop_connection(node);
+                let cut = self.cut(node);
                 let here = &mut self.nodes[node];
-                here.pg.upstream = None;
                 here.fence = here.fence.max(epoch);
-                here.agent.seen.promised = Some(Promised { epoch: here.fence, cut: true });
-                true
+                here.agent.seen.promised = Some(Promised { epoch: here.fence, cut });
+                cut
             }
             Job::Checkpoint => matches!(server, Server::Primary | Server::Standby) && !hung,
             Job::PostBootstrap if server == Server::Primary && !hung => {
@@ -129,13 +131,14 @@ impl World {
         if self.nodes[node].pg.server != Server::Down || self.nodes[node].writer.is_some() {
             return self.fail_job(node, job, "a writer runs");
         }
+        self.check_copied_over(node);
         let source_life = copy_of.map_or(0, |source| self.nodes[source].pg.life);
         let here = &mut self.nodes[node];
-        self.checks.forgotten(node);
         here.pg.dir = Dir::HalfMade;
         here.pg.wal = Wal::default();
         here.writer = Some(Writer { job, copy_of, source_life, names });
         let took = if copy_of.is_some() { self.rng.range(300 * MS, 4 * SEC) } else { self.rng.range(300 * MS, 2 * SEC) };
+        self.slowed("a copy", took);
         self.at(self.now + took, Event::WriterEnds { node, job });
     }
 
@@ -152,7 +155,7 @@ impl World {
                 let pg = &mut self.nodes[node].pg;
                 pg.wal = Wal::begin(branch, 10_000);
                 pg.system = system;
-                (pg.dir, pg.clean, pg.was_primary) = (Dir::Cluster, true, true);
+                (pg.dir, pg.clean, pg.was_primary, pg.identity) = (Dir::Cluster, true, true, job);
                 pg.names_file = writer.names;
                 JobOutcome::Done
             }
@@ -168,7 +171,7 @@ impl World {
                     let (wal, system) = (self.nodes[source].pg.wal.clone(), self.nodes[source].pg.system);
                     let pg = &mut self.nodes[node].pg;
                     (pg.wal, pg.system) = (wal, system);
-                    (pg.dir, pg.clean, pg.was_primary) = (Dir::Cluster, true, false);
+                    (pg.dir, pg.clean, pg.was_primary, pg.identity) = (Dir::Cluster, true, false, job);
                     pg.names_file = writer.names;
                     JobOutcome::Done
                 } else {

@@ -15,7 +15,7 @@ use crate::{
     },
     mutant::Mutant,
 };
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 use tanist_engine::{Attempt, Handoff, Held, Lease, Reading, SyncState};
 
 /// Which call.
@@ -43,7 +43,7 @@ pub struct LeaseCall {
 /// Tries of acquire and release.
 const TRIES: u32 = 3;
 /// Tries of a renewal.
-const RENEWALS: u32 = 5;
+const RENEWALS: u32 = 16;
 
 impl World {
     /// Begins a lease call, or lets it wait for the one under way.
@@ -84,19 +84,24 @@ impl World {
         let calls = &mut self.nodes[node].agent.calls;
         let Some(index) = calls.iter().position(|known| known.number == call) else { return };
         if let Purpose::Lease(lease) = calls.swap_remove(index).purpose {
-            self.try_lease(node, lease);
+            self.try_lease(node, *lease);
         }
     }
 
     fn send_lease(&mut self, node: usize, call: LeaseCall, txn: Txn, timeout: u64) {
-        self.call(node, Purpose::Lease(call), txn, timeout);
+        self.call(node, Purpose::Lease(Box::new(call)), txn, timeout);
     }
 
-    fn begin_attempt(&mut self, node: usize, now: Reading) -> Attempt {
+    /// The attempt, and the ttl that its record says.
+    fn begin_attempt(&mut self, node: usize, now: Reading) -> (Attempt, Duration) {
         let agent = &mut self.nodes[node].agent;
-        let attempt = agent.keeper.clock.begin(now, agent.keeper.ttl);
-        self.checks.terms.sends(node, agent.life, attempt.0, now, agent.keeper.ttl);
-        attempt
+        let ttl = match self.options.mutant {
+            Some(Mutant::ShorterTtlAtOnce) => agent.keeper.ttl,
+            _ => agent.keeper.clock.ttl_to_write(now, agent.keeper.ttl),
+        };
+        let attempt = agent.keeper.clock.begin(now, ttl);
+        self.checks.terms.sends(node, agent.life, attempt.0, now, ttl);
+        (attempt, ttl)
     }
 
     fn try_acquire(&mut self, node: usize, mut call: LeaseCall) {
@@ -108,7 +113,7 @@ impl World {
             _ => return self.end_lease(node, effects::ACQUIRE, true),
         }
         let leader = keeper.leader.as_ref().map_or(0, |leader| leader.revision);
-        let attempt = self.begin_attempt(node, now);
+        let (attempt, ttl) = self.begin_attempt(node, now);
         let keeper = &self.nodes[node].agent.keeper;
         let content = Record {
             holder: keeper.me.clone(),
@@ -116,7 +121,7 @@ impl World {
             epoch: None,
             base: keeper.base.1,
             seq: 0,
-            ttl: keeper.ttl,
+            ttl,
             released: false,
             attempt: attempt.0,
             sync: state,
@@ -138,22 +143,22 @@ impl World {
         }
         txn.then.push(Op::Put(store::SYNC, Value::Sync(sync.unwrap_or_default())));
         call.record = Some(content);
-        self.send_lease(node, call, txn, self.options.ttl / 5);
+        self.send_lease(node, call, txn, self.ttl(node) / 5);
     }
 
     fn try_renew(&mut self, node: usize, mut call: LeaseCall) {
         let now = self.reading(node);
         let Kind::Renew { begun, .. } = call.kind else { return };
-        let left = (self.options.ttl / 5).saturating_sub(now.most_since(begun).as_nanos() as u64);
+        let left = (self.ttl(node) / 5).saturating_sub(now.most_since(begun).as_nanos() as u64);
         let keeper = &mut self.nodes[node].agent.keeper;
         let Some(mine) = keeper.mine.clone().filter(|_| left > 0 && call.tries <= RENEWALS) else {
             let lost = keeper.mine.is_none();
             return self.end_lease(node, effects::RENEW, lost);
         };
         let whole = keeper.leader.as_ref().is_some_and(|leader| leader.revision == mine.acquisition);
-        let attempt = self.begin_attempt(node, now);
+        let (attempt, ttl) = self.begin_attempt(node, now);
         let keeper = &self.nodes[node].agent.keeper;
-        let record = Record { seq: mine.record.seq + 1, ttl: keeper.ttl, attempt: attempt.0, ..mine.record };
+        let record = Record { seq: mine.record.seq + 1, ttl, attempt: attempt.0, ..mine.record };
         let mut compares = vec![(store::LEASE, mine.revision)];
         let mut then = Vec::new();
         let record = if whole {
@@ -174,7 +179,8 @@ impl World {
         then.push(Op::Put(store::LEASE, Value::Lease(record.clone())));
         call.record = Some(record);
         call.kind = Kind::Renew { begun, puts_back: !whole };
-        self.send_lease(node, call, Txn { compares, then }, left);
+        // A part of the time: the next attempt of the same call reaches another member of the store.
+        self.send_lease(node, call, Txn { compares, then }, left.min(self.ttl(node) / 15));
     }
 
     fn try_release(&mut self, node: usize, mut call: LeaseCall) {
@@ -184,7 +190,7 @@ impl World {
         let Some(mine) = keeper.mine.clone().filter(|_| call.tries <= TRIES) else {
             return self.end_lease(node, effects::RELEASE, true);
         };
-        let attempt = self.begin_attempt(node, now);
+        let (attempt, _) = self.begin_attempt(node, now);
         let keeper = &self.nodes[node].agent.keeper;
         let record =
             Record { seq: mine.record.seq + 1, epoch: Some(mine.epoch), released: true, attempt: attempt.0, ..mine.record };
@@ -198,7 +204,7 @@ impl World {
         }
         call.record = Some(record);
         let compares = vec![(store::LEASE, mine.revision), (store::LEADER, leader)];
-        self.send_lease(node, call, Txn { compares, then }, self.options.ttl / 5);
+        self.send_lease(node, call, Txn { compares, then }, self.ttl(node) / 5);
     }
 
     /// The answer to a lease call; nothing: unknown.
@@ -247,7 +253,7 @@ impl World {
             Kind::Renew { .. } => {
                 let pause = u64::from(call.tries) * 20 * MS;
                 let number = self.number();
-                self.nodes[node].agent.calls.push(Call { number, purpose: Purpose::Lease(call), until: u64::MAX });
+                self.nodes[node].agent.calls.push(Call { number, purpose: Purpose::Lease(Box::new(call)), until: u64::MAX });
                 self.later(node, pause, Local::Retry { call: number });
             }
         }
@@ -305,7 +311,7 @@ impl World {
     pub fn confirm_vacant(&mut self, node: usize) {
         let asked = self.reading(node);
         self.nodes[node].agent.confirming = true;
-        self.call(node, Purpose::Confirm { asked }, Txn::default(), self.options.ttl / 5);
+        self.call(node, Purpose::Confirm { asked }, Txn::default(), self.ttl(node) / 5);
     }
 
     /// The answer.

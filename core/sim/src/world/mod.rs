@@ -2,6 +2,7 @@
 
 pub mod agent;
 mod calls;
+mod directory;
 mod effects;
 pub mod event;
 mod faults;
@@ -14,7 +15,9 @@ mod observers;
 mod pause;
 mod postgres;
 mod probe;
+mod replay;
 mod replication;
+mod ttl;
 pub(crate) mod view;
 mod wake;
 mod watchdog;

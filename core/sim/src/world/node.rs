@@ -3,7 +3,9 @@
 use super::{
     World,
     agent::Agent,
+    directory::Backup,
     event::{Event, Local, PROCESSES, Process},
+    replay::Replay,
 };
 use crate::model::{
     clock::{MS, NodeClock, SEC},
@@ -37,6 +39,12 @@ pub struct Node {
     pub fence: tanist_engine::Epoch,
     /// PostgreSQL.
     pub pg: Pg,
+    /// What its replay does, while it is a standby.
+    pub replay: Replay,
+    /// The data directory that it takes for its own, on the disk.
+    pub known_directory: u64,
+    /// A copy of the data directory that somebody has made.
+    pub backup: Option<Backup>,
     /// The plugin queue.
     pub queue: Queue,
     /// The program that writes the data directory.
@@ -69,6 +77,9 @@ impl Node {
             guard: Guard::new(0, 0),
             fence: tanist_engine::Epoch::NONE,
             pg: Pg::new(),
+            replay: Replay::default(),
+            known_directory: 0,
+            backup: None,
             queue: Queue::default(),
             writer: None,
             powered: true,
@@ -166,13 +177,14 @@ impl World {
 
     /// While neither guard nor agent can run, and shortly after, nothing on the node can end PostgreSQL.
     pub fn judge_exemption(&mut self, node: usize) {
+        let longest = self.longest_ttl();
         let here = &mut self.nodes[node];
         if !here.runs(Process::Guard) && !here.runs(Process::Agent) {
             here.exempt_until = u64::MAX;
         } else if here.exempt_until == u64::MAX {
             // A virtual machine that missed a pause counts on more of its lease than is left.
             if std::mem::take(&mut here.clock_missed) {
-                here.behind_until = self.now + self.options.ttl + self.options.ttl / 5;
+                here.behind_until = self.now + longest + longest / 5;
             }
             here.exempt_until = here.behind_until.max(self.now + SEC);
         }
@@ -209,6 +221,7 @@ impl World {
     /// The service manager starts guard and agent anew.
     pub fn restart_service(&mut self, node: usize) {
         let pause = self.rng.range(500 * MS, 3 * SEC);
+        self.slowed("a start of the service", pause);
         self.at(self.now + pause, Event::StartGuard { node });
     }
 
@@ -237,6 +250,7 @@ impl World {
         self.nodes[node].clock.reboot(now);
         self.checks.terms.rebooted(node);
         let pause = self.rng.range(200 * MS, 4 * SEC);
+        self.slowed("a boot", pause);
         self.at(self.now + pause, Event::StartGuard { node });
     }
 

@@ -50,7 +50,9 @@ impl World {
             let replayed = pg.clean;
             pg.was_primary = false;
             pg.server = Server::Standby;
+            self.nodes[node].replay.paused = false;
             let took = if replayed { self.rng.range(10 * MS, 150 * MS) } else { self.rng.range(100 * MS, 3 * SEC) };
+            self.slowed("replay after a recovery", took);
             self.later(node, took, Local::Inside(Inside::Exhausted));
         }
         self.nodes[node].pg.clean = false;
@@ -76,6 +78,7 @@ impl World {
     fn becomes_writable(&mut self, node: usize) {
         let pg = &mut self.nodes[node].pg;
         pg.server = Server::Primary;
+        pg.checkpoint = pg.wal.end();
         pg.names = pg.names_file.clone();
         pg.names_next = None;
         let epoch = pg.writable_epoch;
@@ -93,6 +96,9 @@ impl World {
         }
         let bytes = [90, 250, 900, 4_000][self.rng.index(4)];
         let lsn = self.nodes[node].pg.wal.write(bytes);
+        if lsn.is_multiple_of(32) {
+            self.nodes[node].pg.checkpoint = lsn;
+        }
         let names = &self.names;
         if self.nodes[node].pg.acknowledges(lsn, |node| names[node].clone()) {
             self.acknowledged(node, lsn);
@@ -164,6 +170,7 @@ impl World {
         self.wal_grew(node);
         let took =
             if self.nodes[node].slow[2] > 0 { self.rng.range(2 * SEC, 20 * SEC) } else { self.rng.range(10 * MS, 500 * MS) };
+        self.slowed("a shutdown", took);
         self.later(node, took, Local::Inside(Inside::Stopped));
     }
 

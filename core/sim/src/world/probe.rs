@@ -68,6 +68,8 @@ impl World {
             return;
         }
         agent.seen.probed = begun;
+        self.look_at_directory(node);
+        let agent = &mut self.nodes[node].agent;
         place(&mut found, &agent.seen.store.timelines);
         if self.options.without(Mutant::PositionAlwaysKnown)
             && let Postgres::Running(running) = &mut found
@@ -109,9 +111,10 @@ impl World {
         let now = self.reading(node).boot;
         let agent = &mut self.nodes[node].agent;
         let Some(snap) = agent.mirror.snap.clone() else { return true };
-        let mode = view::mode(&snap).filter(|mode| agent.policy.synchronous != *mode);
-        if let Some(mode) = mode {
-            agent.policy.synchronous = mode;
+        let changed = view::config(&snap).is_some_and(|config| config.rule(&mut agent.policy));
+        if changed {
+            agent.keeper.ttl = agent.policy.ttl;
+            self.store.grants[node] = agent.policy.ttl.as_nanos() as u64;
         }
         let known = agent.mirror.viewed.replace(Rc::clone(&snap));
         let news = view::read(known.as_deref(), &snap, now, &mut agent.seen.store);
@@ -125,7 +128,7 @@ impl World {
             }
             agent.seen.store.timelines = claims;
         }
-        news != News::Idle || mode.is_some()
+        news != News::Idle || changed
     }
 
     /// What the agent says of itself over REST.

@@ -21,9 +21,22 @@ impl World {
     /// The walreceiver tries its upstream.
     pub fn connect(&mut self, node: usize) {
         let pg = &self.nodes[node].pg;
-        if pg.server != Server::Standby || !pg.exhausted || pg.connection.is_some() {
+        if pg.server != Server::Standby || !pg.exhausted {
             return;
         }
+        let wanted = pg.upstream.as_ref().and_then(|upstream| self.find(&upstream.name));
+        let other = pg.connection.filter(|(present, _)| Some(*present) != wanted);
+        if pg.connection.is_some() && other.is_none() {
+            return;
+        }
+        if !self.nodes[node].replay.moves() {
+            // The startup process has not read whom to follow.
+            return self.later(node, 200 * MS, Local::Inside(Inside::Connect));
+        }
+        if other.is_some() {
+            self.drop_connection(node);
+        }
+        let pg = &self.nodes[node].pg;
         let Some(upstream) = pg.upstream.as_ref().and_then(|upstream| self.find(&upstream.name)) else { return };
         let (timeline, end) = (pg.wal.timeline(), pg.wal.end());
         let accepted = upstream != node
@@ -125,6 +138,7 @@ impl World {
             return self.later(node, 400 * MS, what);
         }
         self.nodes[node].pg.wal.receive(sent);
+        self.nodes[node].pg.grew_at = self.now;
         let flushed = self.nodes[node].pg.wal.end();
         let life = self.nodes[from].pg.life;
         let took = self.rng.range(MS / 2, 6 * MS);

@@ -1,13 +1,16 @@
 //! The store's keys in the engine's words.
 
-use crate::model::store::{self, Key, Snap, Value};
+use crate::model::{
+    config::Config,
+    store::{self, Key, Snap, Value},
+};
 use std::rc::Rc;
-use tanist_engine::{DataMark, Member, Moment, Promise, Revision, StoreView, Switchover, SyncMode, SyncState};
+use tanist_engine::{DataMark, Member, Moment, Promise, Revision, StoreView, Switchover, SyncState};
 
-/// The mode in `/config`.
-pub fn mode(snap: &Snap) -> Option<SyncMode> {
+/// `/config`.
+pub fn config(snap: &Snap) -> Option<Config> {
     match &*snap.get(store::CONFIG)?.value {
-        Value::Config(mode) => Some(*mode),
+        Value::Config(config) => Some(*config),
         _ => None,
     }
 }

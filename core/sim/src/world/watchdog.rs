@@ -71,7 +71,7 @@ impl World {
             return self.begin_own_fence(node, false);
         }
         let Some(stood) = here.guard.stood_still_at else { return self.plan_watchdog(node) };
-        let patience = (self.options.ttl / 5).min(SEC);
+        let patience = (self.ttl(node) / 5).min(SEC);
         let silent = now.boot.since(stood).as_nanos() as u64 > patience && now.boot.as_nanos() >= here.agent.lenient_until;
         if silent {
             return self.begin_own_fence(node, false);

@@ -1,0 +1,61 @@
+//! Copies of what was acknowledged: a node does not throw its data away while `/sync` counts on them, and a synchronous primary that
+//! crashed is not made writable again where a standby that has everything could take over: what it had not replicated would be read, and
+//! lost by the next failover.
+
+use crate::{
+    model::{
+        postgres::Dir,
+        store::{MEMBER0, Value},
+    },
+    world::{World, view},
+};
+use tanist_engine::MemberState;
+
+impl World {
+    /// The data directory is about to be copied over.
+    pub(crate) fn check_copied_over(&mut self, node: usize) {
+        let here = &self.nodes[node];
+        let named = self.store.snap.sync().is_some_and(|sync| self.sync_names(sync, node));
+        let counts = here.pg.dir == Dir::Cluster && here.agent.policy.synchronous.is_on();
+        if counts && named && !self.checks.store_restored {
+            self.violate("I2", format!("{} throws its data away while /sync names it", self.names[node]));
+        }
+    }
+
+    /// A primary that was not shut down in order is started as one again.
+    pub(crate) fn check_restarted(&mut self, node: usize) {
+        let pg = &self.nodes[node].pg;
+        let on = view::config(&self.store.snap).is_some_and(|config| config.mode.is_on());
+        let crashed = pg.was_primary && !pg.clean;
+        let decided = self.options.start_timeout.is_some() || self.store.snap.face().is_none() || self.checks.store_restored;
+        if !on || !crashed || decided {
+            return;
+        }
+        let Some(sync) =
+            self.store.snap.sync().filter(|sync| sync.leader.as_ref() == Some(&self.names[node]) && sync.quorum == 0)
+        else {
+            return;
+        };
+        // It goes by what it sees of the store.
+        let agent = &self.nodes[node].agent;
+        let seen =
+            agent.seen.store.sync.as_ref().is_some_and(|seen| seen.standbys == sync.standbys && seen.leader == sync.leader);
+        let told = agent.mirror.snap.as_ref().is_some_and(|snap| snap.revision == self.store.snap.revision);
+        if !(seen && told && agent.policy.synchronous.is_on()) {
+            return;
+        }
+        let ready = |member: &Value| match member {
+            Value::Member(member) => matches!(member.state, MemberState::Streaming | MemberState::Running),
+            _ => false,
+        };
+        let heir = (0..self.nodes.len()).find(|other| {
+            let shown = self.store.snap.get(MEMBER0 + other).is_some_and(|kv| ready(&kv.value));
+            sync.standbys.contains(&self.names[*other]) && shown && self.could_lead(*other)
+        });
+        if let Some(heir) = heir {
+            let text =
+                format!("{} is restarted in place although {} has everything and is well", self.names[node], self.names[heir]);
+            self.violate("I2", text);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Who ought to lead next. Asynchronous mode: of the standbys that are well the one that has most, so that a failover loses no more than
+//! it must. And whoever the lease was handed to, if he is well.
+
+use crate::world::{World, view};
+use tanist_engine::MemberName;
+
+impl World {
+    /// Somebody took a lease that another one had.
+    pub(crate) fn check_race(&mut self, winner: usize) {
+        if self.store.snap.face().is_none() || self.checks.store_restored {
+            return;
+        }
+        let heir = self.handed().and_then(|to| self.find(&to));
+        if let Some(heir) = heir {
+            if heir != winner && self.may_follow(heir) && self.could_lead(heir) {
+                let (winner, heir) = (&self.names[winner], &self.names[heir]);
+                let text = format!("{winner} took the lease that was handed to {heir}, which is well");
+                return self.violate("heir", text);
+            }
+            return;
+        }
+        let synchronous = view::config(&self.store.snap).is_none_or(|config| config.mode.is_on());
+        let named = self.store.snap.sync().is_some_and(|sync| sync.leader.is_some());
+        if synchronous || named || !self.undisturbed(winner) {
+            return;
+        }
+        let reach = |node: usize| (self.nodes[node].pg.wal.branch(), self.nodes[node].pg.wal.end());
+        let better = (0..self.nodes.len()).find(|other| {
+            let same = self.nodes[*other].pg.system == self.nodes[winner].pg.system;
+            *other != winner && same && reach(*other) > reach(winner) && self.could_lead(*other)
+        });
+        if let Some(better) = better {
+            let text = format!("{} took the lease although {}, which is well, has more", self.names[winner], self.names[better]);
+            self.violate("race", text);
+        }
+    }
+
+    /// In whose favour the lease was given up that is being taken now.
+    fn handed(&self) -> Option<MemberName> {
+        self.checks.handed.as_ref().map(|handoff| handoff.to.clone())
+    }
+
+    /// `/sync`, as it was when the lease was handed over, lets him lead; without one, he is near enough.
+    fn may_follow(&self, heir: usize) -> bool {
+        let on = view::config(&self.store.snap).is_some_and(|config| config.mode.is_on());
+        let behind = self.store.snap.optime().map_or(0, |optime| optime.0.saturating_sub(self.nodes[heir].pg.wal.end()));
+        if behind > self.options.maximum_lag {
+            return false;
+        }
+        self.store
+            .snap
+            .sync()
+            .filter(|sync| on && sync.leader.is_some())
+            .is_none_or(|sync| sync.quorum == 0 && sync.standbys.contains(&self.names[heir]))
+    }
+}
