@@ -188,7 +188,9 @@ fn own_kinds(seed: u64, options: &Options) -> Vec<Fault> {
         let mut rng = Rng::new(seed).fork(100 + *kind as u64);
         let count = if rng.chance(*share) { rng.range(1, most + 1) } else { 0 };
         for _ in 0..count {
-            let at = rng.range(9 * SEC, options.heal_at - 2 * SEC);
+            // Some while the cluster is made.
+            let first = *kind == Kind::LosesWrites && rng.chance(300);
+            let at = if first { rng.range(4 * SEC, 9 * SEC) } else { rng.range(9 * SEC, options.heal_at - 2 * SEC) };
             let span = |rng: &mut Rng, at: u64| rng.range(100 * MS, 20 * SEC).min(options.heal_at - SEC - at);
             let node = (!rng.chance(500)).then(|| rng.index(options.nodes));
             faults.push(Fault { kind: *kind, at, span: span(&mut rng, at), node, choice: rng.draw() });

@@ -35,6 +35,8 @@ pub struct Options {
     pub tagged: (usize, Tags),
     /// Claims of timelines do not say which one was left: those of an older version.
     pub no_parents: bool,
+    /// Clients write nothing after that.
+    pub quiet_from: u64,
     /// The rule that is switched off.
     pub mutant: Option<Mutant>,
 }
@@ -75,6 +77,7 @@ impl Options {
             second_looks: seed % 16 == 2,
             tagged: tagged(Rng::new(seed).fork(9), nodes),
             no_parents: Rng::new(seed).fork(13).chance(100),
+            quiet_from: if Rng::new(seed).fork(17).chance(120) { 30 * SEC } else { u64::MAX },
             mutant,
         }
     }

@@ -10,7 +10,9 @@ const BATCH: u64 = 100;
 pub fn first_catch(mutant: Mutant, first: u64, schedules: u64, jobs: usize) -> Option<(u64, String)> {
     (0..schedules.div_ceil(BATCH)).find_map(|batch| {
         let begin = batch * BATCH;
-        hunt(first.wrapping_add(begin), BATCH.min(schedules - begin), jobs, Some(mutant)).found.into_iter().next()
+        let found = hunt(first.wrapping_add(begin), BATCH.min(schedules - begin), jobs, Some(mutant)).found;
+        // What breaks without the mutant too is no catch.
+        found.into_iter().find(|(seed, _)| hunt(*seed, 1, 1, None).violations == 0)
     })
 }
 

@@ -97,12 +97,25 @@ fn caught(program: &Path, number: usize, first: u64, schedules: u64, jobs: usize
             Some(0) => {}
             Some(1) => {
                 let text = String::from_utf8_lossy(&ran.stdout).lines().next().unwrap_or_default().to_owned();
-                return Ok(Some(text));
+                return innocent(program, number, &text).map(|()| Some(text));
             }
             other => return Err(format!("mutant {number} ended with {other:?}")),
         }
     }
     Ok(None)
+}
+
+/// The seed that catches a mutant breaks nothing without it: else it is no catch, and something else is to be mended first.
+fn innocent(program: &Path, number: usize, text: &str) -> Result<(), String> {
+    let seed = text.split([' ', ':']).nth(1).unwrap_or_default();
+    let ran = Command::new(program)
+        .args(["fuzz", "--jobs", "1", "--schedules", "1", "--seed", seed])
+        .env(VARIABLE, "0")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .map_err(|error| error.to_string())?;
+    if number == 0 || ran.success() { Ok(()) } else { Err(format!("without any mutant too: {text}")) }
 }
 
 /// The command. `false`: a mutant lives, or the source as it is breaks something.

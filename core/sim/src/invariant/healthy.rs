@@ -19,10 +19,13 @@ impl World {
         }
     }
 
-    /// A standby that could lead: undisturbed for long, with a position that has not moved for two seconds, and nothing else to do.
+    /// A standby that could lead: undisturbed for long, with nothing else to do, and with a position that has not moved since the others may
+    /// have asked for it, while the lease was running out.
     pub(crate) fn could_lead(&self, node: usize) -> bool {
         let here = &self.nodes[node];
-        let ready = here.pg.server == Server::Standby && here.pg.exhausted && here.pg.grew_at + 2 * SEC < self.now;
+        let ready = here.pg.server == Server::Standby
+            && here.pg.exhausted
+            && here.pg.grew_at + self.longest_ttl() * 3 / 10 + SEC < self.now;
         let agent = &here.agent;
         let free = agent.memory.no_lead_until.is_none() && agent.seen.job.is_none() && !agent.seen.directory_replaced;
         let runs = PROCESSES.iter().all(|process| here.runs(*process));

@@ -91,7 +91,7 @@ impl World {
     /// A client's write, and the plan for the next one.
     fn write(&mut self, node: usize) {
         let pg = &mut self.nodes[node].pg;
-        if !pg.writable() {
+        if !pg.writable() || self.now > self.options.quiet_from {
             return;
         }
         let bytes = [90, 250, 900, 4_000][self.rng.index(4)];

@@ -81,6 +81,7 @@ fn policy(scene: &mut Scene, words: &Words<'_>) {
         Some("off") => SyncMode::Off,
         _ => policy.synchronous,
     };
+    policy.ttl = words.get("ttl").map_or(policy.ttl, seconds);
     policy.primary_start_timeout = words.get("start").map(seconds).or(policy.primary_start_timeout);
     policy.primary_stop_timeout = words.get("stop").map_or(policy.primary_stop_timeout, seconds);
     policy.tags = tags(words);
