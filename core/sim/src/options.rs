@@ -6,7 +6,7 @@ use crate::{
     rng::Rng,
 };
 use std::time::Duration;
-use tanist_engine::{Policy, SyncMode, Tags};
+use tanist_engine::{Diverged, Policy, SyncMode, Tags};
 
 /// The options of one schedule.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct Options {
     pub tagged: (usize, Tags),
     /// Claims of timelines do not say which one was left: those of an older version.
     pub no_parents: bool,
+    /// What becomes of data that have left the cluster's history.
+    pub diverged: Diverged,
     /// The rule that is switched off.
     pub mutant: Option<Mutant>,
 }
@@ -73,6 +75,7 @@ impl Options {
             start_timeout: [None, None, Some(Duration::ZERO), Some(Duration::from_secs(3))][rng.index(4)],
             whole: seed % 8 == 1,
             second_looks: seed % 16 == 2,
+            diverged: Diverged { rewind: Rng::new(seed).fork(17).chance(600), ..Diverged::default() },
             tagged: tagged(Rng::new(seed).fork(9), nodes),
             no_parents: Rng::new(seed).fork(13).chance(100),
             mutant,
@@ -94,6 +97,7 @@ impl Options {
             synchronous: mode,
             primary_start_timeout: self.start_timeout,
             primary_stop_timeout: Duration::ZERO,
+            diverged: self.diverged,
             tags: self.tags(node),
         }
     }
