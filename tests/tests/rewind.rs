@@ -157,6 +157,10 @@ fn a_rewind_that_is_interrupted_is_done_again_as_a_copy() {
             "agent" => process::kill(pids.agent),
             "guard" => {
                 process::kill(pids.guard);
+                wait::until("the agent ends without its guard", SLACK, || match process::is_alive(pids.agent) {
+                    true => Err("it runs".to_owned()),
+                    false => Ok(()),
+                });
                 cluster.nodes[old].kill();
                 cluster.nodes[old].start();
             }
