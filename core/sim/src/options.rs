@@ -6,7 +6,7 @@ use crate::{
     rng::Rng,
 };
 use std::time::Duration;
-use tanist_engine::{Policy, SyncMode, Tags};
+use tanist_engine::{Diverged, Policy, SyncMode, Tags};
 
 /// The options of one schedule.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Options {
     pub no_parents: bool,
     /// Clients write nothing after that.
     pub quiet_from: u64,
+    /// What becomes of data that have left the cluster's history.
+    pub diverged: Diverged,
     /// The rule that is switched off.
     pub mutant: Option<Mutant>,
 }
@@ -75,6 +77,7 @@ impl Options {
             start_timeout: [None, None, Some(Duration::ZERO), Some(Duration::from_secs(3))][rng.index(4)],
             whole: seed % 8 == 1,
             second_looks: seed % 16 == 2,
+            diverged: Diverged { rewind: Rng::new(seed).fork(18).chance(600), ..Diverged::default() },
             tagged: tagged(Rng::new(seed).fork(9), nodes),
             no_parents: Rng::new(seed).fork(13).chance(100),
             quiet_from: if Rng::new(seed).fork(17).chance(120) { 30 * SEC } else { u64::MAX },
@@ -97,6 +100,7 @@ impl Options {
             synchronous: mode,
             primary_start_timeout: self.start_timeout,
             primary_stop_timeout: Duration::ZERO,
+            diverged: self.diverged,
             tags: self.tags(node),
         }
     }

@@ -32,6 +32,12 @@ fn watch(link: &GuardLink, data_dir: &std::path::Path, facts: &Facts) {
 /// Fences in the guard's place. True: there is nothing left to watch.
 fn fence(link: &GuardLink, data_dir: &std::path::Path, reason: FenceReason, facts: &Facts) -> bool {
     if link.fence_state() == tanist_guard::page::FenceState::Complete {
+        if reason == FenceReason::GuardDead {
+            // No PostgreSQL was there to be fenced, and whoever could start one is gone for good.
+            tracing::error!("the guard is dead; no PostgreSQL runs");
+            facts.tell(Fact::GuardDead);
+            return true;
+        }
         // Done already; the guard has not come back yet to say so itself.
         thread::sleep(Duration::from_nanos(Watchdog::INTERVAL_NS));
         return false;

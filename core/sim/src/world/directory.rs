@@ -58,6 +58,7 @@ impl World {
         self.crash_postgres(node);
         let identity = self.number();
         let pg = &mut self.nodes[node].pg;
+        pg.rewound = false;
         match backup {
             Some(Backup { wal, system, was_primary }) => {
                 (pg.wal, pg.system, pg.was_primary, pg.clean, pg.identity) = (wal, system, was_primary, false, identity);
