@@ -22,6 +22,9 @@ pub struct Policy {
     pub primary_start_timeout: Option<Duration>,
     /// How long a fast shutdown may take before it turns into an immediate one; zero: without limit.
     pub primary_stop_timeout: Duration,
+    /// Failsafe mode: while the store is away the primary stays as long as every member agrees to wait.
+    #[serde(default)]
+    pub failsafe: bool,
     /// This node's own tags.
     pub tags: Tags,
 }

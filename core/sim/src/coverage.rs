@@ -4,7 +4,7 @@ use crate::fault::Kind;
 use std::fmt::Write as _;
 use tanist_engine::{Action, Reason};
 
-const ACTIONS: [&str; 23] = [
+const ACTIONS: [&str; 25] = [
     "acquire",
     "renew",
     "release",
@@ -28,6 +28,8 @@ const ACTIONS: [&str; 23] = [
     "write-promise",
     "raise-data",
     "adopt-directory",
+    "name-failsafe",
+    "ask-to-wait",
 ];
 
 /// What some ten thousand schedules may miss, and why.
@@ -47,6 +49,8 @@ pub struct Coverage {
     next: usize,
     /// Promotions and starts that became writable.
     pub failovers: u64,
+    /// Rounds in which all agreed and the lease was extended.
+    pub sustained: u64,
     /// Acknowledged writes.
     pub acknowledged: u64,
     /// Schedules that ended with a node that an operator has to help, for a reason that is known and named in `invariant::liveness`.
@@ -66,6 +70,7 @@ impl Default for Coverage {
             recent: [("", 127); 4],
             next: 0,
             failovers: 0,
+            sustained: 0,
             acknowledged: 0,
             stuck: 0,
             slowest_lead: 0,
@@ -103,6 +108,8 @@ fn action_number(action: &Action) -> usize {
         Action::WritePromise { .. } => 20,
         Action::RaiseData { .. } => 21,
         Action::AdoptDirectory => 22,
+        Action::NameFailsafe { .. } => 23,
+        Action::AskToWait { .. } => 24,
     }
 }
 
@@ -143,6 +150,7 @@ impl Coverage {
             *mine += theirs;
         }
         self.failovers += other.failovers;
+        self.sustained += other.sustained;
         self.acknowledged += other.acknowledged;
         self.stuck += other.stuck;
         self.slowest_lead = self.slowest_lead.max(other.slowest_lead);
@@ -165,8 +173,9 @@ impl Coverage {
     /// All counts on one line.
     pub fn line(&self) -> String {
         let mut line = format!(
-            "failovers={} acknowledged={} stuck={} slowest_lead_ms={} slowest_heal_ms={}",
+            "failovers={} sustained={} acknowledged={} stuck={} slowest_lead_ms={} slowest_heal_ms={}",
             self.failovers,
+            self.sustained,
             self.acknowledged,
             self.stuck,
             self.slowest_lead / 1_000_000,

@@ -35,6 +35,8 @@ pub struct Options {
     pub tagged: (usize, Tags),
     /// Claims of timelines do not say which one was left: those of an older version.
     pub no_parents: bool,
+    /// Failsafe mode at the beginning.
+    pub failsafe: bool,
     /// The rule that is switched off.
     pub mutant: Option<Mutant>,
 }
@@ -75,6 +77,7 @@ impl Options {
             second_looks: seed % 16 == 2,
             tagged: tagged(Rng::new(seed).fork(9), nodes),
             no_parents: Rng::new(seed).fork(13).chance(100),
+            failsafe: Rng::new(seed).fork(17).chance(500),
             mutant,
         }
     }
@@ -94,6 +97,7 @@ impl Options {
             synchronous: mode,
             primary_start_timeout: self.start_timeout,
             primary_stop_timeout: Duration::ZERO,
+            failsafe: self.failsafe,
             tags: self.tags(node),
         }
     }

@@ -7,6 +7,7 @@ mod acquire;
 mod arm;
 mod ask_peers;
 mod emit;
+mod failsafe;
 mod fence;
 mod initialize;
 mod jobs;
@@ -24,7 +25,7 @@ mod timelines;
 
 use crate::{
     config::Settings,
-    links::{DirectoryLink, GuardLink, NamesLink, PeersLink, PluginsLink, PostgresLink, PromiseLink},
+    links::{DirectoryLink, FailsafeLink, GuardLink, NamesLink, PeersLink, PluginsLink, PostgresLink, PromiseLink},
     run::{Effect, Fact, Facts, clock},
 };
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct Tools {
     pub plugins: PluginsLink,
     /// The DNS connection point.
     pub names: NamesLink,
+    /// Failsafe mode: the other agents' word, and the own file.
+    pub failsafe: Arc<FailsafeLink>,
     /// Other nodes' agents.
     pub peers: PeersLink,
     /// The way into the run loop.
@@ -65,6 +68,7 @@ impl Tools {
         let tools = self.clone();
         let synchronous = policy.synchronous.is_on();
         let timeout = policy.retry_timeout.min(policy.ttl / 2);
+        let system_id = seen.store.initialize.clone();
         let peers = if effect == Effect::AskPeers { seen.store.members.clone() } else { Vec::new() };
         tokio::spawn(async move {
             let done = match action {
@@ -93,6 +97,8 @@ impl Tools {
                 Action::RaiseData { revision } => tools.raise_data(revision, timeout).await,
                 Action::AdoptDirectory => tools.adopt_directory().await,
                 Action::AskPeers => tools.ask_peers(peers).await,
+                Action::NameFailsafe { members } => tools.name_failsafe(members, timeout).await,
+                Action::AskToWait { epoch } => tools.ask_to_wait(epoch, system_id).await,
                 // Done on the spot by the loop, or long jobs.
                 Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => true,
             };

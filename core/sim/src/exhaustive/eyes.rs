@@ -5,10 +5,10 @@
 use super::state::{Claim, DEADLINE, Keys, Mind, Names, Node, OLD, OVER, Server, State, Sync, Work};
 use std::time::Duration;
 use tanist_engine::{
-    Armed, CloneWhy, Endpoint, Epoch, Face, FenceState, Guard, Handoff, Held, Job, JobOutcome, JobReport, Lease, Lsn, Member,
-    MemberName, MemberState, Memory, Moment, Observation, Peer, PeerAnswer, Policy, Position, Postgres, Revision, Role, Running,
-    RunningJob, ServerRole, StandbySeen, StartAs, StopMode, Stopped, StoreView, SyncMode, SyncNames, SyncState, SyncTarget, Tags,
-    Theirs, Timeline, TimelineClaim, Upstream, WriteProof,
+    Armed, CloneWhy, Endpoint, Epoch, Face, Failsafe, FenceState, Guard, Handoff, Held, Job, JobOutcome, JobReport, Lease, Lsn,
+    Member, MemberName, MemberState, Memory, Moment, Observation, Peer, PeerAnswer, Policy, Position, Postgres, Revision, Role,
+    Running, RunningJob, ServerRole, StandbySeen, StartAs, StopMode, Stopped, StoreView, SyncMode, SyncNames, SyncState,
+    SyncTarget, Tags, Theirs, Timeline, TimelineClaim, Upstream, WriteProof,
 };
 
 /// Now.
@@ -29,6 +29,7 @@ pub fn policy(synchronous: bool) -> Policy {
         synchronous: if synchronous { SyncMode::On { strict: false, node_count: 1 } } else { SyncMode::Off },
         primary_start_timeout: None,
         primary_stop_timeout: Duration::ZERO,
+        failsafe: false,
         tags: Tags::default(),
     }
 }
@@ -202,6 +203,7 @@ fn store(keys: Option<&Keys>, nodes: u8) -> StoreView {
         optime: None,
         promises: Vec::new(),
         data: Vec::new(),
+        failsafe: None,
     }
 }
 
@@ -288,6 +290,7 @@ pub fn observation(state: &State, place: u8) -> Observation {
         probed: NOW,
         promised: None,
         directory_replaced: false,
+        failsafe: Failsafe { tidy: true, ..Failsafe::default() },
     }
 }
 
