@@ -28,6 +28,8 @@ pub struct Options {
     pub quorum: bool,
     /// Lines added under `bootstrap: dcs: postgresql:`, each `name: value`.
     pub postgresql: Vec<String>,
+    /// Failsafe mode.
+    pub failsafe: bool,
     /// Lines added under `postgresql: parameters:`, each `name: value`.
     pub parameters: Vec<String>,
     /// A `plugins:` section, as YAML.
@@ -42,6 +44,7 @@ impl Default for Options {
             ttl: 5,
             synchronous: true,
             quorum: false,
+            failsafe: false,
             postgresql: Vec::new(),
             parameters: Vec::new(),
             plugins: String::new(),
@@ -163,8 +166,9 @@ impl Node {
              {store}\
              tanist:\n  state_dir: {directory}/state\n{user}\
              bootstrap:\n  dcs:\n    ttl: {ttl}\n    loop_wait: 1\n    retry_timeout: 2\n    maximum_lag_on_failover: 1048576\n    \
-             synchronous_mode: {synchronous}\n    postgresql:\n{dynamic}      parameters:\n        max_connections: 60\n        \
-             shared_buffers: 16MB\n        fsync: 'on'\n{extra}  initdb:\n    - encoding: UTF8\n    - data-checksums\n\
+             synchronous_mode: {synchronous}\n    failsafe_mode: {failsafe}\n    postgresql:\n{dynamic}      parameters:\n        \
+             max_connections: 60\n        shared_buffers: 16MB\n        \
+             fsync: 'on'\n{extra}  initdb:\n    - encoding: UTF8\n    - data-checksums\n\
              postgresql:\n  listen: {postgres}\n  connect_address: {postgres}\n  data_dir: {directory}/data\n  bin_dir: {bin}\n  \
              authentication:\n    superuser: {{username: postgres, password: secret}}\n    \
              replication: {{username: replicator, password: replicated}}\n  \
@@ -176,6 +180,7 @@ impl Node {
             rest = self.rest,
             ttl = options.ttl,
             synchronous = if options.quorum { "quorum".to_owned() } else { options.synchronous.to_string() },
+            failsafe = options.failsafe,
             postgres = self.postgres,
             bin = bin.display(),
             dns = self.dns,

@@ -1,8 +1,8 @@
 //! Effects a decision may ask for. Each is idempotent: asked for twice it does no harm.
 
 use crate::{
-    DataMark, Emission, Endpoint, Epoch, Face, Lsn, MemberFace, MemberName, Moment, Position, Revision, SyncNames, SyncState,
-    Timeline,
+    DataMark, Emission, Endpoint, Epoch, Face, Lsn, MemberFace, MemberName, Moment, Named, Position, Revision, SyncNames,
+    SyncState, Timeline,
 };
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +114,17 @@ pub enum Action {
     Emit(Emission),
     /// Ask the other members' agents for their positions.
     AskPeers,
+    /// Failsafe mode: the next lease records name these, and only these may take over from this node; and so `/failsafe`, as a leader
+    /// write. `None`: anybody may, and the key goes.
+    NameFailsafe {
+        /// Everybody, this node too, with the address of each one's REST API.
+        members: Option<Named>,
+    },
+    /// Failsafe mode: ask everybody who may take over to wait, and count the lease from now when all agree.
+    AskToWait {
+        /// The epoch that the guard is armed for.
+        epoch: Epoch,
+    },
     /// Everything is stopped and released: the agent may end.
     Exit,
 }

@@ -121,6 +121,11 @@ impl HolderClock {
         if left > holder_term(wanted) { said.max(wanted) } else { wanted }
     }
 
+    /// Everybody who may take over has agreed to wait: the lease counts from before that round was sent. The record is as old as it was.
+    pub fn sustained(&mut self, end: Reading) {
+        self.until = self.until.map(|until| Reading { boot: until.boot.max(end.boot), raw: until.raw.max(end.raw) });
+    }
+
     /// The attempt surely did not land.
     pub fn dropped(&mut self, attempt: Attempt) {
         self.open.retain(|open| open.attempt != attempt);
@@ -189,6 +194,11 @@ impl ObserverClock {
             return;
         }
         self.seen = Some(Seen { revision, received, patience: observer_patience(ttl) });
+        self.confirmed = None;
+    }
+
+    /// A vacancy that was confirmed counts no more: this node has agreed to wait.
+    pub fn unconfirm(&mut self) {
         self.confirmed = None;
     }
 

@@ -74,6 +74,8 @@ pub struct Memory {
     pub switchover: Option<SwitchoverProgress>,
     /// The checkpoint before an orderly stop of the node was asked for then.
     pub stop_checkpoint: Option<Moment>,
+    /// Members that the lease record names and the store does not show any more, and when each was first missed.
+    pub failsafe_missed: Vec<(MemberName, Moment)>,
 }
 
 /// Everything that was ever acknowledged lies before `lsn`: it was read while `names` were already in force.

@@ -1,6 +1,8 @@
 //! Everything a decision may depend on.
 
-use crate::{Epoch, Face, Job, Lease, Lsn, MemberState, Moment, Position, Postgres, Revision, Role, Tags, Timeline};
+use crate::{
+    Epoch, Face, Failsafe, Job, Lease, Lsn, MemberState, Moment, Named, Position, Postgres, Revision, Role, Tags, Timeline,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, time::Duration};
 
@@ -49,6 +51,9 @@ pub struct Observation {
     pub directory_replaced: bool,
     /// The service is being stopped: give up the lease in order, stop PostgreSQL, then end.
     pub stopping: bool,
+    /// Failsafe mode.
+    #[serde(default)]
+    pub failsafe: Failsafe,
 }
 
 /// The cluster's keys, as the watch last showed them.
@@ -76,6 +81,9 @@ pub struct StoreView {
     pub data: Vec<DataMark>,
     /// `/status`: the last known position of the leader.
     pub optime: Option<Lsn>,
+    /// `/failsafe`, for Patroni's eyes: what counts is in the lease record.
+    #[serde(default)]
+    pub failsafe: Option<Named>,
 }
 
 /// `/sync`: who may have acknowledged, and so who may lead.

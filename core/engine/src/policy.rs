@@ -24,6 +24,9 @@ pub struct Policy {
     pub primary_stop_timeout: Duration,
     /// What becomes of data that have left the cluster's history.
     pub diverged: Diverged,
+    /// Failsafe mode: while the store is away the primary stays as long as every member agrees to wait.
+    #[serde(default)]
+    pub failsafe: bool,
     /// This node's own tags.
     pub tags: Tags,
 }

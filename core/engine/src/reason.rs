@@ -61,6 +61,11 @@ pub enum Reason {
     NotInSync { leader: MemberName },
     #[error("this node's tags forbid it to lead")]
     MayNotLead,
+    #[error(
+        "the last leader counted on others to wait and not on this node (failsafe mode): not taking over; when it is surely gone and none \
+         of the others comes back run `tanist repair failsafe`"
+    )]
+    NotNamed,
     #[error("{lag} bytes behind the last known position of the leader, more than maximum_lag_on_failover ({limit})")]
     TooFarBehind { lag: u64, limit: u64 },
     #[error("own WAL position is not known yet, not racing")]
@@ -115,6 +120,12 @@ pub enum Reason {
     Leading { epoch: Epoch },
     #[error("leading with epoch {epoch}; synchronous replication: {step}")]
     Synchronising { epoch: Epoch, step: SyncStep },
+    #[error("leading with epoch {epoch} without the store: every member has agreed to wait (failsafe mode)")]
+    LeadingFailsafe { epoch: Epoch },
+    #[error("the store does not answer: asking every member to wait (failsafe mode), primary until {until}")]
+    AskingToWait { until: Moment },
+    #[error("the store does not answer, and {member} does not agree to wait (failsafe mode): {why}; primary until {until}")]
+    FailsafeRefused { member: MemberName, why: String, until: Moment },
     #[error("the lease ended or the guard fenced: releasing what is left of it")]
     LeaseLost,
     #[error("giving up the lease of epoch {epoch} after a failure here")]
@@ -129,6 +140,8 @@ pub enum Reason {
     Promising { epoch: Epoch },
     #[error("epoch {promised} was promised here, the lease has epoch {epoch}: not following; run `tanist repair epoch`")]
     PromisedHigher { promised: Epoch, epoch: Epoch },
+    #[error("following {leader}, which leads without the store: this node agreed to wait (failsafe mode)")]
+    FollowingFailsafe { leader: MemberName },
     #[error("{leader} leads with epoch {epoch} but has not been proved writable yet")]
     LeaderNotProved { leader: MemberName, epoch: Epoch },
     #[error("copying the data directory of {from}: {why}")]
@@ -193,6 +206,7 @@ impl Reason {
             Self::PeerStillPrimary { .. } => "peer-still-primary",
             Self::NotInSync { .. } => "not-in-sync",
             Self::MayNotLead => "may-not-lead",
+            Self::NotNamed => "not-named",
             Self::TooFarBehind { .. } => "too-far-behind",
             Self::PositionUnknown => "position-unknown",
             Self::DirectoryReplaced => "directory-replaced",
@@ -218,12 +232,16 @@ impl Reason {
             Self::OwnAddressUnknown => "own-address-unknown",
             Self::Leading { .. } => "leading",
             Self::Synchronising { .. } => "synchronising",
+            Self::LeadingFailsafe { .. } => "leading-failsafe",
+            Self::AskingToWait { .. } => "asking-to-wait",
+            Self::FailsafeRefused { .. } => "failsafe-refused",
             Self::LeaseLost => "lease-lost",
             Self::GivingUp { .. } => "giving-up",
             Self::Following { .. } => "following",
             Self::WaitStreaming { .. } => "wait-streaming",
             Self::Promising { .. } => "promising",
             Self::PromisedHigher { .. } => "promised-higher",
+            Self::FollowingFailsafe { .. } => "following-failsafe",
             Self::LeaderNotProved { .. } => "leader-not-proved",
             Self::Cloning { .. } => "cloning",
             Self::Rewinding { .. } => "rewinding",
@@ -249,12 +267,13 @@ impl Reason {
         "store-never-read", "probe-pending", "wait-for-probe", "job-running", "job-failed", "postgres-starting", "unresponsive",
         "fencing", "fence-running", "foreign-data-directory", "lease-unknown", "primary-on-unknown-lease", "leader-vacant",
         "handed-to-me", "new-cluster", "take-over", "wait-head-start", "wait-handoff", "asking-peers", "peer-still-primary",
-        "not-in-sync", "may-not-lead", "too-far-behind", "position-unknown", "directory-replaced", "not-of-this-history",
+        "not-in-sync", "may-not-lead", "not-named", "too-far-behind", "position-unknown", "directory-replaced", "not-of-this-history",
         "backing-off",
         "nothing-to-lead-with", "member-has-data", "twin", "bootstrapping", "arming", "starting-primary", "restart-in-place",
         "fail-over-after-crash", "no-data-to-lead", "epoch-not-newer", "promoting", "wait-promises", "handing-over", "writing-initialize",
-        "post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "synchronising", "lease-lost", "giving-up",
-        "following", "wait-streaming", "promising", "promised-higher", "leader-not-proved", "cloning", "rewinding", "wait-checkpoint",
+        "post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "synchronising", "leading-failsafe",
+        "asking-to-wait", "failsafe-refused", "lease-lost", "giving-up", "following", "wait-streaming", "promising",
+        "promised-higher", "following-failsafe", "leader-not-proved", "cloning", "rewinding", "wait-checkpoint",
         "stopping-to-replace", "keeping-diverged", "keeping-data", "announcing-replacement", "starting-standby", "wait-own-end",
         "repointing", "switchover-refused", "switchover-checkpoint", "switchover-stop", "switchover-release", "stopping",
     ];

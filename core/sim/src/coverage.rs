@@ -4,7 +4,7 @@ use crate::fault::Kind;
 use std::fmt::Write as _;
 use tanist_engine::{Action, Reason};
 
-const ACTIONS: [&str; 24] = [
+const ACTIONS: [&str; 26] = [
     "acquire",
     "renew",
     "release",
@@ -29,6 +29,8 @@ const ACTIONS: [&str; 24] = [
     "raise-data",
     "adopt-directory",
     "checkpoint",
+    "name-failsafe",
+    "ask-to-wait",
 ];
 
 /// What some ten thousand schedules may miss, and why.
@@ -49,6 +51,8 @@ pub struct Coverage {
     next: usize,
     /// Promotions and starts that became writable.
     pub failovers: u64,
+    /// Rounds in which all agreed and the lease was extended.
+    pub sustained: u64,
     /// Acknowledged writes.
     pub acknowledged: u64,
     /// Schedules that ended with a node that an operator has to help, for a reason that is known and named in `invariant::liveness`.
@@ -68,6 +72,7 @@ impl Default for Coverage {
             recent: [("", 127); 4],
             next: 0,
             failovers: 0,
+            sustained: 0,
             acknowledged: 0,
             stuck: 0,
             slowest_lead: 0,
@@ -106,6 +111,8 @@ fn action_number(action: &Action) -> usize {
         Action::RaiseData { .. } => 21,
         Action::AdoptDirectory => 22,
         Action::Checkpoint => 23,
+        Action::NameFailsafe { .. } => 24,
+        Action::AskToWait { .. } => 25,
     }
 }
 
@@ -146,6 +153,7 @@ impl Coverage {
             *mine += theirs;
         }
         self.failovers += other.failovers;
+        self.sustained += other.sustained;
         self.acknowledged += other.acknowledged;
         self.stuck += other.stuck;
         self.slowest_lead = self.slowest_lead.max(other.slowest_lead);
@@ -168,8 +176,9 @@ impl Coverage {
     /// All counts on one line.
     pub fn line(&self) -> String {
         let mut line = format!(
-            "failovers={} acknowledged={} stuck={} slowest_lead_ms={} slowest_heal_ms={}",
+            "failovers={} sustained={} acknowledged={} stuck={} slowest_lead_ms={} slowest_heal_ms={}",
             self.failovers,
+            self.sustained,
             self.acknowledged,
             self.stuck,
             self.slowest_lead / 1_000_000,

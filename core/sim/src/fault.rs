@@ -1,6 +1,7 @@
 //! What can go wrong, and what operators do: a list of faults per schedule, made from its seed, so that `shrink` can take some away.
 
 use crate::{
+    absence::absence,
     combination::combination,
     model::clock::{MS, SEC},
     options::Options,
@@ -58,11 +59,12 @@ pub enum Kind {
     DirectoryReplaced,
     LosesWrites,
     LeaderKeyTaken,
+    Failsafe,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::CutFromStore,
         Self::CutRequests,
         Self::CutAnswers,
@@ -108,6 +110,7 @@ impl Kind {
         Self::DirectoryReplaced,
         Self::LosesWrites,
         Self::LeaderKeyTaken,
+        Self::Failsafe,
     ];
 
     /// Of `ALL`, those that any fault may be. The others are drawn on their own (`own_kinds`), so that one more kind leaves the schedules
@@ -165,6 +168,7 @@ pub fn schedule(seed: u64, options: &Options) -> Vec<Fault> {
         .collect();
     faults.extend(combination(&mut rng, options));
     faults.extend(own_kinds(seed, options));
+    faults.extend(absence(seed, options));
     faults.sort_by_key(|fault| fault.at);
     faults
 }
@@ -180,6 +184,7 @@ const OWN: &[(Kind, u64, u64, &[Kind])] = &[
     (Kind::DirectoryReplaced, 40, 2, &[Kind::PowerLoss]),
     (Kind::LosesWrites, 150, 3, &[Kind::PowerLoss, Kind::Isolate]),
     (Kind::LeaderKeyTaken, 60, 2, &[]),
+    (Kind::Failsafe, 100, 2, &[Kind::CutFromStore, Kind::AgentKill]),
 ];
 
 fn own_kinds(seed: u64, options: &Options) -> Vec<Fault> {

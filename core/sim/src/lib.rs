@@ -3,6 +3,7 @@
 //! A seed is a world, a list of faults and every chance in between; the same seed gives the same trace on every machine. First things go
 //! wrong, then everything heals. Invariants are judged after every event, by the truth of the models.
 
+pub mod absence;
 pub mod combination;
 pub mod command;
 pub mod coverage;

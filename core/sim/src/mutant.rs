@@ -33,11 +33,17 @@ pub enum Mutant {
     TimelineUnclaimed,
     FaceAlwaysBelieved,
     QueueDropsFailures,
+    HoldsThoughRefused,
+    HoldsFromAnswer,
+    AgreementForgotten,
+    UnnamedTakes,
+    AsksNextOnly,
+    KeptBeforeLanding,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 31] = [
         Self::AnyRecordIsMine,
         Self::Unconfirmed,
         Self::AcquireWithoutRecord,
@@ -63,6 +69,12 @@ impl Mutant {
         Self::TimelineUnclaimed,
         Self::FaceAlwaysBelieved,
         Self::QueueDropsFailures,
+        Self::HoldsThoughRefused,
+        Self::HoldsFromAnswer,
+        Self::AgreementForgotten,
+        Self::UnnamedTakes,
+        Self::AsksNextOnly,
+        Self::KeptBeforeLanding,
     ];
 
     /// The mutant of that name.

@@ -39,6 +39,8 @@ pub struct Options {
     pub quiet_from: u64,
     /// What becomes of data that have left the cluster's history.
     pub diverged: Diverged,
+    /// Failsafe mode at the beginning.
+    pub failsafe: bool,
     /// The rule that is switched off.
     pub mutant: Option<Mutant>,
 }
@@ -81,6 +83,7 @@ impl Options {
             tagged: tagged(Rng::new(seed).fork(9), nodes),
             no_parents: Rng::new(seed).fork(13).chance(100),
             quiet_from: if Rng::new(seed).fork(17).chance(120) { 30 * SEC } else { u64::MAX },
+            failsafe: Rng::new(seed).fork(19).chance(500),
             mutant,
         }
     }
@@ -101,6 +104,7 @@ impl Options {
             primary_start_timeout: self.start_timeout,
             primary_stop_timeout: Duration::ZERO,
             diverged: self.diverged,
+            failsafe: self.failsafe,
             tags: self.tags(node),
         }
     }

@@ -109,7 +109,8 @@ fn print(remote: &Remote, rows: &[Row], format: Format) -> String {
     lines.join("\n")
 }
 
-/// What the members' agents say does not work with the store. An agent that does not answer says nothing.
+/// What the members' agents say does not work with the store, and who leads or waits without it. An agent that does not answer says
+/// nothing.
 fn troubles(members: &[Member]) -> Vec<String> {
     let ask = |member: &Member| {
         let url = member.api_url.as_ref()?;
@@ -117,7 +118,11 @@ fn troubles(members: &[Member]) -> Vec<String> {
         let said: Value = serde_json::from_str(&body).ok()?;
         let text = |key: &str| said["tanist"][key].as_str().map(|text| text.chars().take(600).collect::<String>());
         let since = text("store_error_since").map_or_else(String::new, |since| format!(" (since {since})"));
-        Some(format!("{}: {}{since}", member.name, text("store_error")?))
+        let trouble = text("store_error").map(|error| format!("{}: {error}{since}", member.name));
+        let failsafe = said["failsafe_mode_is_active"].as_bool().unwrap_or(false);
+        let reason = text("reason").filter(|_| failsafe).map(|reason| format!("{}: {reason}", member.name));
+        let lines: Vec<String> = trouble.into_iter().chain(reason).collect();
+        (!lines.is_empty()).then(|| lines.join("\n "))
     };
     std::thread::scope(|scope| {
         let asked: Vec<_> = members.iter().map(|member| scope.spawn(move || ask(member))).collect();

@@ -24,29 +24,75 @@ pub enum Command {
         #[arg(long, value_name = "EPOCH", default_value_t = 0)]
         above: u64,
     },
+    /// Failsafe mode: let every member take over from a leader that named others, when none of those will come back
+    Failsafe {
+        #[command(flatten)]
+        remote: remote::Arguments,
+        /// You have made sure that the PostgreSQL of the last leader does not run, and cannot be reached by clients
+        #[arg(long, required = true)]
+        leader_is_gone: bool,
+    },
 }
 
 /// Mends it.
 pub fn run(command: &Command) -> Result<(), Failure> {
-    let Command::Epoch { remote, above } = command;
+    match command {
+        Command::Epoch { remote, above } => epoch(remote, *above),
+        Command::Failsafe { remote, leader_is_gone: _ } => failsafe(remote),
+    }
+}
+
+/// Takes the names out of the lease record. Whoever wants to take over waits for a whole ttl from there.
+fn failsafe(remote: &remote::Arguments) -> Result<(), Failure> {
+    let read = remote::Remote::read(remote)?;
+    let key = read.keys.lease();
+    let Some(present) = read.snapshot.get(&key) else {
+        println!("there is no lease record: anybody may take the lease");
+        return Ok(());
+    };
+    let revision = present.kv.mod_revision;
+    let record = Record::decode(&present.kv.value).map_err(Failure::failed)?;
+    let Some(named) = &record.failsafe else {
+        println!("the lease record of {} names nobody: anybody may take over", record.holder);
+        return Ok(());
+    };
+    let names: Vec<&str> = named.keys().map(|name| name.0.as_str()).collect();
+    let epoch = record.epoch_at(revision);
+    let open = Record { failsafe: None, epoch, ..record.clone() };
+    if !commit(&read, Compare::ModRevision(key.clone(), revision), Op::put(key, open.encode()))? {
+        return Err(Failure::failed("the lease record has changed meanwhile: its holder is alive; nothing was written"));
+    }
+    println!(
+        "the lease record of {} named {}; from now on anybody may take over, one ttl from now",
+        record.holder,
+        names.join(", ")
+    );
+    Ok(())
+}
+
+/// Writes one key if it has not changed.
+fn commit(read: &remote::Remote, compare: Compare, op: Op) -> Result<bool, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
+    let written = runtime.block_on(async {
+        let store = cluster::open(&read.settings.store).map_err(Failure::config)?;
+        let txn = Txn { compares: vec![compare], then: vec![op], otherwise: Vec::new() };
+        store.txn(txn, LIMIT).await.map_err(|error| Failure::failed(format!("the store: {error}")))
+    })?;
+    Ok(written.succeeded)
+}
+
+fn epoch(remote: &remote::Arguments, above: u64) -> Result<(), Failure> {
     let read = remote::Remote::read(remote)?;
     let key = read.keys.epoch();
     let present = read.snapshot.get(&key);
     let revision = present.map_or(Revision(0), |mirrored| mirrored.kv.mod_revision);
     let base = decode_base(present.map(|mirrored| mirrored.kv.value.as_slice())).map_err(Failure::failed)?;
-    let known = highest(&read, Epoch(*above));
+    let known = highest(&read, Epoch(above));
     if base >= known {
         println!("the base of the epochs is {base}, and no higher epoch than {known} is known: nothing to do");
         return Ok(());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
-    let written = runtime.block_on(async {
-        let store = cluster::open(&read.settings.store).map_err(Failure::config)?;
-        let compare = Compare::ModRevision(key.clone(), revision);
-        let txn = Txn { compares: vec![compare], then: vec![Op::put(key, encode_base(known))], otherwise: Vec::new() };
-        store.txn(txn, LIMIT).await.map_err(|error| Failure::failed(format!("the store: {error}")))
-    })?;
-    if !written.succeeded {
+    if !commit(&read, Compare::ModRevision(key.clone(), revision), Op::put(key, encode_base(known)))? {
         return Err(Failure::failed("the base of the epochs was changed meanwhile; look again and repeat this"));
     }
     println!("the base of the epochs is {known} now (it was {base}); the next leader's epoch is above it");

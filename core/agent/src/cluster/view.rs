@@ -8,7 +8,7 @@ use tanist_dcs::{KeyValue, Keys, Snapshot};
 use tanist_engine::{DataMark, Member, MemberName, Promise, StoreView, TimelineClaim};
 use tanist_patroni::{
     DecodeError,
-    dcs::{FailoverKey, InitializeKey, MemberKey, StatusKey, SyncKey},
+    dcs::{FailoverKey, FailsafeKey, InitializeKey, MemberKey, StatusKey, SyncKey},
     own::{HandoffKey, PrimaryKey, PromiseKey, TimelinesKey},
 };
 
@@ -58,6 +58,7 @@ impl ViewReader {
                 .unwrap_or_default(),
             promises: self.promises(&mut keys, &last.promises),
             data: self.data(snapshot),
+            failsafe: keys.one(&self.keys.failsafe(), |kv| Ok(FailsafeKey::decode(&kv.value)?.members)).or(last.failsafe),
             optime: keys.one(&self.keys.status(), |kv| Ok(StatusKey::decode(&kv.value)?.optime)).or(Some(last.optime)).flatten(),
         };
         self.report(keys.complaints);

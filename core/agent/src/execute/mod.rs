@@ -8,6 +8,7 @@ mod arm;
 mod ask_peers;
 mod checkpoint;
 mod emit;
+mod failsafe;
 mod fence;
 mod initialize;
 mod jobs;
@@ -25,7 +26,7 @@ mod timelines;
 
 use crate::{
     config::Settings,
-    links::{DirectoryLink, GuardLink, NamesLink, PeersLink, PluginsLink, PostgresLink, PromiseLink},
+    links::{DirectoryLink, FailsafeLink, GuardLink, NamesLink, PeersLink, PluginsLink, PostgresLink, PromiseLink},
     run::{Effect, Fact, Facts, clock},
 };
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub struct Tools {
     pub plugins: PluginsLink,
     /// The DNS connection point.
     pub names: NamesLink,
+    /// Failsafe mode: the other agents' word, and the own file.
+    pub failsafe: Arc<FailsafeLink>,
     /// Other nodes' agents.
     pub peers: PeersLink,
     /// The way into the run loop.
@@ -66,6 +69,7 @@ impl Tools {
         let tools = self.clone();
         let synchronous = policy.synchronous.is_on();
         let timeout = policy.retry_timeout.min(policy.ttl / 2);
+        let system_id = seen.store.initialize.clone();
         let peers = if effect == Effect::AskPeers { seen.store.members.clone() } else { Vec::new() };
         tokio::spawn(async move {
             let done = match action {
@@ -95,6 +99,8 @@ impl Tools {
                 Action::AdoptDirectory => tools.adopt_directory().await,
                 Action::Checkpoint => tools.checkpoint_after_promotion().await,
                 Action::AskPeers => tools.ask_peers(peers).await,
+                Action::NameFailsafe { members } => tools.name_failsafe(members, timeout).await,
+                Action::AskToWait { epoch } => tools.ask_to_wait(epoch, system_id).await,
                 // Done on the spot by the loop, or long jobs.
                 Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => true,
             };

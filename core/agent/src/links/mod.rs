@@ -3,6 +3,7 @@
 //! Each link turns what its part says into facts for the loop, and offers calls that never block it.
 
 mod directory;
+mod failsafe;
 mod guard;
 mod manifests;
 mod names;
@@ -16,6 +17,7 @@ mod updater;
 mod watch;
 
 pub use directory::DirectoryLink;
+pub use failsafe::{FailsafeLink, Kept, Question};
 pub use guard::{GuardError, GuardLink};
 pub use names::{NamesError, NamesLink};
 pub use peers::PeersLink;

@@ -70,10 +70,11 @@ pub(super) fn history(api: &Api) -> String {
     rest_text(&rows)
 }
 
-/// The body of `/failsafe`; nothing where the cluster does not keep that key.
+/// The body of `/failsafe`; nothing where the mode is off.
 pub(super) fn failsafe(api: &Api) -> Option<String> {
+    let status = api.status.get()?;
     let snapshot = api.tools.mirror.snapshot();
-    let value = snapshot.get(&api.tools.keeper.keys().failsafe())?;
+    let value = snapshot.get(&api.tools.keeper.keys().failsafe()).filter(|_| status.policy.failsafe)?;
     let members = FailsafeKey::decode(&value.kv.value).ok()?.members;
     Some(rest_text(&members.iter().map(|(name, url)| (name.0.as_str(), url.as_str())).collect::<BTreeMap<_, _>>()))
 }

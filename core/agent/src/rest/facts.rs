@@ -3,7 +3,7 @@
 use super::Api;
 use crate::run::clock;
 use std::time::Duration;
-use tanist_engine::{Epoch, Lease, MemberState, Moment, Postgres, Role, ServerRole, SyncMode};
+use tanist_engine::{Epoch, Lease, MemberState, Moment, Observation, Postgres, Role, ServerRole, SyncMode};
 use tanist_guard::page::FenceState;
 use tanist_patroni::rest::{Facts, Standing};
 
@@ -33,7 +33,7 @@ pub(super) fn gather(api: &Api) -> Facts {
     };
     let Some(status) = api.status.get() else { return facts };
     let seen = &status.seen;
-    facts.standing = standing(api, &seen.lease, now);
+    facts.standing = standing(api, seen, now);
     facts.proved = proved_epoch(&seen.postgres).is_some_and(|epoch| armed_epoch(api) == Some(epoch));
     (facts.state, facts.role) = state_and_role(&seen.postgres);
     if let Postgres::Running(running) = &seen.postgres
@@ -49,6 +49,7 @@ pub(super) fn gather(api: &Api) -> Facts {
     let named = seen.store.sync.as_ref().is_some_and(|sync| sync.standbys.contains(&seen.me));
     let quorum = matches!(status.policy.synchronous, SyncMode::Quorum { .. });
     (facts.sync_standby, facts.quorum_standby) = (named && !quorum, named && quorum);
+    facts.failsafe = failsafe_is_active(seen, now);
     facts.cluster_known = seen.store.as_of.is_some_and(|as_of| now.since(as_of) <= status.policy.ttl);
     facts.maximum_lag = status.policy.maximum_lag_on_failover;
     facts.since_decision = now.since(status.decided);
@@ -57,19 +58,34 @@ pub(super) fn gather(api: &Api) -> Facts {
 }
 
 /// The lease by the clock of now, and by the page: what the guard would not allow any more is not shown.
-pub(super) fn standing(api: &Api, lease: &Lease, now: Moment) -> Standing {
-    let Lease::Mine(held) = lease else { return Standing::None };
-    if held.until <= now {
-        return Standing::None;
-    }
+pub(super) fn standing(api: &Api, seen: &Observation, now: Moment) -> Standing {
     let page = api.tools.guard.page();
+    let epoch = match &seen.lease {
+        Lease::Mine(held) if held.until > now => held.epoch,
+        // An agent that was restarted without the store: the page is extended by all who may take over.
+        Lease::Unknown if seen.failsafe.agreed.is_some() => match page.arm_view() {
+            Some(armed) => Epoch(armed.epoch),
+            None => return Standing::None,
+        },
+        _ => return Standing::None,
+    };
     let budget = Duration::from_nanos(page.budget_ns());
     let firm = page.arm_view().is_some_and(|armed| {
-        armed.epoch == held.epoch.0
+        armed.epoch == epoch.0
             && api.tools.guard.fence_state() == FenceState::Open
             && now + budget < Moment::from_nanos(armed.boot)
     });
     if firm { Standing::Firm } else { Standing::Late }
+}
+
+/// The primary stays without the store because everybody has agreed to wait, or this node has.
+pub(super) fn failsafe_is_active(seen: &Observation, now: Moment) -> bool {
+    let holds = match &seen.lease {
+        Lease::Mine(held) => held.until > now && seen.failsafe.agreed.is_some_and(|agreed| agreed > held.renewed),
+        Lease::Unknown => seen.failsafe.agreed.is_some() && seen.guard.armed.is_some_and(|armed| armed.until > now),
+        Lease::Vacant { .. } | Lease::Theirs(_) => false,
+    };
+    holds || seen.failsafe.waits.as_ref().is_some_and(|(_, _, until)| *until > now)
 }
 
 /// The epoch the guard is armed for.

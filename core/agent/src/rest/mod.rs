@@ -8,6 +8,7 @@ mod config;
 mod connections;
 mod explain;
 mod facts;
+mod failsafe;
 mod metrics;
 mod node;
 mod plugins;
@@ -118,7 +119,7 @@ async fn handle(State(api): State<Api>, method: Method, headers: HeaderMap, requ
 
 /// The request's body, whole. One that is neither announced nor there is asked for, as Patroni does.
 async fn body(method: &Method, path: &str, headers: &HeaderMap, request: Request) -> Result<Bytes, Response> {
-    let needed = matches!((method.as_str(), path), ("PATCH" | "PUT", _) | ("POST", "/switchover" | "/failover"));
+    let needed = matches!((method.as_str(), path), ("PATCH" | "PUT", _) | ("POST", "/switchover" | "/failover" | "/failsafe"));
     let announced = headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING);
     if needed && !announced {
         return Err(plain(StatusCode::LENGTH_REQUIRED, "the request has no body".to_owned()));
@@ -160,6 +161,7 @@ fn get(api: &Api, path: &str, query: &str) -> Response {
 /// What may need credentials.
 async fn change(api: &Api, method: &Method, path: &str, body: &Bytes) -> Response {
     let (code, text) = match (method.as_str(), path) {
+        ("POST", "/failsafe") => return failsafe::asked(api, body),
         ("POST", "/switchover") => switchover::carry_out(api, Kind::Switchover, body).await,
         ("POST", "/failover") => switchover::carry_out(api, Kind::Failover, body).await,
         ("DELETE", "/switchover") => switchover::forget(api).await,

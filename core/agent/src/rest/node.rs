@@ -24,6 +24,7 @@ pub(super) fn body(api: &Api) -> String {
     let quorum = matches!(status.policy.synchronous, SyncMode::Quorum { .. });
     (body.sync_standby, body.quorum_standby) = (named && !quorum, named && quorum);
     body.cluster_unlocked = matches!(seen.lease, Lease::Vacant { .. });
+    body.failsafe_mode_is_active = facts::failsafe_is_active(seen, now);
     body.dcs_last_seen = seen.store.as_of.map_or(0, |as_of| wall::unix_of(as_of, now));
     add_postgres(&mut body, &seen.postgres);
     if let Some(known) = api.tools.postgres.facts() {
@@ -89,7 +90,7 @@ fn own(api: &Api, status: &crate::run::Status, now: tanist_engine::Moment) -> Ma
     if let Lease::Mine(held) = &seen.lease {
         let left = u64::try_from(held.until.since(now).as_millis()).unwrap_or(u64::MAX);
         own.insert("lease_left_ms".into(), left.into());
-        let firm = facts::standing(api, &seen.lease, now) == Standing::Firm;
+        let firm = facts::standing(api, seen, now) == Standing::Firm;
         let proved = facts::proved_epoch(&seen.postgres) == Some(held.epoch);
         own.insert("writable".into(), (firm && proved).into());
     }

@@ -28,6 +28,8 @@ pub enum Effect {
     PublishStatus,
     ClearSwitchover,
     AskPeers,
+    NameFailsafe,
+    AskToWait,
 }
 
 impl Effect {
@@ -52,6 +54,8 @@ impl Effect {
             Action::PublishStatus { .. } => Self::PublishStatus,
             Action::ClearSwitchover { .. } => Self::ClearSwitchover,
             Action::AskPeers => Self::AskPeers,
+            Action::NameFailsafe { .. } => Self::NameFailsafe,
+            Action::AskToWait { .. } => Self::AskToWait,
             Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => return None,
         })
     }
@@ -59,7 +63,7 @@ impl Effect {
     /// How long a failed one rests.
     fn rest(self) -> Duration {
         match self {
-            Self::Acquire | Self::Renew | Self::Fence | Self::Prove => Duration::from_millis(50),
+            Self::Acquire | Self::Renew | Self::Fence | Self::Prove | Self::AskToWait => Duration::from_millis(50),
             Self::Checkpoint => Duration::from_secs(5),
             Self::PublishStatus | Self::AskPeers => Duration::from_secs(1),
             _ => Duration::from_millis(200),

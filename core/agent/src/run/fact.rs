@@ -19,6 +19,8 @@ pub enum Fact {
     PostgresChanged(Postgres),
     /// The guard's page changed, or it reported something that is already folded into the link's state.
     Guard,
+    /// This node has agreed to wait for another one.
+    Waits,
     /// A long job ended.
     Job(JobOutcome),
     /// A short effect ended.

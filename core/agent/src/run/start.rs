@@ -8,8 +8,8 @@ use crate::{
     config::Settings,
     execute::Tools,
     links::{
-        DirectoryLink, GuardLink, NamesError, NamesLink, PeersLink, PluginsError, PluginsLink, PostgresLink, PromiseError,
-        PromiseLink, watch_guard,
+        DirectoryLink, FailsafeLink, GuardLink, NamesError, NamesLink, PeersLink, PluginsError, PluginsLink, PostgresLink,
+        PromiseError, PromiseLink, watch_guard,
     },
     rest::{self, RestError},
 };
@@ -78,6 +78,7 @@ pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: 
     let directory = DirectoryLink::open(&settings.state_dir, &settings.postgres.data_dir)
         .map_err(|error| StartError::StateDir { path: settings.state_dir.clone(), error })?;
     let directory = Arc::new(directory);
+    let failsafe = FailsafeLink::open(&settings.state_dir, settings.cluster.rest_credentials.as_ref());
 
     let store = cluster::open(&settings.cluster.store)?;
     let keys = Keys::new(&settings.cluster.namespace, &settings.cluster.scope);
@@ -86,11 +87,16 @@ pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: 
     if let Some(adopted) = adopted(guard.page()) {
         tracing::info!(epoch = %adopted.epoch, "the guard is armed: going on with the lease of the agent before this one");
         keeper.adopt(adopted);
+        if let Some((every, ttl)) = failsafe.kept_for(adopted.epoch, guard.page().nonce()) {
+            keeper.adopt_named(every, ttl);
+        }
     }
+    keeper.answer_at(settings.rest.api_url());
     let mirror = Mirror::spawn(store.clone(), keys.prefix().to_owned(), Clock::system(), policy.ttl / 5);
     let tools = Arc::new(Tools {
         postgres: PostgresLink::spawn(dynamic.postgres(), guard.clone(), directory.clone(), facts.clone()),
         promise: Arc::new(promise),
+        failsafe: Arc::new(failsafe),
         directory,
         names: NamesLink::start(&settings.cluster, &settings.name, Arc::new(clock::now))?,
         plugins: PluginsLink::start(&settings, &plugin_host, policy.ttl)?,

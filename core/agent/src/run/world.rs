@@ -53,6 +53,7 @@ impl World {
             // A look that is out of date, news of what is read anyway, and what the loop itself deals with.
             Fact::Postgres { .. }
             | Fact::Guard
+            | Fact::Waits
             | Fact::GuardDead
             | Fact::Effect { .. }
             | Fact::Confirmed
@@ -106,6 +107,7 @@ impl World {
             promised: Some(tools.promise.now()),
             directory_replaced: tools.directory.is_replaced(),
             stopping: self.stopping,
+            failsafe: tools.failsafe.seen(&tools.keeper, clock::reading()),
         }
     }
 }

@@ -67,6 +67,7 @@ impl Keeper {
                     let now = self.clock.now();
                     let mut state = self.state();
                     state.clock.dropped(attempt);
+                    state.take_failed(attempt);
                     state.fold(View::of(answer), now, now);
                     // An earlier attempt of ours, whose answer was lost, had landed.
                     if let Some(held) = state.held(now) {
@@ -78,7 +79,9 @@ impl Keeper {
                 }
                 Err(error) => {
                     if !error.may_have_landed() {
-                        self.state().clock.dropped(attempt);
+                        let mut state = self.state();
+                        state.clock.dropped(attempt);
+                        state.take_failed(attempt);
                     }
                     if error != StoreError::ExpiryGone {
                         return AcquireOutcome::Failed(error);
@@ -96,7 +99,7 @@ impl Keeper {
         let now = self.clock.now();
         let mut state = self.state();
         match state.lease(now) {
-            Lease::Vacant { record: seen, .. } if seen == record => {}
+            Lease::Vacant { record: seen, .. } if seen == record && !state.barred() => {}
             Lease::Mine(held) => return Err(AcquireOutcome::Won(held)),
             _ => return Err(AcquireOutcome::Lost),
         }
@@ -105,6 +108,8 @@ impl Keeper {
         let leader = state.leader.as_ref().map_or(Revision(0), |leader| leader.mod_revision);
         let (me, nonce, ttl) = (state.me.clone(), state.nonce, state.ttl);
         let attempt = state.clock.begin(now, ttl);
+        state.naming.begun(attempt, None, ttl);
+        state.take_begun(record, attempt);
         let content = Record {
             holder: me.clone(),
             nonce,
@@ -115,6 +120,7 @@ impl Keeper {
             released: false,
             attempt: attempt.0,
             sync: sync.state.clone().map(|sync| tanist_engine::SyncState { revision: Revision(0), ..sync }),
+            failsafe: None,
         };
         let mut otherwise = View::reads(&self.keys);
         otherwise.push(Op::Get(self.keys.sync()));

@@ -8,6 +8,7 @@
 
 mod acquire;
 mod expiry;
+mod failsafe;
 mod outcome;
 mod record;
 mod release;

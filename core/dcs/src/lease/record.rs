@@ -3,16 +3,21 @@
 //! Strict and bounded: a record that does not decode is not a record. Unknown fields are ignored.
 
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, time::Duration};
-use tanist_engine::{Epoch, MemberName, Revision, SyncState};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use tanist_engine::{Epoch, MemberName, Named, Revision, SyncState};
 use thiserror::Error;
 
 /// Largest record that is read.
 const MAX_BYTES: usize = 16 << 10;
 /// Longest name that is read.
 const MAX_NAME: usize = 255;
-/// Most names of synchronous standbys that are read.
+/// Most names of synchronous standbys, or of members, that are read.
 const MAX_NAMES: usize = 64;
+/// Longest address that is read.
+const MAX_URL: usize = 512;
 /// Bounds of ttl: what etcd grants at least, and a day.
 const TTL_MS: std::ops::RangeInclusive<u64> = 1_000..=86_400_000;
 
@@ -47,6 +52,8 @@ pub struct Record {
     pub attempt: u64,
     /// `/sync` as the acquisition read it, so that a restarted agent knows who may promote under this lease.
     pub sync: Option<SyncState>,
+    /// Failsafe mode: only these may take over from this holder, each at this address. `None`: anybody.
+    pub failsafe: Option<Named>,
 }
 
 /// The record on the wire.
@@ -62,6 +69,8 @@ struct Wire {
     attempt: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sync: Option<WireSync>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failsafe: Option<BTreeMap<String, String>>,
 }
 
 /// `/sync` inside the record.
@@ -82,7 +91,7 @@ struct WireBase {
 impl Record {
     /// The bytes to store.
     pub fn encode(&self) -> Vec<u8> {
-        let Self { holder, nonce, epoch, base, seq, ttl, released, attempt, sync } = self;
+        let Self { holder, nonce, epoch, base, seq, ttl, released, attempt, sync, failsafe } = self;
         let wire = Wire {
             holder: holder.0.clone(),
             nonce: *nonce,
@@ -97,6 +106,7 @@ impl Record {
                 standbys: standbys.iter().map(|name| name.0.clone()).collect(),
                 quorum: *quorum,
             }),
+            failsafe: failsafe.as_ref().map(|named| named.iter().map(|(name, url)| (name.0.clone(), url.clone())).collect()),
         };
         // Strings and integers always have a JSON form.
         serde_json::to_vec(&wire).unwrap_or_default()
@@ -108,7 +118,7 @@ impl Record {
         if bytes.len() > MAX_BYTES {
             return Err(bad(format!("{} bytes, at most {MAX_BYTES} are read", bytes.len())));
         }
-        let Wire { holder, nonce, epoch, base, seq, ttl_ms, released, attempt, sync } =
+        let Wire { holder, nonce, epoch, base, seq, ttl_ms, released, attempt, sync, failsafe } =
             serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
         let name = |name: String| match name.len() {
             1..=MAX_NAME => Ok(MemberName(name)),
@@ -132,6 +142,15 @@ impl Record {
                 quorum,
             }),
         };
+        let failsafe = match failsafe {
+            Some(named) if named.len() > MAX_NAMES || named.values().any(|url| url.len() > MAX_URL) => {
+                return Err(bad("too many members, or an address that is too long".to_owned()));
+            }
+            Some(named) => {
+                Some(named.into_iter().map(|(member, url)| Ok((name(member)?, url))).collect::<Result<_, RecordError>>()?)
+            }
+            None => None,
+        };
         Ok(Self {
             holder: name(holder)?,
             nonce,
@@ -142,6 +161,7 @@ impl Record {
             released,
             attempt,
             sync,
+            failsafe,
         })
     }
 
@@ -191,13 +211,14 @@ mod tests {
             released: false,
             attempt: 99,
             sync: Some(SyncState { revision: Revision(0), leader: Some("a".into()), standbys: ["b".into()].into(), quorum: 0 }),
+            failsafe: Some([("a".into(), "http://a".to_owned()), ("b".into(), "http://b".to_owned())].into()),
         }
     }
 
     #[test]
     fn what_is_written_is_read() {
         assert_eq!(Record::decode(&record().encode()), Ok(record()));
-        let empty = Record { epoch: None, sync: None, ..record() };
+        let empty = Record { epoch: None, sync: None, failsafe: None, ..record() };
         assert_eq!(Record::decode(&empty.encode()), Ok(empty));
     }
 
@@ -225,6 +246,8 @@ mod tests {
             ("\"epoch\":null", "\"epoch\":9007199254740992"),
             ("false", "null"),
             ("\"attempt\":1,", ""),
+            ("[1]", "1,\"failsafe\":{\"b\":7}"),
+            ("[1]", "1,\"failsafe\":{\"\":\"http://b\"}"),
             ("}", ""),
         ] {
             let bad = good.replace(from, to);

@@ -41,7 +41,9 @@ impl Keeper {
         let ttl = state.ttl;
         let attempt = state.clock.begin(now, ttl);
         let seq = record.seq.saturating_add(1);
-        let record = Record { seq, epoch: Some(epoch), released: true, attempt: attempt.0, ..record };
+        // Nothing is held any more: anybody may take over.
+        state.naming.begun(attempt, None, ttl);
+        let record = Record { seq, epoch: Some(epoch), released: true, attempt: attempt.0, failsafe: None, ..record };
         let leader = state.leader.as_ref().map_or(Revision(0), |leader| leader.mod_revision);
         let mut then = vec![Op::put(self.keys.lease(), record.encode()), Op::Delete(self.keys.leader())];
         then.extend(handoff.clone().map(|value| Op::put(self.keys.handoff(), value)));

@@ -4,12 +4,14 @@
 
 use super::{
     Adopted, Record, RecordError, decode_base,
+    failsafe::{Rounds, Takes},
     view::{Base, Recorded, View},
 };
 use crate::{KeyValue, Keys, Snapshot};
 use std::time::Duration;
 use tanist_engine::{
     Attempt, Epoch, Held, HolderClock, Lease, MemberName, Moment, ObserverClock, Reading, Revision, SyncState, Theirs,
+    failsafe::{Agreement, Naming},
     observer_patience,
 };
 
@@ -38,9 +40,9 @@ impl Mine {
 
 /// The last record that could be read.
 #[derive(Clone, Debug)]
-struct LastGood {
+pub(super) struct LastGood {
     holder: MemberName,
-    epoch: Epoch,
+    pub epoch: Epoch,
     acquisition: Revision,
     ttl: Duration,
 }
@@ -59,14 +61,21 @@ pub(super) struct State {
     pub recorded: Option<Recorded>,
     pub leader: Option<KeyValue>,
     pub base: Base,
-    observer: ObserverClock,
-    page: Option<Adopted>,
-    last_good: Option<LastGood>,
+    pub observer: ObserverClock,
+    pub page: Option<Adopted>,
+    pub last_good: Option<LastGood>,
     known: Revision,
     history: u64,
     /// When the store was seen to have gone back: a leader of the forgotten history may not know it yet, so for a ttl from then a released
     /// record is waited for like a silent leader's.
-    went_back: Option<Reading>,
+    pub went_back: Option<Reading>,
+    /// Failsafe mode, as a holder and as one that is asked.
+    pub naming: Naming,
+    pub rounds: Rounds,
+    pub agreement: Option<Agreement>,
+    pub takes: Takes,
+    /// The own REST API's address, as the member key has it.
+    pub url: String,
 }
 
 impl State {
@@ -89,6 +98,11 @@ impl State {
             known: Revision(0),
             history: 0,
             went_back: None,
+            naming: Naming::default(),
+            rounds: Rounds::default(),
+            agreement: None,
+            takes: Takes::default(),
+            url: String::new(),
         }
     }
 
@@ -127,6 +141,7 @@ impl State {
         self.clock = HolderClock::default();
         self.observer = ObserverClock::default();
         self.went_back = Some(now);
+        self.naming.unknown();
     }
 
     /// Takes in a consistent view of the three keys. The record was received then; now may be later.
@@ -140,6 +155,7 @@ impl State {
             revision: view.base.as_ref().map_or(Revision(0), |kv| kv.mod_revision),
             value: decode_base(view.base.as_ref().map(|kv| kv.value.as_slice())),
         };
+        self.takes.record_is(view.record.as_ref().map_or(Revision(0), |kv| kv.mod_revision));
         match view.record {
             None => {
                 self.recorded = None;
@@ -181,7 +197,11 @@ impl State {
         if record.holder != self.me || record.nonce != self.nonce || record.released {
             return self.lose();
         }
-        let landed = self.clock.landed(Attempt(record.attempt));
+        let landed = self.landed(Attempt(record.attempt));
+        // An operator has taken the names out: anybody may take over.
+        if record.failsafe.is_none() {
+            self.naming.unknown();
+        }
         let held = self.mine.as_ref().map(|mine| mine.epoch);
         let adopted = self.page.filter(|page| page.epoch == mine.epoch);
         if held == Some(mine.epoch) || landed && (held.is_some() || self.clock.left(now) > Duration::ZERO) {
@@ -199,7 +219,8 @@ impl State {
     pub(super) fn wrote(&mut self, revision: Revision, record: Record, acquired: Option<KeyValue>, now: Reading) -> Option<Held> {
         self.in_flight = false;
         if revision >= self.known {
-            let landed = self.clock.landed(Attempt(record.attempt));
+            let landed = self.landed(Attempt(record.attempt));
+            self.takes.record_is(revision);
             self.known = revision;
             if let Some(leader) = acquired {
                 self.leader = Some(leader);
@@ -223,9 +244,15 @@ impl State {
         self.lose();
     }
 
+    fn landed(&mut self, attempt: Attempt) -> bool {
+        self.naming.landed(attempt);
+        self.clock.landed(attempt)
+    }
+
     fn lose(&mut self) {
         if self.mine.take().is_some() || self.clock.until().is_some() {
             self.clock.lost();
+            self.naming.name(None);
         }
     }
 
@@ -283,7 +310,9 @@ impl State {
             });
         }
         let released = self.released(now);
+        let bound = self.bound(now);
         let since = match &self.recorded {
+            _ if bound.is_some() => None,
             Some(recorded) if released => Some(recorded.received.boot),
             _ => self.observer.vacant_since(),
         };
@@ -297,11 +326,13 @@ impl State {
             };
         }
         match &self.recorded {
-            Some(Recorded { revision, content: Ok(record), .. }) if self.observer.over_for(now) <= self.ttl => {
+            Some(Recorded { revision, content: Ok(record), .. })
+                if self.observer.over_for(now) <= self.ttl || bound.is_some_and(|bound| self.is_recorded(bound)) =>
+            {
                 Lease::Theirs(Theirs {
                     holder: record.holder.clone(),
                     epoch: record.epoch_at(*revision).unwrap_or_default(),
-                    vacant_at: self.observer.over_at(now),
+                    vacant_at: self.observer.over_at(now).max(bound.map_or(Moment::ZERO, |bound| bound.over_at(now))),
                     twin: record.holder == self.me && record.nonce != self.nonce,
                 })
             }
@@ -311,6 +342,7 @@ impl State {
 
     pub(super) fn wants_confirmation(&self, now: Reading) -> bool {
         self.mine.is_none()
+            && self.bound(now).is_none()
             && self.foreign_leader().is_none()
             && !self.released(now)
             && self.observer.vacant_since().is_none()
@@ -319,10 +351,11 @@ impl State {
 
     pub(super) fn next_change(&self, now: Reading) -> Option<Moment> {
         let settled = self.mine.is_some() || self.released(now) || self.observer.vacant_since().is_some();
-        if settled || self.observer.revision().is_none() {
+        if settled && self.bound(now).is_none() || self.observer.revision().is_none() {
             return None;
         }
-        let over = self.observer.over_at(now);
+        let bound = self.bound(now).map_or(Moment::ZERO, |bound| bound.over_at(now));
+        let over = self.observer.over_at(now).max(bound);
         Some(if over > now.boot { over } else { now.boot + OVER })
     }
 

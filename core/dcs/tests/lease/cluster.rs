@@ -47,6 +47,7 @@ impl Cluster {
         let faulty = Faulty::new(self.store.clone());
         let store: Arc<dyn Store> = faulty.clone();
         let keeper = Arc::new(Keeper::new(store, self.keys.clone(), name.into(), nonce, TTL, self.clock()));
+        keeper.answer_at(format!("http://{name}"));
         let mirror = Mirror::spawn(self.store.clone(), self.keys.prefix().to_owned(), self.clock(), PATIENCE);
         Node { name: name.to_owned(), nonce, keeper, mirror, faulty, clock: self.clock(), keys: self.keys.clone() }
     }

@@ -1,6 +1,7 @@
 //! The lease on real stores: each scenario on the embedded store and on etcd, and two with faults of the store itself.
 
 mod cluster;
+mod failsafe;
 mod giving_up;
 mod keeping;
 mod others;
@@ -62,6 +63,13 @@ scenarios![
     giving_up::a_release_is_vacant_at_once,
     giving_up::a_release_with_a_lost_answer_is_asked_again,
     giving_up::an_old_snapshot_does_not_bring_a_released_lease_back,
+    failsafe::whoever_agreed_takes_nothing_before_its_word_ends,
+    failsafe::a_round_that_is_refused_or_late_extends_nothing,
+    failsafe::only_whom_the_record_names_takes_over,
+    failsafe::whoever_may_have_taken_the_lease_refuses,
+    failsafe::what_was_released_binds_nobody,
+    failsafe::a_restarted_holder_goes_on_with_what_was_kept,
+    failsafe::every_record_that_may_be_there_counts,
 ];
 
 /// One etcd for all of them, each with a scope of its own.

@@ -5,6 +5,7 @@
 
 mod facts;
 mod history;
+mod failsafe;
 mod jobs;
 mod lease;
 mod promise;
@@ -74,6 +75,12 @@ pub enum Violation {
     StrictLoosened,
     #[error("the names would acknowledge writes that nobody named in /sync has")]
     NamesTooWide,
+    #[error("takes a lease that others were named for, or that this node has agreed to wait for")]
+    BoundToWait,
+    #[error("names members of which one is bound by nothing, or not itself")]
+    NamedUnbound,
+    #[error("asks the members to wait without a primary that runs by permission, or without knowing who may take over")]
+    AskedInVain,
     #[error("ends the agent before everything is stopped and released")]
     ExitTooEarly,
 }
@@ -107,10 +114,12 @@ fn permit(facts: &Facts<'_>, decision: &Decision, action: &Action) -> Result<(),
         Action::WriteInitialize { system_id } => show::initialize(facts, system_id),
         Action::ClaimTimeline { timeline, epoch, parent: _ } => show::claim(facts, *timeline, *epoch),
         Action::RecordTimeline { timeline, epoch, begin, parent: _ } => show::record(facts, *timeline, *epoch, *begin),
-        Action::Prove { epoch } => facts.mine_at("proves", *epoch).map(drop),
+        Action::Prove { epoch } => show::prove(facts, *epoch),
         Action::PublishPrimary(face) => show::primary(facts, face),
         Action::PublishStatus { optime: _ } => facts.mine("writes /status").map(drop),
         Action::ClearSwitchover { revision } => show::clear_switchover(facts, *revision),
         Action::Emit(emission) => show::emit(facts, emission),
+        Action::NameFailsafe { members } => failsafe::name(facts, members.as_ref()),
+        Action::AskToWait { epoch } => failsafe::ask(facts, &decision.memory, *epoch),
     }
 }

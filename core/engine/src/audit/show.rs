@@ -1,7 +1,7 @@
 //! I4: what the cluster is told.
 
 use super::{Violation, facts::Facts};
-use crate::{Emission, Epoch, Face, Lsn, Postgres, Revision, Role, ServerRole, Timeline};
+use crate::{Emission, Epoch, Face, Lease, Lsn, Postgres, Revision, Role, ServerRole, Timeline};
 
 /// `/initialize` is written once, for the cluster that runs here.
 pub(super) fn initialize(facts: &Facts<'_>, id: &str) -> Result<(), Violation> {
@@ -10,6 +10,15 @@ pub(super) fn initialize(facts: &Facts<'_>, id: &str) -> Result<(), Violation> {
     facts.primary(what)?;
     let ours = matches!(&facts.seen.postgres, Postgres::Running(running) if running.system_id == id);
     if ours && facts.seen.store.initialize.is_none() { Ok(()) } else { Err(Violation::WrongState { what }) }
+}
+
+/// A write that proves happens under the lease; a restarted agent that does not reach the store has the guard's permission, extended by
+/// all who may take over.
+pub(super) fn prove(facts: &Facts<'_>, epoch: Epoch) -> Result<(), Violation> {
+    match facts.seen.lease {
+        Lease::Unknown if facts.seen.failsafe.agreed.is_some() => facts.armed("proves", epoch),
+        _ => facts.mine_at("proves", epoch).map(drop),
+    }
 }
 
 /// A timeline number is claimed by one epoch only.

@@ -14,8 +14,8 @@
 //!   unresponsive     wait, then fence
 //! ```
 //!
-//! Before all of this: a writable PostgreSQL without permission is fenced (`fence`). Beside all of it: renewals (`renew`), the
-//! member key and callbacks (`announce`).
+//! Before all of this: a writable PostgreSQL without permission is fenced (`fence`). Beside all of it: renewals (`renew`), what
+//! keeps the lease while the store is away (`failsafe`), the member key and callbacks (`announce`).
 
 mod announce;
 mod ask;
@@ -23,6 +23,7 @@ mod bootstrap;
 mod chosen;
 mod crashed;
 mod enough;
+mod failsafe;
 mod fence;
 mod following;
 mod history;
@@ -54,6 +55,7 @@ pub fn decide(policy: &Policy, memory: &Memory, seen: &Observation, now: Moment)
     let reason = situation(&mut turn);
     replaced::settle(&mut turn);
     renew::renew(&mut turn);
+    let reason = failsafe::failsafe(&mut turn, reason);
     announce::announce(&mut turn);
     turn.finish(reason)
 }

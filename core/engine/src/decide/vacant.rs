@@ -43,6 +43,13 @@ pub(super) fn out_of_race(turn: &mut Turn<'_>) -> Option<Reason> {
     if !turn.policy.tags.may_lead() {
         return Some(Reason::MayNotLead);
     }
+    if let Some((leader, _, until)) = turn.seen.failsafe.waits.as_ref().filter(|(_, _, until)| *until > turn.now) {
+        turn.wake(*until);
+        return Some(Reason::FollowingFailsafe { leader: leader.clone() });
+    }
+    if turn.seen.failsafe.barred {
+        return Some(Reason::NotNamed);
+    }
     let until = turn.memory.no_lead_until?;
     (!turn.reached(until)).then_some(Reason::BackingOff { until })
 }

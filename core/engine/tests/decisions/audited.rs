@@ -341,3 +341,36 @@ fn sync_and_names_never_part() {
     );
     refused(sync(None), &scene("a/b", "b"), &[("policy sync=strict", "strict")]);
 }
+
+#[test]
+fn failsafe_mode_binds_whoever_agreed_and_whoever_is_not_named() {
+    refused(
+        Action::Acquire { record: Revision(7) },
+        &format!("{STORE}\npg standby\nlease vacant epoch=7\nfailsafe waits=b@7:-0.001"),
+        &[("failsafe barred", "others were named"), ("failsafe waits=b@7:+0.001", "agreed to wait")],
+    );
+    let members = Some([("a".into(), "http://a:8008".to_owned()), ("b".into(), "http://b:8008".to_owned())].into());
+    refused(
+        Action::NameFailsafe { members },
+        &format!("{STORE}\nmember b\nlease mine epoch=7"),
+        &[("me c", "not itself"), ("member p patroni", "bound by nothing"), ("lease theirs holder=b epoch=8", "lease")],
+    );
+    let right = format!("{STORE}\npg primary\nlease mine epoch=7\nguard armed=7\nfailsafe voters=b");
+    let wrong = [
+        ("guard unarmed", "armed"),
+        ("guard armed=8", "armed"),
+        ("guard fence=complete", "by permission"),
+        ("pg standby", "by permission"),
+        ("lease theirs holder=b epoch=8", "by permission"),
+        ("lease mine epoch=7 until=+0", "by permission"),
+        ("failsafe named=a,b", "who may take over"),
+    ];
+    refused(Action::AskToWait { epoch: Epoch(7) }, &right, &wrong);
+    let restarted = format!("{right}\nlease unknown\nfailsafe voters=b agreed=-1");
+    refused(
+        Action::Prove { epoch: Epoch(7) },
+        &restarted,
+        &[("failsafe voters=b", "lease"), ("guard armed=8", "armed"), ("lease vacant epoch=7", "lease")],
+    );
+    assert_eq!(opinion(&format!("{right}\nlease unknown"), &Action::AskToWait { epoch: Epoch(7) }), Ok(()), "after a restart");
+}

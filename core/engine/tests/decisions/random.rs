@@ -105,6 +105,12 @@ impl Dice {
     }
 }
 
+impl Dice {
+    fn named(&mut self) -> Named {
+        self.several(|dice| (dice.name(), "http://x".to_owned())).into_iter().collect()
+    }
+}
+
 fn lease(dice: &mut Dice, now: Moment) -> Lease {
     match dice.roll(5) {
         0 => Lease::Unknown,
@@ -219,6 +225,7 @@ fn store(dice: &mut Dice, now: Moment) -> StoreView {
         }),
         data: dice.several(|dice| DataMark { name: dice.name(), revision: Revision(dice.roll(3)) }),
         optime: dice.maybe(Dice::lsn),
+        failsafe: dice.maybe(Dice::named),
     }
 }
 
@@ -253,6 +260,17 @@ fn observation(dice: &mut Dice, now: Moment) -> Observation {
         promised: dice.maybe(|dice| Promised { epoch: dice.epoch(), cut: dice.coin() }),
         directory_replaced: dice.roll(6) == 0,
         stopping: dice.roll(6) == 0,
+        failsafe: Failsafe {
+            named: dice.maybe(Dice::named),
+            tidy: dice.coin(),
+            voters: dice.maybe(|dice| dice.named().into_keys().collect()),
+            asking: dice.coin(),
+            asked: dice.maybe(|dice| dice.moment(now)),
+            agreed: dice.maybe(|dice| dice.moment(now)),
+            refused: (dice.roll(4) == 0).then(|| (dice.name(), "no answer".to_owned())),
+            waits: (dice.roll(20) == 0).then(|| (dice.name(), dice.epoch(), dice.moment(now))),
+            barred: dice.roll(20) == 0,
+        },
     }
 }
 
@@ -363,6 +381,7 @@ fn policy(dice: &mut Dice) -> Policy {
         primary_start_timeout: dice.pick(&[None, Some(Duration::ZERO), Some(Duration::from_secs(3))]),
         primary_stop_timeout: dice.pick(&[Duration::ZERO, Duration::from_secs(3)]),
         diverged: Diverged { rewind: dice.coin(), copy: dice.roll(4) > 0, copy_after_failure: dice.roll(4) > 0 },
+        failsafe: dice.coin(),
         tags: dice.tags(),
     }
 }

@@ -41,6 +41,8 @@ pub struct DynamicConfig {
     pub primary_start_timeout: Option<Duration>,
     /// How long a fast shutdown may take; zero: without limit.
     pub primary_stop_timeout: Duration,
+    /// While the store is away the primary stays as long as every member agrees to wait.
+    pub failsafe_mode: bool,
     /// Maintenance mode.
     pub pause: bool,
     /// The section `postgresql`.
@@ -93,6 +95,7 @@ impl DynamicConfig {
         let synchronous_node_count = u32::try_from(count).ok().filter(|count| (1..=Self::MOST_STANDBYS).contains(count));
         let synchronous_node_count =
             synchronous_node_count.ok_or_else(|| fields.wrong("synchronous_node_count", "a number from 1 to 100"))?;
+        let failsafe_mode = fields.flag("failsafe_mode")?.unwrap_or(false);
         let pause = fields.flag("pause")?.unwrap_or(false);
         if pause {
             notes.push(DynamicNote::Unsupported { option: "pause".to_owned(), instead: "the cluster is not paused" });
@@ -108,6 +111,7 @@ impl DynamicConfig {
             synchronous_node_count,
             primary_start_timeout: seconds(start),
             primary_stop_timeout: seconds(stop).unwrap_or_default(),
+            failsafe_mode,
             pause,
             postgresql,
         };
@@ -124,6 +128,7 @@ impl DynamicConfig {
             synchronous_node_count: node_count,
             primary_start_timeout,
             primary_stop_timeout,
+            failsafe_mode: failsafe,
             pause: _,
             postgresql,
         } = self;
@@ -141,6 +146,7 @@ impl DynamicConfig {
             primary_start_timeout: *primary_start_timeout,
             primary_stop_timeout: *primary_stop_timeout,
             diverged: postgresql.diverged(),
+            failsafe: *failsafe,
             tags,
         }
     }
@@ -156,6 +162,7 @@ impl Default for DynamicConfig {
             synchronous_node_count: 1,
             primary_start_timeout: None,
             primary_stop_timeout: Duration::ZERO,
+            failsafe_mode: false,
             pause: false,
             postgresql: DynamicPostgresql::default(),
         }

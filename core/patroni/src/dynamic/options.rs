@@ -8,8 +8,7 @@ type Options = [(&'static str, &'static str)];
 const NO_EFFECT: &str = "it has no effect";
 
 /// At the top.
-pub(super) const TOP: [(&str, &str); 12] = [
-    ("failsafe_mode", "a primary that cannot reach the store is fenced when its lease ends"),
+pub(super) const TOP: [(&str, &str); 11] = [
     ("standby_cluster", "this cluster has a primary of its own"),
     ("slots", "no permanent slots are made"),
     ("ignore_slots", NO_EFFECT),

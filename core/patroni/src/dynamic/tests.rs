@@ -89,15 +89,15 @@ fn synchronous_modes() {
 #[test]
 fn what_has_no_effect_is_said() {
     let (_, notes) =
-        read(json!({"failsafe_mode": true, "synchronous_mod": true, "pause": true, "postgresql": {"pg_ident": [], "foo": 1}}));
+        read(json!({"check_timeline": true, "synchronous_mod": true, "pause": true, "postgresql": {"pg_ident": [], "foo": 1}}));
     assert_eq!(
         notes,
         [
             "pause: is not supported by this version of tanist: the cluster is not paused",
             "postgresql.foo: unknown key; nothing reads it",
             "postgresql.pg_ident: is not supported by this version of tanist: it has no effect",
-            "failsafe_mode: is not supported by this version of tanist: \
-             a primary that cannot reach the store is fenced when its lease ends",
+            "check_timeline: is not supported by this version of tanist: \
+             a standby of another history is never promoted, whatever this says",
             "synchronous_mod: unknown key; nothing reads it",
         ]
     );
@@ -131,4 +131,12 @@ fn what_cannot_be_understood_is_refused() {
         assert_eq!(refused(value), message);
     }
     assert!(DynamicConfig::decode(b"{").is_err());
+}
+
+#[test]
+fn failsafe_mode_is_off_unless_it_is_on() {
+    let on = |value| read(value).0.policy(Tags::default()).failsafe;
+    assert!(!on(json!({})) && !on(json!({"failsafe_mode": false})) && on(json!({"failsafe_mode": true})));
+    assert!(on(json!({"failsafe_mode": "on"})) && read(json!({"failsafe_mode": true})).1.is_empty());
+    assert!(DynamicConfig::read(json!({"failsafe_mode": 7})).is_err());
 }

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod facts;
+mod failsafe;
 mod metrics;
 mod node;
 mod query;
@@ -14,6 +15,7 @@ mod switchover;
 
 pub use cluster::{ClusterBody, ClusterMember, ClusterRole};
 pub use facts::{Facts, Standing};
+pub use failsafe::{FailsafeRequest, OwnQuestion};
 pub use metrics::{Metrics, OwnMetrics, PluginMetrics};
 pub use node::{Identity, NodeBody, NodeState, ReplicationRow, Xlog};
 pub use query::Query;

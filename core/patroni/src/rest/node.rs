@@ -44,6 +44,9 @@ pub struct NodeBody {
     /// Nobody holds the lock.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cluster_unlocked: bool,
+    /// The primary stays without the store because every member has agreed to wait, or this member has.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub failsafe_mode_is_active: bool,
     /// Unix time at which the store last answered; zero: never.
     pub dcs_last_seen: u64,
     /// Its tags.

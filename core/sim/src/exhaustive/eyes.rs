@@ -5,10 +5,10 @@
 use super::state::{Claim, DEADLINE, Keys, Mind, Names, Node, OLD, OVER, Server, State, Sync, Work};
 use std::time::Duration;
 use tanist_engine::{
-    Armed, CloneWhy, Diverged, Endpoint, Epoch, Face, FenceState, Guard, Handoff, Held, Job, JobOutcome, JobReport, Lease, Lsn,
-    Member, MemberName, MemberState, Memory, Moment, Observation, Peer, PeerAnswer, Policy, Position, Postgres, Revision, Role,
-    Running, RunningJob, ServerRole, StandbySeen, StartAs, StopMode, Stopped, StoreView, SyncMode, SyncNames, SyncState,
-    SyncTarget, Tags, Theirs, Timeline, TimelineClaim, Upstream, WriteProof,
+    Armed, CloneWhy, Diverged, Endpoint, Epoch, Face, Failsafe, FenceState, Guard, Handoff, Held, Job, JobOutcome, JobReport,
+    Lease, Lsn, Member, MemberName, MemberState, Memory, Moment, Observation, Peer, PeerAnswer, Policy, Position, Postgres,
+    Revision, Role, Running, RunningJob, ServerRole, StandbySeen, StartAs, StopMode, Stopped, StoreView, SyncMode, SyncNames,
+    SyncState, SyncTarget, Tags, Theirs, Timeline, TimelineClaim, Upstream, WriteProof,
 };
 
 /// Now.
@@ -30,6 +30,7 @@ pub fn policy(synchronous: bool) -> Policy {
         primary_start_timeout: None,
         primary_stop_timeout: Duration::ZERO,
         diverged: Diverged::default(),
+        failsafe: false,
         tags: Tags::default(),
     }
 }
@@ -204,6 +205,7 @@ fn store(keys: Option<&Keys>, nodes: u8) -> StoreView {
         optime: None,
         promises: Vec::new(),
         data: Vec::new(),
+        failsafe: None,
     }
 }
 
@@ -293,6 +295,7 @@ pub fn observation(state: &State, place: u8) -> Observation {
         probed: NOW,
         promised: None,
         directory_replaced: false,
+        failsafe: Failsafe { tidy: true, ..Failsafe::default() },
     }
 }
 

@@ -64,6 +64,7 @@ fn blow(kind: Kind, span: u64, ttl: u64) -> Blow {
         | Kind::ReplayBlocked
         | Kind::StartupFrozen
         | Kind::LosesWrites
+        | Kind::Failsafe
         | Kind::CutNodes
         | Kind::CutOneWay
         | Kind::Slew => Blow::None,

@@ -41,11 +41,14 @@ impl World {
         }
     }
 
-    /// A server that has seen the lease under a newer epoch does not name the old holder, and one that has seen nothing for long nobody.
+    /// A server that has seen the lease under a newer epoch does not name the old holder, and one that has heard nothing for long nobody.
     fn check_fresh(&mut self, server: usize, named: usize, epoch: Epoch) {
         let Some((record, revision, since)) = self.checks.terms.seen(server) else { return };
         let newest = record.epoch_at(revision);
-        let blind = self.reading(server).least_since(since).as_nanos() as u64;
+        let now = self.reading(server);
+        let heard =
+            self.checks.terms.heard(server, epoch).map_or(since, |heard| if heard.boot > since.boot { heard } else { since });
+        let blind = now.least_since(heard).as_nanos() as u64;
         if newest > epoch || blind > self.longest_ttl() * 21 / 10 && named != server {
             let text = format!(
                 "the DNS server of {} names {} of epoch {epoch}; it has seen the lease of epoch {newest} {} ms ago",

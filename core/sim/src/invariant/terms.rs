@@ -13,7 +13,7 @@ use crate::{
     world::World,
 };
 use std::{collections::VecDeque, rc::Rc, time::Duration};
-use tanist_engine::{Lease, Reading, holder_term};
+use tanist_engine::{Epoch, Lease, Reading, holder_term};
 
 /// Attempts remembered per node.
 const ATTEMPTS: usize = 128;
@@ -36,6 +36,10 @@ pub struct Attempts {
     warranted: Option<Reading>,
     /// The newest keys the present agent has been shown, its life, and when the record of them was first shown.
     shown: Option<(u32, Rc<Snap>, Reading)>,
+    /// Who has agreed to the newest round of this node, and its number.
+    agreed: (u64, Vec<usize>),
+    /// The last time this node agreed to wait, and for which epoch.
+    heard: Option<(Epoch, Reading)>,
     /// The record revision last called vacant.
     vacant: u64,
 }
@@ -76,6 +80,34 @@ impl Terms {
         });
     }
 
+    /// A node has agreed to wait in a round of another one.
+    pub fn agrees(&mut self, holder: usize, round: u64, by: usize, epoch: Epoch, now: Reading) {
+        self.nodes[by].heard = Some((epoch, now));
+        let agreed = &mut self.nodes[holder].agreed;
+        // A question of an earlier round that was read late.
+        if round < agreed.0 {
+            return;
+        }
+        if agreed.0 != round {
+            *agreed = (round, Vec::new());
+        }
+        agreed.1.push(by);
+    }
+
+    /// Everybody whom the record in the store names has agreed to this round: the lease is warranted that long.
+    pub fn sustains(&mut self, holder: usize, round: u64, needed: &[usize], end: Reading) {
+        let attempts = &mut self.nodes[holder];
+        let all = needed.iter().all(|node| *node == holder || attempts.agreed.0 == round && attempts.agreed.1.contains(node));
+        if let Some(known) = attempts.warranted.as_mut().filter(|_| all) {
+            *known = Reading { boot: known.boot.max(end.boot), raw: known.raw.max(end.raw) };
+        }
+    }
+
+    /// How long the lease of a node is warranted.
+    pub fn warranted(&self, node: usize) -> Reading {
+        self.nodes[node].warranted.unwrap_or_default()
+    }
+
     /// An agent was shown the store's keys.
     pub fn shows(&mut self, node: usize, life: u32, snap: &Rc<Snap>, now: Reading) {
         let shown = &mut self.nodes[node].shown;
@@ -91,6 +123,11 @@ impl Terms {
     /// The newest revision of the store that a node's agent has seen.
     pub fn last_seen(&self, node: usize) -> u64 {
         self.nodes[node].shown.as_ref().map_or(0, |(_, snap, _)| snap.revision)
+    }
+
+    /// When a node has last heard of the leader of an epoch by agreeing to wait for it.
+    pub fn heard(&self, node: usize, epoch: Epoch) -> Option<Reading> {
+        self.nodes[node].heard.filter(|(known, _)| *known == epoch).map(|(_, at)| at)
     }
 
     /// The record that the present agent has seen last, and since when.
@@ -117,6 +154,15 @@ impl World {
             _ => self.overlooked(node, now),
         };
         if let Some(text) = text {
+            self.violate("I3", text);
+        }
+    }
+
+    /// A lease goes on without the store only as long as all agree whom the record names.
+    pub(crate) fn check_sustained(&mut self, node: usize, until: Reading) {
+        let warranted = self.checks.terms.warranted(node);
+        if (until.boot > warranted.boot || until.raw > warranted.raw) && !self.checks.store_restored {
+            let text = format!("{} holds on until {until:?}, and not all agree whom its record names", self.names[node]);
             self.violate("I3", text);
         }
     }

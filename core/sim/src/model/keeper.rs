@@ -1,13 +1,16 @@
 //! What one agent knows of the lease: a faithful copy of the folding in the store adapter (`tanist-dcs`, `lease/state.rs`), over this
 //! simulator's typed values. The transactions are in `world::lease`.
 
+mod failsafe;
+
 use super::{
     record::Record,
     store::{self, Kv, Snap, Value},
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use tanist_engine::{
     Attempt, Epoch, Held, HolderClock, Lease, MemberName, Moment, ObserverClock, Reading, Revision, SyncState, Theirs,
+    failsafe::{Agreement, Naming},
     observer_patience,
 };
 
@@ -86,6 +89,14 @@ pub struct Keeper {
     history: u64,
     /// When the store was seen to have gone back: for a ttl from then a released record is waited for like a silent leader's.
     went_back: Option<Reading>,
+    /// Failsafe mode: whom the own records name.
+    pub naming: Naming,
+    /// The word this node has given.
+    pub agreement: Option<Agreement>,
+    /// The own rounds: number of the last, under way, sent, agreed, who refused.
+    pub rounds: (u64, bool, Option<Moment>, Option<Moment>, Option<(MemberName, String)>),
+    /// Revision that acquisitions compare which may still land, and their numbers.
+    takes: (u64, BTreeSet<Attempt>),
     /// Rules that a mutant switches off.
     pub broken: Broken,
 }
@@ -99,6 +110,12 @@ pub struct Broken {
     pub unconfirmed: bool,
     /// A leader key of somebody else is overlooked.
     pub over_foreign_key: bool,
+    /// Whoever has agreed to wait does not remember it.
+    pub forgets_agreement: bool,
+    /// Whoever is not named takes over all the same.
+    pub takes_unnamed: bool,
+    /// Only whom the next record names are asked.
+    pub asks_next_only: bool,
 }
 
 impl Keeper {
@@ -120,6 +137,10 @@ impl Keeper {
             known: 0,
             history: 0,
             went_back: None,
+            naming: Naming::default(),
+            agreement: None,
+            rounds: (0, false, None, None, None),
+            takes: (0, BTreeSet::new()),
             broken,
         }
     }
@@ -153,6 +174,7 @@ impl Keeper {
         self.clock = HolderClock::default();
         self.observer = ObserverClock::default();
         self.went_back = Some(now);
+        self.naming.unknown();
     }
 
     /// Takes in a consistent view of record, leader key and base.
@@ -166,6 +188,7 @@ impl Keeper {
             Some(kv) => (kv.revision, if let Value::Base(base) = &*kv.value { *base } else { Epoch::NONE }),
             None => (0, Epoch::NONE),
         };
+        self.record_is(view.revision_of(store::LEASE));
         match view.record() {
             None => {
                 self.recorded = None;
@@ -204,12 +227,15 @@ impl Keeper {
         if record.holder != self.me || !same || record.released {
             return self.lose();
         }
-        if self.broken.any_record_of_mine && !self.clock.landed(Attempt(record.attempt)) {
+        if self.broken.any_record_of_mine && !self.landed(Attempt(record.attempt)) {
             self.clock.adopt(now.plus(record.ttl));
             self.mine = Some(mine);
             return;
         }
-        let landed = self.clock.landed(Attempt(record.attempt));
+        let landed = self.landed(Attempt(record.attempt));
+        if record.failsafe.is_none() {
+            self.naming.unknown();
+        }
         let held = self.mine.as_ref().map(|mine| mine.epoch);
         let adopted = self.page.filter(|page| page.epoch == mine.epoch);
         if held == Some(mine.epoch) || landed && (held.is_some() || self.clock.left(now) > Duration::ZERO) {
@@ -227,7 +253,8 @@ impl Keeper {
     pub fn wrote(&mut self, revision: u64, record: Record, acquired: Option<Kv>, now: Reading) -> Option<Held> {
         self.in_flight = false;
         if revision >= self.known {
-            let landed = self.clock.landed(Attempt(record.attempt));
+            let landed = self.landed(Attempt(record.attempt));
+            self.record_is(revision);
             self.known = revision;
             if let Some(leader) = acquired {
                 self.leader = Some(leader);
@@ -253,7 +280,13 @@ impl Keeper {
     fn lose(&mut self) {
         if self.mine.take().is_some() || self.clock.until().is_some() {
             self.clock.lost();
+            self.naming.name(None);
         }
+    }
+
+    fn landed(&mut self, attempt: Attempt) -> bool {
+        self.naming.landed(attempt);
+        self.clock.landed(attempt)
     }
 
     fn longest_ttl(&self) -> Duration {
@@ -310,7 +343,9 @@ impl Keeper {
             });
         }
         let released = self.released(now);
+        let bound = self.bound(now);
         let since = match &self.recorded {
+            _ if bound.is_some() => None,
             Some(recorded) if released => Some(recorded.received.boot),
             _ if self.broken.unconfirmed && self.observer.is_over(now) => Some(self.observer.over_at(now)),
             _ => self.observer.vacant_since(),
@@ -325,12 +360,16 @@ impl Keeper {
             };
         }
         match &self.recorded {
-            Some(Recorded { revision, record, .. }) if self.observer.over_for(now) <= self.ttl => Lease::Theirs(Theirs {
-                holder: record.holder.clone(),
-                epoch: record.epoch_at(*revision),
-                vacant_at: self.observer.over_at(now),
-                twin: record.holder == self.me && record.nonce != self.nonce,
-            }),
+            Some(Recorded { revision, record, .. })
+                if self.observer.over_for(now) <= self.ttl || bound.is_some_and(|bound| self.is_recorded(bound)) =>
+            {
+                Lease::Theirs(Theirs {
+                    holder: record.holder.clone(),
+                    epoch: record.epoch_at(*revision),
+                    vacant_at: self.observer.over_at(now).max(bound.map_or(Moment::ZERO, |bound| bound.over_at(now))),
+                    twin: record.holder == self.me && record.nonce != self.nonce,
+                })
+            }
             _ => Lease::Unknown,
         }
     }
@@ -338,6 +377,7 @@ impl Keeper {
     /// The record is over and nobody has confirmed it.
     pub fn wants_confirmation(&self, now: Reading) -> bool {
         self.mine.is_none()
+            && self.bound(now).is_none()
             && self.foreign_leader().is_none()
             && !self.released(now)
             && self.observer.vacant_since().is_none()
@@ -347,10 +387,11 @@ impl Keeper {
     /// When the lease will look different without any news.
     pub fn next_change(&self, now: Reading) -> Option<Moment> {
         let settled = self.mine.is_some() || self.released(now) || self.observer.vacant_since().is_some();
-        if settled || self.observer.revision().is_none() {
+        let bound = self.bound(now).map(|bound| bound.over_at(now));
+        if settled && bound.is_none() || self.observer.revision().is_none() {
             return None;
         }
-        let over = self.observer.over_at(now);
+        let over = self.observer.over_at(now).max(bound.unwrap_or_default());
         Some(if over > now.boot { over } else { now.boot + OVER })
     }
 

@@ -1,7 +1,7 @@
 //! The lease record as a value; its bytes are the store adapter's matter.
 
 use std::time::Duration;
-use tanist_engine::{Epoch, MemberName, Revision, SyncState};
+use tanist_engine::{Epoch, MemberName, Named, Revision, SyncState};
 
 /// `tanist/lease`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Record {
     pub attempt: u64,
     /// `/sync` as the acquisition read it.
     pub sync: Option<SyncState>,
+    /// Failsafe mode: only these may take over.
+    pub failsafe: Option<Named>,
 }
 
 impl Record {

@@ -5,7 +5,7 @@
 
 use super::{config::Config, record::Record};
 use std::rc::Rc;
-use tanist_engine::{Epoch, Face, Handoff, Lsn, Member, MemberName, Promise, SyncState, TimelineClaim};
+use tanist_engine::{Epoch, Face, Handoff, Lsn, Member, MemberName, Named, Promise, SyncState, TimelineClaim};
 
 /// Index of a key.
 pub type Key = usize;
@@ -31,8 +31,10 @@ pub const TIMELINES: Key = 8;
 pub const HANDOFF: Key = 9;
 /// The dynamic configuration.
 pub const CONFIG: Key = 10;
+/// Whom the lease record names, for Patroni's eyes.
+pub const FAILSAFE: Key = 11;
 /// The first member key; node `n` has `MEMBER0 + n`. After the members come their promises, then the marks of their data directories.
-pub const MEMBER0: Key = 11;
+pub const MEMBER0: Key = 12;
 
 /// A typed value.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +51,7 @@ pub enum Value {
     Timelines(Vec<TimelineClaim>),
     Handoff(Handoff),
     Config(Config),
+    Failsafe(Named),
     Member(Member),
     Promise(Promise),
     Data(MemberName),

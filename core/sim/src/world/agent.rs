@@ -2,7 +2,7 @@
 //!
 //! Effects are carried out as the shipped agent does: one of each kind under way, a failed one rests, one job at a time.
 
-use super::{World, effects, event::Local, glance::Settled, lease::LeaseCall};
+use super::{World, effects, event::Local, failsafe::RoundUnderWay, glance::Settled, lease::LeaseCall};
 use crate::{
     model::{
         clock::MS,
@@ -16,8 +16,8 @@ use crate::{
 };
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
-    Action, Armed, Decision, Epoch, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Promised, Reading,
-    Reason, StoreView, audit, decide,
+    Action, Armed, Decision, Epoch, Failsafe, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Promised,
+    Reading, Reason, StoreView, audit, decide, failsafe::Naming,
 };
 
 /// What a call to the store is for.
@@ -127,6 +127,8 @@ pub struct Agent {
     pub unresponsive: Option<Moment>,
     /// The member key as it should be.
     pub member: Option<tanist_engine::Member>,
+    /// The round of questions under way, and the answers so far.
+    pub round: Option<RoundUnderWay>,
     /// The last decision asked for nothing.
     pub settled: Option<Settled>,
     last_reason: Option<Reason>,
@@ -141,6 +143,9 @@ impl Agent {
             any_record_of_mine: world.options.without(Mutant::AnyRecordIsMine),
             unconfirmed: world.options.without(Mutant::Unconfirmed),
             over_foreign_key: world.options.without(Mutant::OverForeignKey),
+            forgets_agreement: world.options.without(Mutant::AgreementForgotten),
+            takes_unnamed: world.options.without(Mutant::UnnamedTakes),
+            asks_next_only: world.options.without(Mutant::AsksNextOnly),
         };
         Self {
             life: 0,
@@ -160,6 +165,7 @@ impl Agent {
                 promised: Some(Promised { epoch: world.nodes.get(node).map_or(Epoch::NONE, |here| here.fence), cut: false }),
                 directory_replaced: false,
                 stopping: false,
+                failsafe: Failsafe { tidy: true, ..Failsafe::default() },
             },
             valid_from: Moment::ZERO,
             effects: [Under::Free; effects::COUNT],
@@ -183,6 +189,7 @@ impl Agent {
             look: 0,
             unresponsive: None,
             member: None,
+            round: None,
             settled: None,
             last_reason: None,
         }
@@ -199,6 +206,9 @@ impl Agent {
         agent.lenient_until = now.boot.as_nanos() + 200 * MS;
         if let Some(permit) = here.guard.page.permit() {
             agent.keeper.adopt(Adopted { epoch: permit.epoch, until: permit.until }, now);
+            if let Some(kept) = here.kept.clone().filter(|kept| (kept.epoch, kept.nonce) == (permit.epoch, here.guard.nonce)) {
+                agent.keeper.naming = Naming::kept(kept.every, kept.ttl);
+            }
         }
         agent
     }
@@ -240,10 +250,12 @@ impl World {
 
     /// Takes in what is read at every turn: the lease and the guard's page.
     pub(super) fn observe(&mut self, node: usize, lease: Lease) {
+        let failsafe = self.failsafe_seen(node);
         let here = &mut self.nodes[node];
         let (agent, page) = (&mut here.agent, &here.guard.page);
         let fenced = agent.has_fenced(page.fences);
         agent.seen.lease = lease;
+        agent.seen.failsafe = failsafe;
         agent.seen.guard = Guard {
             armed: page.permit().filter(|_| !fenced).map(|permit| Armed { epoch: permit.epoch, until: permit.until.boot }),
             fence: match agent.own_fence {
@@ -382,6 +394,9 @@ impl World {
                 }
                 self.turn(node);
             }
+            Local::Asked { from, ask } => self.asked(node, from, &ask),
+            Local::Voted { round, by, refused } => self.voted(node, round, by, refused),
+            Local::RoundEnds { round } => self.round_ends(node, round),
             Local::Work { job } => self.work(node, job),
             Local::JobEnded { job, outcome } => self.job_ended(node, job, outcome),
             Local::Watchdog { look } => self.watchdog(node, look),

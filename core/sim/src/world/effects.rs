@@ -22,7 +22,7 @@ use tanist_engine::{
 };
 
 /// Kinds of effects.
-pub const COUNT: usize = 17;
+pub const COUNT: usize = 19;
 /// Taking the lease.
 pub const ACQUIRE: usize = 0;
 /// Renewing it.
@@ -41,6 +41,9 @@ const PEERS: usize = 13;
 const PROMISE: usize = 14;
 const DATA: usize = 15;
 const CHECKPOINT: usize = 16;
+const NAMING: usize = 17;
+/// Asking the members to wait.
+pub const WAIT: usize = 18;
 
 /// The kind of an action; nothing for jobs and for what is done on the spot.
 pub fn kind(action: &Action) -> Option<usize> {
@@ -62,6 +65,8 @@ pub fn kind(action: &Action) -> Option<usize> {
         Action::WritePromise { .. } => PROMISE,
         Action::RaiseData { .. } => DATA,
         Action::Checkpoint => CHECKPOINT,
+        Action::NameFailsafe { .. } => NAMING,
+        Action::AskToWait { .. } => WAIT,
         Action::AdoptDirectory | Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => {
             return None;
         }
@@ -155,11 +160,13 @@ impl World {
                 let key = self.store.snap.data(node);
                 self.put_over(node, effect, (key, revision.0), Value::Data(self.names[node].clone()));
             }
+            Action::NameFailsafe { members } => self.name_failsafe(node, effect, members),
+            Action::AskToWait { epoch } => self.ask_to_wait(node, epoch),
             Action::AdoptDirectory | Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => {}
         }
     }
 
-    fn end_later(&mut self, node: usize, effect: usize, done: bool) {
+    pub(super) fn end_later(&mut self, node: usize, effect: usize, done: bool) {
         self.later(node, MS, Local::EffectEnded { effect, done });
     }
 

@@ -7,7 +7,7 @@ use crate::model::{
     wal::Seg,
 };
 use std::rc::Rc;
-use tanist_engine::{Action, Epoch, JobOutcome, Moment, Peer, Postgres, StopMode, SyncNames, Upstream};
+use tanist_engine::{Action, Epoch, JobOutcome, Moment, Peer, Postgres, StopMode, SyncNames, Upstream, failsafe::Ask};
 
 /// A process of a node. All of them stand still while the node does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,9 @@ pub enum Local {
     Proof { epoch: Epoch },
     Confirmed,
     Peer(Box<Peer>),
+    Asked { from: usize, ask: Box<Ask> },
+    Voted { round: u64, by: usize, refused: Option<String> },
+    RoundEnds { round: u64 },
     Work { job: u64 },
     JobEnded { job: u64, outcome: JobOutcome },
     Watchdog { look: u64 },
@@ -120,6 +123,11 @@ pub enum Event {
         life: u32,
         call: u64,
         txn: Box<Txn>,
+    },
+    /// A message from another node arrives at whatever runs there.
+    Message {
+        node: usize,
+        what: Box<Local>,
     },
     /// A program that writes the data directory ends.
     WriterEnds {

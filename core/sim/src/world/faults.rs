@@ -136,6 +136,7 @@ impl World {
             Kind::DirectoryReplaced if on => self.back_up_directory(node),
             Kind::DirectoryReplaced => self.take_directory(node, true),
             Kind::Ttl => self.change_ttl(fault.choice),
+            Kind::Failsafe => self.switch_failsafe(),
             Kind::StopService if on => {
                 if self.nodes[node].agent.alive {
                     self.nodes[node].stop_wanted = true;
@@ -217,6 +218,11 @@ impl World {
         self.operator_writes(store::CONFIG, Value::Config(Config { mode, ..config }));
     }
 
+    fn switch_failsafe(&mut self) {
+        let Some(config) = view::config(&self.store.snap) else { return };
+        self.operator_writes(store::CONFIG, Value::Config(Config { failsafe: !config.failsafe, ..config }));
+    }
+
     fn change_ttl(&mut self, choice: u64) {
         let Some(config) = view::config(&self.store.snap) else { return };
         let ttl = [4, 5, 6, 8, 10, 15][choice as usize % 6] * SEC;
@@ -293,6 +299,7 @@ fn lasting(kind: Kind) -> bool {
             | Kind::Mode
             | Kind::Ttl
             | Kind::DirectoryLost
+            | Kind::Failsafe
             | Kind::CancelWaits
     )
 }

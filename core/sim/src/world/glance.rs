@@ -75,6 +75,9 @@ impl World {
         if !only_renewed(&agent.seen.lease, &lease) || runs_out(&lease, now.boot, self.ttl(node)) {
             return self.turn(node);
         }
+        if self.failsafe_seen(node) != self.nodes[node].agent.seen.failsafe {
+            return self.turn(node);
+        }
         self.observe(node, lease);
         self.check_terms(node, now);
         let agent = &self.nodes[node].agent;

@@ -112,9 +112,14 @@ impl World {
             Lease::Vacant { record: seen, .. } if seen.0 == record => {}
             _ => return self.end_lease(node, effects::ACQUIRE, true),
         }
+        if keeper.barred() {
+            return self.end_lease(node, effects::ACQUIRE, false);
+        }
         let leader = keeper.leader.as_ref().map_or(0, |leader| leader.revision);
         let (attempt, ttl) = self.begin_attempt(node, now);
-        let keeper = &self.nodes[node].agent.keeper;
+        let keeper = &mut self.nodes[node].agent.keeper;
+        keeper.naming.begun(attempt, None, ttl);
+        keeper.take_begun(record, attempt);
         let content = Record {
             holder: keeper.me.clone(),
             nonce: keeper.nonce,
@@ -125,6 +130,7 @@ impl World {
             released: false,
             attempt: attempt.0,
             sync: state,
+            failsafe: None,
         };
         let mut txn = Txn {
             compares: vec![
@@ -157,8 +163,10 @@ impl World {
         };
         let whole = keeper.leader.as_ref().is_some_and(|leader| leader.revision == mine.acquisition);
         let (attempt, ttl) = self.begin_attempt(node, now);
-        let keeper = &self.nodes[node].agent.keeper;
-        let record = Record { seq: mine.record.seq + 1, ttl, attempt: attempt.0, ..mine.record };
+        let keeper = &mut self.nodes[node].agent.keeper;
+        let failsafe = keeper.naming.next().cloned();
+        keeper.naming.begun(attempt, failsafe.as_ref(), ttl);
+        let record = Record { seq: mine.record.seq + 1, ttl, attempt: attempt.0, failsafe, ..mine.record };
         let mut compares = vec![(store::LEASE, mine.revision)];
         let mut then = Vec::new();
         let record = if whole {
@@ -190,10 +198,17 @@ impl World {
         let Some(mine) = keeper.mine.clone().filter(|_| call.tries <= TRIES) else {
             return self.end_lease(node, effects::RELEASE, true);
         };
-        let (attempt, _) = self.begin_attempt(node, now);
-        let keeper = &self.nodes[node].agent.keeper;
-        let record =
-            Record { seq: mine.record.seq + 1, epoch: Some(mine.epoch), released: true, attempt: attempt.0, ..mine.record };
+        let (attempt, ttl) = self.begin_attempt(node, now);
+        let keeper = &mut self.nodes[node].agent.keeper;
+        keeper.naming.begun(attempt, None, ttl);
+        let record = Record {
+            seq: mine.record.seq + 1,
+            epoch: Some(mine.epoch),
+            released: true,
+            attempt: attempt.0,
+            failsafe: None,
+            ..mine.record
+        };
         let leader = keeper.leader.as_ref().map_or(0, |leader| leader.revision);
         let mut then = vec![Op::Put(store::LEASE, Value::Lease(record.clone())), Op::Delete(store::LEADER)];
         if let Some(handoff) = handoff {
@@ -223,6 +238,7 @@ impl World {
             return self.lease_written(node, call.kind, record, leader, answer.snap.revision, now);
         }
         keeper.clock.dropped(attempt);
+        keeper.take_failed(attempt);
         if self.options.without(Mutant::FailedCompareIsLoss) && matches!(call.kind, Kind::Renew { .. }) {
             keeper.mine = None;
             keeper.clock.lost();

@@ -5,6 +5,7 @@ mod calls;
 mod directory;
 mod effects;
 pub mod event;
+mod failsafe;
 mod faults;
 mod glance;
 mod guard;
@@ -142,6 +143,10 @@ impl World {
         match event {
             Event::Local { node, life, what } => self.local(node, life, what),
             Event::Arrive { node, life, call, txn } => self.arrive(node, life, call, *txn),
+            Event::Message { node, what } => {
+                let life = self.nodes[node].life(what.process());
+                self.local(node, life, *what);
+            }
             Event::WriterEnds { node, job } => self.writer_ends(node, job),
             Event::Expire => self.expire(),
             Event::Begin(index) => self.begin_fault(index),

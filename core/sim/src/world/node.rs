@@ -39,6 +39,8 @@ pub struct Node {
     pub guard: Guard,
     /// The highest epoch that was promised here, on the disk.
     pub fence: tanist_engine::Epoch,
+    /// Whom the own records may name, on the disk.
+    pub kept: Option<super::failsafe::Kept>,
     /// PostgreSQL.
     pub pg: Pg,
     /// What its replay does, while it is a standby.
@@ -78,6 +80,7 @@ impl Node {
             agent,
             guard: Guard::new(0, 0),
             fence: tanist_engine::Epoch::NONE,
+            kept: None,
             pg: Pg::new(),
             replay: Replay::default(),
             known_directory: 0,

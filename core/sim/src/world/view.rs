@@ -77,6 +77,12 @@ pub fn read(known: Option<&Snap>, snap: &Snap, now: Moment, view: &mut StoreView
     if (0..snap.nodes()).any(|node| differs(snap.promise(node)) || differs(snap.data(node))) {
         fence(snap, view);
     }
+    if differs(store::FAILSAFE) {
+        view.failsafe = snap.get(store::FAILSAFE).and_then(|kv| match &*kv.value {
+            Value::Failsafe(named) => Some(named.clone()),
+            _ => None,
+        });
+    }
     if differs(store::TIMELINES) {
         news = News::Timelines;
         view.timelines.clear();

@@ -65,6 +65,7 @@ pub fn apply(scene: &mut Scene, command: &str, words: &[&str]) {
             let epoch = words.first().parse().expect("an epoch");
             scene.seen.promised = Some(Promised { epoch: Epoch(epoch), cut: !words.has("uncut") });
         }
+        "failsafe" => failsafe(scene, &words),
         "replaced" => scene.seen.directory_replaced = true,
         _ => store(scene, command, &words),
     }
@@ -87,7 +88,36 @@ fn policy(scene: &mut Scene, words: &Words<'_>) {
     policy.diverged.rewind |= words.has("rewind");
     policy.diverged.copy &= !words.has("keep-diverged");
     policy.diverged.copy_after_failure &= !words.has("keep-on-failure");
+    policy.failsafe = words.get("failsafe").map_or(policy.failsafe, |word| word == "on");
     policy.tags = tags(words);
+}
+
+/// `a,b`, each at the address that its member key has.
+fn named(list: &str) -> Named {
+    let names = list.split(',').filter(|name| !name.is_empty());
+    names.map(|name| (MemberName::from(name), format!("http://{name}:8008"))).collect()
+}
+
+fn failsafe(scene: &mut Scene, words: &Words<'_>) {
+    let now = scene.now;
+    scene.seen.failsafe = Failsafe {
+        named: words.get("named").map(named),
+        tidy: !words.has("untidy"),
+        voters: words.get("voters").map(|list| named(list).into_keys().collect()),
+        asking: words.has("asking"),
+        asked: words.moment("asked", now),
+        agreed: words.moment("agreed", now),
+        refused: words.get("refused").map(|member| (member.into(), "no answer".to_owned())),
+        waits: words.get("waits").map(|text| {
+            let (leader, until) = text.split_once(':').expect("leader@epoch:until");
+            let (leader, epoch) = at_epoch(leader);
+            (leader, epoch, moment(until, now))
+        }),
+        barred: words.has("barred"),
+    };
+    if let Some(list) = words.get("named") {
+        scene.seen.store.failsafe = (!words.has("key-missing")).then(|| named(list));
+    }
 }
 
 fn tags(words: &Words<'_>) -> Tags {
@@ -120,7 +150,7 @@ fn lease(words: &Words<'_>, now: Moment) -> Lease {
             epoch,
             acquisition: Revision(epoch.0),
             until: words.moment("until", now).unwrap_or(now + Duration::from_millis(4950)),
-            renewed: now,
+            renewed: words.moment("renewed", now).unwrap_or(now),
             attempted: words.moment("attempted", now).unwrap_or(now),
             in_flight: words.has("in-flight"),
             sync_at_acquisition: words.get("sync").map(|text| sync_state(text, 1)),

@@ -32,6 +32,7 @@ impl Default for Scene {
             synchronous: SyncMode::Off,
             primary_start_timeout: None,
             primary_stop_timeout: Duration::ZERO,
+            failsafe: false,
             tags: Tags::default(),
         };
         let guard = Guard { armed: None, fence: FenceState::Open, budget: Duration::from_millis(300) };
@@ -48,6 +49,7 @@ impl Default for Scene {
             promised: None,
             directory_replaced: false,
             stopping: false,
+            failsafe: Failsafe { tidy: true, ..Failsafe::default() },
         };
         // This agent has seen the lease with others: nothing of one before it is under way.
         let memory = Memory { sync_clear: true, ..Memory::default() };

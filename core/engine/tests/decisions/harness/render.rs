@@ -73,6 +73,9 @@ fn action(action: &Action) -> String {
         }
         Action::Checkpoint => "checkpoint".to_owned(),
         Action::AskPeers => "ask peers".to_owned(),
+        Action::NameFailsafe { members: Some(members) } => format!("name {}", list(&members.keys().cloned().collect())),
+        Action::NameFailsafe { members: None } => "name nobody".to_owned(),
+        Action::AskToWait { epoch } => format!("ask to wait under {epoch}"),
         Action::Exit => "exit".to_owned(),
     }
 }

@@ -72,6 +72,24 @@ fn land(scene: &mut Scene, action: Action) {
             let ServerRole::Primary { checkpointed, .. } = &mut running.role else { panic!("no primary runs") };
             *checkpointed = true;
         }
+        Action::NameFailsafe { members } => {
+            store.failsafe.clone_from(&members);
+            let me = scene.seen.me.clone();
+            let here = &mut scene.seen.failsafe;
+            here.voters = members.clone().map(|named| named.into_keys().filter(|name| *name != me).collect());
+            (here.named, here.tidy) = (members, true);
+        }
+        Action::AskToWait { epoch: _ } => {
+            let until = now + Duration::from_millis(4950);
+            let here = &mut scene.seen.failsafe;
+            (here.asked, here.agreed, here.refused) = (Some(now), Some(now), None);
+            if let Lease::Mine(held) = &mut scene.seen.lease {
+                held.until = until;
+            }
+            if let Some(armed) = &mut scene.seen.guard.armed {
+                armed.until = until;
+            }
+        }
         Action::Acquire { .. } | Action::Run(_) | Action::Emit(_) | Action::AskPeers | Action::Exit => {}
     }
 }

@@ -1,0 +1,137 @@
+//! Failsafe mode in what one agent knows of the lease: a faithful copy of the store adapter's (`tanist-dcs`, `lease/failsafe.rs`).
+
+use super::{Keeper, Recorded};
+use tanist_engine::{
+    Attempt, Epoch, Failsafe, MemberName, Reading,
+    failsafe::{Agreement, Ask, Known, Refused, Round, agree},
+};
+
+impl Keeper {
+    pub(super) fn record_is(&mut self, revision: u64) {
+        if revision != self.takes.0 {
+            self.takes.1.clear();
+        }
+    }
+
+    /// An acquisition over this record is about to be sent.
+    pub fn take_begun(&mut self, record: u64, attempt: Attempt) {
+        self.record_is(record);
+        self.takes.0 = record;
+        self.takes.1.insert(attempt);
+    }
+
+    /// It surely has not landed.
+    pub fn take_failed(&mut self, attempt: Attempt) {
+        self.takes.1.remove(&attempt);
+    }
+
+    pub(super) fn bound(&self, now: Reading) -> Option<&Agreement> {
+        let bound = self.agreement.as_ref().filter(|bound| bound.binds(now))?;
+        let over = self.recorded.as_ref().is_some_and(|Recorded { revision, record, .. }| {
+            let epoch = record.epoch_at(*revision);
+            let released = record.released && self.leader.is_none() && bound.is_for(&record.holder, record.nonce, epoch);
+            released || epoch > bound.epoch()
+        });
+        (!over).then_some(bound)
+    }
+
+    pub(super) fn is_recorded(&self, bound: &Agreement) -> bool {
+        self.recorded.as_ref().is_some_and(|Recorded { revision, record, .. }| {
+            *bound.holder() == record.holder && bound.epoch() == record.epoch_at(*revision)
+        })
+    }
+
+    /// A record of that leadership that came later binds as long by itself.
+    fn newer(&self, bound: &Agreement) -> bool {
+        let received = self.recorded.as_ref().map(|recorded| recorded.received);
+        self.is_recorded(bound) && received.is_some_and(|received| received.boot > bound.received().boot)
+    }
+
+    /// The last record names others and not this node.
+    pub fn barred(&self) -> bool {
+        let named = self.recorded.as_ref().and_then(|recorded| recorded.record.failsafe.as_ref());
+        !self.broken.takes_unnamed && named.is_some_and(|named| !named.contains_key(&self.me))
+    }
+
+    /// This node is asked to wait.
+    pub fn agree(&mut self, ask: &Ask, mut known: Known, now: Reading) -> Result<(), Refused> {
+        known.primary |= self.mine.is_some();
+        known.taking |= !self.takes.1.is_empty();
+        known.highest = known.highest.max(self.last_good.as_ref().map_or(Epoch::NONE, |good| good.epoch));
+        known.record = self
+            .recorded
+            .as_ref()
+            .map(|Recorded { revision, record, .. }| (record.holder.clone(), record.nonce, record.epoch_at(*revision)));
+        known.went_back |= self.went_back.is_some();
+        let agreement = agree(ask, &known, self.agreement.as_ref(), now)?;
+        if !self.broken.forgets_agreement {
+            self.agreement = Some(agreement);
+            self.observer.unconfirm();
+        }
+        Ok(())
+    }
+
+    fn held_until(&self, epoch: Epoch) -> Option<Reading> {
+        match (&self.mine, self.page) {
+            (Some(mine), _) if mine.epoch == epoch => self.clock.until(),
+            (None, Some(page)) if page.epoch == epoch && self.recorded.is_none() => Some(page.until),
+            _ => None,
+        }
+    }
+
+    /// Begins a round.
+    pub fn round(&mut self, epoch: Epoch, now: Reading) -> Option<Round> {
+        let until = self.held_until(epoch)?;
+        let mut voters = self.naming.voters(&self.me)?;
+        if self.broken.asks_next_only {
+            voters = self.naming.next().into_iter().flatten().map(|(name, url)| (name.clone(), url.clone())).collect();
+            voters.retain(|(name, _)| *name != self.me);
+        }
+        if self.rounds.1 || now.left_until(until).is_zero() {
+            return None;
+        }
+        self.rounds.0 = self.rounds.0.saturating_add(1).max(now.boot.as_nanos());
+        (self.rounds.1, self.rounds.2) = (true, Some(now.boot));
+        let ask = Ask { holder: self.me.clone(), epoch, nonce: self.nonce, ttl: self.naming.ttl(self.ttl), round: self.rounds.0 };
+        Some(Round { ask, sent: now, voters })
+    }
+
+    /// It has ended: the end of the lease where it was extended.
+    pub fn end_round(&mut self, round: &Round, outcome: Result<(), (MemberName, String)>, now: Reading) -> Option<Reading> {
+        self.rounds.1 = false;
+        self.rounds.4 = outcome.as_ref().err().cloned();
+        outcome.ok()?;
+        let until = self.held_until(round.ask.epoch)?;
+        if now.left_until(until).is_zero() {
+            return None;
+        }
+        self.rounds.3 = Some(round.sent.boot);
+        if self.mine.is_some() {
+            self.clock.sustained(round.end());
+            return self.clock.until();
+        }
+        let page = self.page.as_mut()?;
+        let end = round.end();
+        page.until = Reading { boot: page.until.boot.max(end.boot), raw: page.until.raw.max(end.raw) };
+        Some(page.until)
+    }
+
+    /// What the engine sees of it.
+    pub fn failsafe(&self, now: Reading) -> Failsafe {
+        let (_, asking, asked, agreed, refused) = self.rounds.clone();
+        Failsafe {
+            named: self.naming.next().cloned(),
+            tidy: true,
+            voters: self.naming.voters(&self.me).map(|voters| voters.into_iter().map(|(name, _)| name).collect()),
+            asking,
+            asked,
+            agreed,
+            refused,
+            waits: self
+                .bound(now)
+                .filter(|bound| !self.newer(bound))
+                .map(|bound| (bound.holder().clone(), bound.epoch(), bound.over_at(now))),
+            barred: self.mine.is_none() && self.barred(),
+        }
+    }
+}
