@@ -25,6 +25,7 @@ impl World {
         let ready = here.pg.server == Server::Standby && here.pg.exhausted && here.pg.grew_at + 2 * SEC < self.now;
         let agent = &here.agent;
         let free = agent.memory.no_lead_until.is_none() && agent.seen.job.is_none() && !agent.seen.directory_replaced;
+        let free = free && agent.seen.storage.state == tanist_engine::Storage::Good;
         let runs = PROCESSES.iter().all(|process| here.runs(*process));
         runs && ready && free && self.undisturbed(node) && self.options.tags(node).may_lead() && !here.stop_wanted
     }
