@@ -30,6 +30,8 @@ pub struct Options {
     pub postgresql: Vec<String>,
     /// Failsafe mode.
     pub failsafe: bool,
+    /// Lines added under `tanist:`, each `name: value`.
+    pub tanist: Vec<String>,
     /// Lines added under `postgresql: parameters:`, each `name: value`.
     pub parameters: Vec<String>,
     /// A `plugins:` section, as YAML.
@@ -46,6 +48,7 @@ impl Default for Options {
             quorum: false,
             failsafe: false,
             postgresql: Vec::new(),
+            tanist: Vec::new(),
             parameters: Vec::new(),
             plugins: String::new(),
             callback: None,
@@ -164,7 +167,7 @@ impl Node {
             "scope: e2e\nname: {name}\n\
              restapi:\n  listen: {rest}\n  connect_address: {rest}\n\
              {store}\
-             tanist:\n  state_dir: {directory}/state\n{user}\
+             tanist:\n  state_dir: {directory}/state\n{user}{tanist}\
              bootstrap:\n  dcs:\n    ttl: {ttl}\n    loop_wait: 1\n    retry_timeout: 2\n    maximum_lag_on_failover: 1048576\n    \
              synchronous_mode: {synchronous}\n    failsafe_mode: {failsafe}\n    postgresql:\n{dynamic}      parameters:\n        \
              max_connections: 60\n        shared_buffers: 16MB\n        \
@@ -187,6 +190,7 @@ impl Node {
             plugins = options.plugins,
             addresses = place.addresses(),
             user = if place::is_root() { "  user: postgres\n" } else { "" },
+            tanist = options.tanist.iter().map(|line| format!("  {line}\n")).collect::<String>(),
         )
     }
 

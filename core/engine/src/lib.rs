@@ -36,6 +36,7 @@ mod position;
 mod postgres;
 mod reason;
 mod step;
+mod storage;
 
 pub use action::{Action, Job, StartAs, StopMode, Upstream};
 pub use audit::{Violation, audit};
@@ -58,3 +59,4 @@ pub use position::{Lsn, Position, Timeline};
 pub use postgres::{Postgres, Running, ServerRole, StandbySeen, Stopped, SyncNames, WriteProof};
 pub use reason::Reason;
 pub use step::{CloneWhy, FenceCause, PromoteStep, Refusal, StopStep, SyncStep};
+pub use storage::{Storage, StorageSeen};

@@ -1,7 +1,8 @@
 //! Everything a decision may depend on.
 
 use crate::{
-    Epoch, Face, Failsafe, Job, Lease, Lsn, MemberState, Moment, Named, Position, Postgres, Revision, Role, Tags, Timeline,
+    Epoch, Face, Failsafe, Job, Lease, Lsn, MemberState, Moment, Named, Position, Postgres, Revision, Role, Storage, StorageSeen,
+    Tags, Timeline,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, time::Duration};
@@ -49,6 +50,9 @@ pub struct Observation {
     /// The data directory is not the one that was last known here: it was replaced by other hands, without `RaiseData` before and
     /// `AdoptDirectory` after it.
     pub directory_replaced: bool,
+    /// The storage of the data directory.
+    #[serde(default)]
+    pub storage: StorageSeen,
     /// The service is being stopped: give up the lease in order, stop PostgreSQL, then end.
     pub stopping: bool,
     /// Failsafe mode.
@@ -146,6 +150,9 @@ pub struct Member {
     pub tags: Tags,
     /// It is a tanist, not a Patroni.
     pub tanist: bool,
+    /// Its storage.
+    #[serde(default)]
+    pub storage: Storage,
 }
 
 /// `/failover` with a leader: a planned switchover.
@@ -295,4 +302,7 @@ pub struct PeerAnswer {
     pub position: Option<Position>,
     /// Its tags.
     pub tags: Tags,
+    /// Its storage.
+    #[serde(default)]
+    pub storage: Storage,
 }

@@ -6,6 +6,7 @@ use crate::{
     model::clock::{MS, SEC},
     options::Options,
     rng::Rng,
+    storage,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -60,11 +61,13 @@ pub enum Kind {
     LosesWrites,
     LeaderKeyTaken,
     Failsafe,
+    StorageHang,
+    StorageFull,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 48] = [
         Self::CutFromStore,
         Self::CutRequests,
         Self::CutAnswers,
@@ -111,6 +114,8 @@ impl Kind {
         Self::LosesWrites,
         Self::LeaderKeyTaken,
         Self::Failsafe,
+        Self::StorageHang,
+        Self::StorageFull,
     ];
 
     /// Of `ALL`, those that any fault may be. The others are drawn on their own (`own_kinds`), so that one more kind leaves the schedules
@@ -169,6 +174,7 @@ pub fn schedule(seed: u64, options: &Options) -> Vec<Fault> {
     faults.extend(combination(&mut rng, options));
     faults.extend(own_kinds(seed, options));
     faults.extend(absence(seed, options));
+    faults.extend(storage::faults(seed, options));
     faults.sort_by_key(|fault| fault.at);
     faults
 }

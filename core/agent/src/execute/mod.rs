@@ -26,7 +26,7 @@ mod timelines;
 
 use crate::{
     config::Settings,
-    links::{DirectoryLink, FailsafeLink, GuardLink, NamesLink, PeersLink, PluginsLink, PostgresLink, PromiseLink},
+    links::{DirectoryLink, FailsafeLink, GuardLink, NamesLink, PeersLink, PluginsLink, PostgresLink, PromiseLink, StorageLink},
     run::{Effect, Fact, Facts, clock},
 };
 use std::sync::Arc;
@@ -51,6 +51,8 @@ pub struct Tools {
     pub promise: Arc<PromiseLink>,
     /// Whether the data directory is still this node's.
     pub directory: Arc<DirectoryLink>,
+    /// Whether the data directory's storage takes writes.
+    pub storage: StorageLink,
     /// Plugins and callback scripts.
     pub plugins: PluginsLink,
     /// The DNS connection point.

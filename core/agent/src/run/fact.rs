@@ -1,7 +1,7 @@
 //! What the run loop is told. Everything that happens outside of it arrives as one of these.
 
 use super::effect::Effect;
-use tanist_engine::{JobOutcome, Moment, Peer, Policy, Postgres, StoreView};
+use tanist_engine::{JobOutcome, Moment, Peer, Policy, Postgres, StorageSeen, StoreView};
 
 /// One piece of news.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub enum Fact {
     Guard,
     /// This node has agreed to wait for another one.
     Waits,
+    /// The storage of the data directory takes writes, or does not, or has no room.
+    Storage(StorageSeen),
     /// A long job ended.
     Job(JobOutcome),
     /// A short effect ended.

@@ -7,6 +7,7 @@ use crate::{Epoch, FenceState, Lease, Moment, Revision};
 pub(super) fn acquire(facts: &Facts<'_>, revision: Revision) -> Result<(), Violation> {
     facts.own_data("acquires")?;
     super::failsafe::free(facts)?;
+    facts.can_write("acquires")?;
     match &facts.seen.lease {
         Lease::Vacant { record, .. } if *record == revision && facts.seen.store.as_of.is_some() => Ok(()),
         _ => Err(Violation::AcquireNotVacant),

@@ -4,8 +4,8 @@
 //! and knows nothing of reasons. The agent replaces a rejected decision by "do nothing this turn, the guard stays armed".
 
 mod facts;
-mod history;
 mod failsafe;
+mod history;
 mod jobs;
 mod lease;
 mod promise;
@@ -47,6 +47,8 @@ pub enum Violation {
     WrongState { what: &'static str },
     #[error("{what} although nothing shows that the old server is gone")]
     NotFenced { what: &'static str },
+    #[error("{what} although its storage takes no writes")]
+    Storage { what: &'static str },
     #[error("{what} with data of another cluster")]
     Foreign { what: &'static str },
     #[error("throws data away while /sync names this node")]

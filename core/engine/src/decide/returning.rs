@@ -8,7 +8,7 @@ use super::{
     fence::fence,
     following::proved,
     history::{Ancestry, ancestry},
-    replaced,
+    replaced, storage,
     turn::Turn,
 };
 use crate::{Action, CloneWhy, Epoch, Face, FenceCause, Job, Reason, StartAs, Stopped, Theirs, Upstream};
@@ -121,6 +121,10 @@ pub(super) fn clone(turn: &mut Turn<'_>, theirs: &Theirs, why: CloneWhy) -> Reas
 
 /// Begins to replace the data directory, once nobody counts on it any more.
 fn announced(turn: &mut Turn<'_>, theirs: &Theirs, job: Job, reason: Reason) -> Reason {
+    // Nothing is noted as begun that cannot begin.
+    if let Some(reason) = storage::out_of_race(turn) {
+        return reason;
+    }
     if let Some(reason) = replaced::announce(turn, &theirs.holder) {
         return reason;
     }

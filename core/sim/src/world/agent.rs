@@ -17,7 +17,7 @@ use crate::{
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
     Action, Armed, Decision, Epoch, Failsafe, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Promised,
-    Reading, Reason, StoreView, audit, decide, failsafe::Naming,
+    Reading, Reason, Storage, StorageSeen, StoreView, audit, decide, failsafe::Naming,
 };
 
 /// What a call to the store is for.
@@ -164,6 +164,7 @@ impl Agent {
                 probed: Moment::ZERO,
                 promised: Some(Promised { epoch: world.nodes.get(node).map_or(Epoch::NONE, |here| here.fence), cut: false }),
                 directory_replaced: false,
+                storage: StorageSeen::default(),
                 stopping: false,
                 failsafe: Failsafe { tidy: true, ..Failsafe::default() },
             },
@@ -228,6 +229,7 @@ impl World {
         let third = self.ttl(node) / 3;
         self.store.grants[node] = self.ttl(node);
         self.later(node, third, Local::KeepAlive);
+        self.later(node, super::storage::TIMEOUT, Local::Storage);
         self.plan_watchdog(node);
         if !self.nodes[node].queue.waiting.is_empty() {
             self.later(node, 5 * MS, Local::Deliver);
@@ -284,7 +286,10 @@ impl World {
             return;
         }
         let agent = &mut self.nodes[node].agent;
-        agent.settled = Settled::after(&decision, &agent.policy, matches!(agent.seen.lease, Lease::Mine(_)), now.boot);
+        // Where the storage is in trouble the position of another one may be what is waited for.
+        let calm = agent.seen.storage.state == Storage::Good;
+        let settled = Settled::after(&decision, &agent.policy, matches!(agent.seen.lease, Lease::Mine(_)), now.boot);
+        agent.settled = settled.filter(|_| calm);
         let actions = std::mem::take(&mut decision.actions);
         let out = decision
             .memory
@@ -374,6 +379,7 @@ impl World {
                     self.turn(node);
                 }
             }
+            Local::Storage => self.storage_looked(node),
             Local::KeepAlive => self.keep_alive(node),
             Local::Look { look } => self.look(node, look),
             Local::Found { begun, found } => self.found(node, begun, *found),

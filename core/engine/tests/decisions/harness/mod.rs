@@ -48,6 +48,7 @@ impl Default for Scene {
             probed: Moment::ZERO,
             promised: None,
             directory_replaced: false,
+            storage: StorageSeen::default(),
             stopping: false,
             failsafe: Failsafe { tidy: true, ..Failsafe::default() },
         };
