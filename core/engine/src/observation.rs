@@ -47,6 +47,9 @@ pub struct Observation {
     /// The data directory is not the one that was last known here: it was replaced by other hands, without `RaiseData` before and
     /// `AdoptDirectory` after it.
     pub directory_replaced: bool,
+    /// The operator asked for a restart of PostgreSQL then; until it has been started again.
+    #[serde(default)]
+    pub restart: Option<Moment>,
     /// The service is being stopped: give up the lease in order, stop PostgreSQL, then end.
     pub stopping: bool,
 }

@@ -3,7 +3,7 @@
 //! Every branch of `decide` ends in exactly one of these. The words are for somebody who is woken at night and has not read the
 //! source; `kind` is the stable name for metrics, coverage and alerts.
 
-use crate::{CloneWhy, Epoch, FenceCause, Lsn, MemberName, Moment, PromoteStep, Refusal, StopStep, SyncStep};
+use crate::{CloneWhy, Epoch, FenceCause, Lsn, MemberName, Moment, PromoteStep, Refusal, RestartStep, StopStep, SyncStep};
 use serde::{Deserialize, Serialize};
 
 /// Why.
@@ -151,6 +151,8 @@ pub enum Reason {
     SwitchoverStop { to: MemberName },
     #[error("switchover to {to}: stopped in order, handing over the lease")]
     SwitchoverRelease { to: MemberName },
+    #[error("restarting PostgreSQL, as the operator asked: {step}")]
+    Restarting { step: RestartStep },
     #[error("stopping: {step}")]
     Stopping { step: StopStep },
 }
@@ -222,6 +224,7 @@ impl Reason {
             Self::SwitchoverCheckpoint { .. } => "switchover-checkpoint",
             Self::SwitchoverStop { .. } => "switchover-stop",
             Self::SwitchoverRelease { .. } => "switchover-release",
+            Self::Restarting { .. } => "restarting",
             Self::Stopping { .. } => "stopping",
         }
     }
@@ -238,7 +241,8 @@ impl Reason {
         "post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "synchronising", "lease-lost", "giving-up",
         "following", "wait-streaming", "promising", "promised-higher", "leader-not-proved", "cloning", "stopping-to-clone",
         "keeping-data", "announcing-replacement", "starting-standby",
-        "repointing", "switchover-refused", "switchover-checkpoint", "switchover-stop", "switchover-release", "stopping",
+        "repointing", "switchover-refused", "switchover-checkpoint", "switchover-stop", "switchover-release", "restarting",
+        "stopping",
     ];
 }
 

@@ -4,6 +4,7 @@
 
 mod directory;
 mod guard;
+mod live;
 mod manifests;
 mod names;
 mod peers;
@@ -17,6 +18,7 @@ mod watch;
 
 pub use directory::DirectoryLink;
 pub use guard::{GuardError, GuardLink};
+pub use live::LiveLink;
 pub use names::{NamesError, NamesLink};
 pub use peers::PeersLink;
 pub use plugins::{PluginsError, PluginsLink};

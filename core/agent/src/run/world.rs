@@ -23,6 +23,7 @@ pub struct World {
     job: Option<RunningJob>,
     last_job: Option<JobReport>,
     peers: BTreeMap<MemberName, Peer>,
+    restart: Option<Moment>,
     stopping: bool,
 }
 
@@ -38,6 +39,7 @@ impl World {
             job: None,
             last_job: None,
             peers: BTreeMap::new(),
+            restart: None,
             stopping: false,
         }
     }
@@ -57,8 +59,14 @@ impl World {
             | Fact::Effect { .. }
             | Fact::Confirmed
             | Fact::Policy(_)
+            | Fact::Reloaded
+            | Fact::Detail
             | Fact::Fatal(_) => {}
             Fact::PostgresChanged(state) => {
+                // What was asked for has begun.
+                if matches!(state, Postgres::Starting { .. }) {
+                    self.restart = None;
+                }
                 self.postgres = state;
                 self.probed = now;
                 self.postgres_valid_from = now;
@@ -71,6 +79,7 @@ impl World {
             Fact::Peer(peer) => {
                 self.peers.insert(peer.name.clone(), peer);
             }
+            Fact::Restart(asked) => self.restart = asked,
             Fact::Stop => self.stopping = true,
         }
     }
@@ -105,6 +114,7 @@ impl World {
             probed: self.probed,
             promised: Some(tools.promise.now()),
             directory_replaced: tools.directory.is_replaced(),
+            restart: self.restart,
             stopping: self.stopping,
         }
     }

@@ -99,7 +99,7 @@ impl Keeper {
         let now = self.clock.now();
         let mut state = self.state();
         let Some(Mine { revision, record, epoch, acquisition }) = state.mine.clone() else { return Ok(None) };
-        let ttl = state.ttl;
+        let ttl = covering(state.ttl, state.clock.left(now));
         let record = Record { seq: record.seq.saturating_add(1), ttl, attempt: state.clock.begin(now, ttl).0, ..record };
         let mut txn = Txn { otherwise: View::reads(&self.keys), ..Txn::default() };
         txn.compares.push(Compare::ModRevision(self.keys.lease(), revision));
@@ -121,5 +121,33 @@ impl Keeper {
         };
         txn.then.push(Op::put(self.keys.lease(), record.encode()));
         Ok(Some(Plan { txn, record, puts_back }))
+    }
+}
+
+/// The ttl that the record carries: the one in force, or more while this holder still counts on more. After ttl was lowered the others go
+/// on waiting for what was promised before; each renewal promises less of it, until the new ttl is all there is.
+fn covering(ttl: Duration, left: Duration) -> Duration {
+    // The inverse of `holder_term`, in whole milliseconds as the record has it, rounded up.
+    let millis = (left.as_micros() * 100).div_ceil(99 * 1_000);
+    ttl.max(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tanist_engine::holder_term;
+
+    #[test]
+    fn the_record_covers_what_its_holder_counts_on() {
+        let seconds = Duration::from_secs;
+        assert_eq!(covering(seconds(5), Duration::ZERO), seconds(5));
+        assert_eq!(covering(seconds(5), holder_term(seconds(5))), seconds(5), "nothing was lowered");
+        for left in [seconds(20), Duration::from_nanos(7_123_456_789), holder_term(seconds(86_400))] {
+            let carried = covering(seconds(5), left);
+            assert!(
+                holder_term(carried) + Duration::from_micros(1) >= left && carried < left + left / 90,
+                "{left:?}: {carried:?}"
+            );
+        }
     }
 }

@@ -8,10 +8,10 @@
 use super::{
     fence::fence,
     leading::{release, released},
-    members, switchover,
+    members, restart, switchover,
     turn::Turn,
 };
-use crate::{Action, FenceCause, Held, Job, Reason, StartAs, Stopped};
+use crate::{Action, FenceCause, Held, Job, Reason, RestartStep, StartAs, Stopped};
 use std::time::Duration;
 
 /// What becomes of the lease.
@@ -28,6 +28,9 @@ pub(super) fn recover(turn: &mut Turn<'_>, held: &Held, stopped: &Stopped) -> Re
     if !stopped.was_primary {
         // The standby that won the race is gone; started again as a standby it may win the next one.
         return release(turn, None, Reason::NoDataToLead);
+    }
+    if restart::comes_back(turn, stopped) {
+        return start_primary(turn, held, Reason::Restarting { step: RestartStep::Start });
     }
     if let Some(candidate) = members::candidate(turn).filter(|_| fails_over(turn)) {
         turn.stay_out();

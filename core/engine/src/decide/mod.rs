@@ -36,6 +36,7 @@ mod quorum;
 mod race;
 mod renew;
 mod replaced;
+mod restart;
 mod returning;
 mod stopping;
 mod switchover;

@@ -1,13 +1,14 @@
 //! Renewal of the held lease: every ttl/5, one attempt at a time, beside whatever else happens (SAFETY §3).
 
 use super::turn::Turn;
-use crate::{Action, FenceState};
+use crate::{Action, FenceState, Held};
+use std::time::Duration;
 
 /// Asks for a renewal when one is due, and wakes for the next.
 pub(super) fn renew(turn: &mut Turn<'_>) {
     let Some(held) = turn.held() else { return };
     turn.wake(held.until);
-    let due = turn.reached(held.attempted + turn.policy.renew_every());
+    let due = turn.reached(held.attempted + pace(turn, held));
     // A lease that is over is never revived: the page of the guard counted it down in the same way. While a fence runs nothing may
     // extend what is being ended. Whoever releases or leaves does not renew.
     let over =
@@ -16,4 +17,11 @@ pub(super) fn renew(turn: &mut Turn<'_>) {
     if due && !held.in_flight && !over && !leaving {
         turn.act(Action::Renew);
     }
+}
+
+/// The time between two attempts. After ttl was raised the lease that is held is still a short one, until a renewal carries the new
+/// ttl: a fifth of the new could be longer than all of the old.
+fn pace(turn: &Turn<'_>, held: &Held) -> Duration {
+    let (wanted, term) = (turn.policy.renew_every(), held.until.since(held.renewed));
+    if wanted > term / 3 { term / 5 } else { wanted }
 }

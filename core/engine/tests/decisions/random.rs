@@ -243,6 +243,7 @@ fn observation(dice: &mut Dice, now: Moment) -> Observation {
         probed: dice.moment(now),
         promised: dice.maybe(|dice| Promised { epoch: dice.epoch(), cut: dice.coin() }),
         directory_replaced: dice.roll(6) == 0,
+        restart: (dice.roll(6) == 0).then_some(now),
         stopping: dice.roll(6) == 0,
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{conn_url, endpoint_of};
 use crate::{
-    DecodeError, PATRONI_VERSION, TagMap, dcs_text, engine_tags, fields::Fields, published_tags, role_from_word, state_from_word,
-    state_word,
+    DecodeError, PATRONI_VERSION, RestartReason, TagMap, dcs_text, engine_tags, fields::Fields, published_tags, role_from_word,
+    state_from_word, state_word,
 };
 use serde::Serialize;
 use tanist_engine::{Endpoint, Lsn, Member, MemberFace, MemberName, MemberState, Role, Timeline};
@@ -27,6 +27,8 @@ pub struct MemberKey {
     pub tags: TagMap,
     /// Some setting waits for a restart.
     pub pending_restart: bool,
+    /// Which.
+    pub pending_restart_reason: RestartReason,
     /// Its position: of a primary the end of what it wrote, of a standby the later of received and replayed.
     pub xlog_location: Option<Lsn>,
     /// Of a standby: replayed up to here.
@@ -42,14 +44,14 @@ pub struct MemberKey {
 }
 
 /// What a node's member key says besides its [`MemberFace`]: for people and their tools, nothing is decided by it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberDetail {
     /// Of a standby: received up to here.
     pub received: Option<Lsn>,
     /// Of a standby: replayed up to here.
     pub replayed: Option<Lsn>,
-    /// Some setting waits for a restart.
-    pub pending_restart: bool,
+    /// Settings that wait for a restart.
+    pub pending_restart: RestartReason,
 }
 
 /// What a node's member key says that does not change while it runs.
@@ -82,6 +84,8 @@ struct Json<'a> {
     tags: &'a TagMap,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pending_restart: bool,
+    #[serde(skip_serializing_if = "RestartReason::is_empty")]
+    pending_restart_reason: &'a RestartReason,
     #[serde(skip_serializing_if = "Option::is_none")]
     xlog_location: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,6 +115,7 @@ impl MemberKey {
             tanist: fields.text("tanist")?,
             tags: fields.map("tags")?,
             pending_restart: fields.flag("pending_restart")?.unwrap_or(false),
+            pending_restart_reason: RestartReason::read(fields.map("pending_restart_reason").unwrap_or_default()),
             xlog_location: fields.lsn("xlog_location")?,
             replay_lsn: fields.lsn("replay_lsn")?,
             receive_lsn: fields.lsn("receive_lsn")?,
@@ -131,6 +136,7 @@ impl MemberKey {
             tanist,
             tags,
             pending_restart,
+            pending_restart_reason,
             xlog_location,
             replay_lsn,
             receive_lsn,
@@ -147,6 +153,7 @@ impl MemberKey {
             tanist: tanist.as_deref(),
             tags,
             pending_restart: *pending_restart,
+            pending_restart_reason,
             xlog_location: xlog_location.map(|lsn| lsn.0),
             replay_lsn: replay_lsn.map(|lsn| lsn.0),
             receive_lsn: receive_lsn.map(|lsn| lsn.0),
@@ -170,7 +177,8 @@ impl MemberKey {
             version: Some(PATRONI_VERSION.to_owned()),
             tanist: Some(tanist.clone()),
             tags: published_tags(tags),
-            pending_restart: *pending_restart,
+            pending_restart: !pending_restart.is_empty(),
+            pending_restart_reason: pending_restart.clone(),
             xlog_location: *lsn,
             replay_lsn: *replayed,
             receive_lsn: *received,
@@ -189,6 +197,7 @@ impl MemberKey {
             role,
             version: _,
             pending_restart: _,
+            pending_restart_reason: _,
             replay_lsn: _,
             receive_lsn: _,
             pause: _,
@@ -242,10 +251,13 @@ mod tests {
             lsn: Some(Lsn(0x0300_0060)),
             streaming: true,
         };
-        let detail = MemberDetail { received: face.lsn, replayed: Some(Lsn(0x0300_0028)), pending_restart: true };
+        let change = json!({"max_connections": {"old_value": "100", "new_value": "200"}});
+        let pending_restart = RestartReason::read(change.as_object().cloned().unwrap());
+        let detail = MemberDetail { received: face.lsn, replayed: Some(Lsn(0x0300_0028)), pending_restart };
         let text = MemberKey::from_engine(&face, &detail, &identity()).encode();
         assert!(
-            text.contains(r#""pending_restart":true,"xlog_location":50331744,"replay_lsn":50331688,"receive_lsn":50331744"#),
+            text.contains(r#""pending_restart":true,"pending_restart_reason":{"max_connections":{"old_value":"100","#)
+                && text.contains(r#""new_value":"200"}},"xlog_location":50331744,"replay_lsn":50331688,"receive_lsn":50331744"#),
             "{text}"
         );
         let member = MemberKey::decode(text.as_bytes()).unwrap().into_engine("a".into()).unwrap();

@@ -24,8 +24,7 @@ pub(super) const TOP: [(&str, &str); 12] = [
 ];
 
 /// In `postgresql`.
-pub(super) const POSTGRESQL: [(&str, &str); 13] = [
-    ("pg_ident", NO_EFFECT),
+pub(super) const POSTGRESQL: [(&str, &str); 12] = [
     ("recovery_conf", NO_EFFECT),
     ("custom_conf", NO_EFFECT),
     ("callbacks", "scripts are configured in each node's own file"),

@@ -79,14 +79,15 @@ fn synchronous_modes() {
 
 #[test]
 fn what_has_no_effect_is_said() {
-    let (_, notes) =
-        read(json!({"failsafe_mode": true, "synchronous_mod": true, "pause": true, "postgresql": {"pg_ident": [], "foo": 1}}));
+    let (_, notes) = read(
+        json!({"failsafe_mode": true, "synchronous_mod": true, "pause": true, "postgresql": {"recovery_conf": {}, "foo": 1}}),
+    );
     assert_eq!(
         notes,
         [
             "pause: is not supported by this version of tanist: the cluster is not paused",
             "postgresql.foo: unknown key; nothing reads it",
-            "postgresql.pg_ident: is not supported by this version of tanist: it has no effect",
+            "postgresql.recovery_conf: is not supported by this version of tanist: it has no effect",
             "failsafe_mode: is not supported by this version of tanist: \
              a primary that cannot reach the store is fenced when its lease ends",
             "synchronous_mod: unknown key; nothing reads it",

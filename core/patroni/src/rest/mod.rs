@@ -9,6 +9,7 @@ mod facts;
 mod metrics;
 mod node;
 mod query;
+mod restart;
 mod status;
 mod switchover;
 
@@ -17,5 +18,6 @@ pub use facts::{Facts, Standing};
 pub use metrics::{Metrics, OwnMetrics, PluginMetrics};
 pub use node::{Identity, NodeBody, NodeState, ReplicationRow, Xlog};
 pub use query::Query;
+pub use restart::{RestartRequest, RestartView};
 pub use status::{HEALTH_PATHS, is_health_path, status};
 pub use switchover::{Candidate, Kind, Outcome, Refusal, SwitchoverRequest, SwitchoverView};

@@ -284,6 +284,7 @@ pub fn observation(state: &State, place: u8) -> Observation {
         job: node.work.map(|work| RunningJob { job: job(work), since: NOW }),
         last_job: node.worked.map(|(work, done)| JobReport { job: job(work), outcome: outcome(done), at: NOW.minus(TICK) }),
         peers: others.map(|other| peer(state, node, other)).collect(),
+        restart: None,
         stopping: false,
         probed: NOW,
         promised: None,

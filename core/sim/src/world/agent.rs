@@ -157,6 +157,7 @@ impl Agent {
                 probed: Moment::ZERO,
                 promised: Some(Promised { epoch: world.nodes.get(node).map_or(Epoch::NONE, |here| here.fence), cut: false }),
                 directory_replaced: false,
+                restart: None,
                 stopping: false,
             },
             valid_from: Moment::ZERO,

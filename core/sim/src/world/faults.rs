@@ -123,6 +123,8 @@ impl World {
             Kind::CopyFails => (0..nodes).for_each(|node| self.slow(node, 4, on)),
             Kind::Switchover => self.ask_switchover(other, fault.choice),
             Kind::Mode => self.change_mode(fault.choice),
+            // Every fourth asks for a restart of PostgreSQL instead.
+            Kind::StopService if fault.choice % 4 == 0 => self.ask_restart(node, on),
             Kind::StopService if on => {
                 if self.nodes[node].agent.alive {
                     self.nodes[node].stop_wanted = true;
@@ -146,6 +148,14 @@ impl World {
             Kind::SlowReload => (0..nodes).for_each(|node| self.slow(node, 5, on)),
             Kind::SlowReplication => (0..nodes).for_each(|node| self.slow(node, 6, on)),
             Kind::PauseBeforeOpening => self.trap = on.then_some(fault.at + fault.span),
+        }
+    }
+
+    fn ask_restart(&mut self, node: usize, on: bool) {
+        if self.nodes[node].agent.alive {
+            self.nodes[node].agent.seen.restart = on.then(|| self.nodes[node].clock.read(self.now).boot);
+            self.nodes[node].agent.settled = None;
+            self.wake_agent(node);
         }
     }
 

@@ -160,6 +160,9 @@ impl World {
         if let Some(epoch) = primary {
             self.check_permission(node, epoch);
         }
+        if let Some(epoch) = primary.or(upstream.as_ref().map(|upstream| upstream.epoch)) {
+            self.remember(node, epoch);
+        }
         let since = self.reading(node).boot;
         let here = &mut self.nodes[node];
         if primary.is_none() && here.guard.page.deadline == Deadline::Fenced {
@@ -179,6 +182,7 @@ impl World {
         let took = slow + if clean { self.rng.range(30 * MS, 400 * MS) } else { self.rng.range(100 * MS, 2 * SEC) };
         self.later(node, took, Local::Inside(Inside::Up));
         self.later(node, MS / 10, Local::JobEnded { job, outcome: JobOutcome::Done });
+        self.nodes[node].agent.seen.restart = None;
         self.postgres_changed(node, Postgres::Starting { since, as_primary: primary.is_some() });
         self.plan_watchdog(node);
     }
@@ -188,6 +192,7 @@ impl World {
             return self.refuse(node, job);
         }
         self.check_permission(node, epoch);
+        self.remember(node, epoch);
         self.drop_connection(node);
         self.nodes[node].pg.server = Server::Promoting;
         let took = if self.nodes[node].slow[1] > 0 { self.rng.range(SEC, 14 * SEC) } else { self.rng.range(20 * MS, 300 * MS) };

@@ -10,7 +10,7 @@ use crate::model::{
     postgres::{Dir, Server},
     wal::Wal,
 };
-use tanist_engine::{Job, JobOutcome, JobReport, Postgres, Promised, Reading, RunningJob, ServerRole, StartAs, SyncNames};
+use tanist_engine::{Epoch, Job, JobOutcome, JobReport, Postgres, Promised, Reading, RunningJob, ServerRole, StartAs, SyncNames};
 
 impl World {
     /// Begins a job.
@@ -43,6 +43,15 @@ impl World {
                 let after = self.rng.range(3 * MS, 120 * MS);
                 self.later(node, after, Local::Work { job: number });
             }
+        }
+    }
+
+    /// Whoever follows a leader, or leads, has promised its epoch.
+    pub fn remember(&mut self, node: usize, epoch: Epoch) {
+        let here = &mut self.nodes[node];
+        if epoch > here.fence {
+            here.fence = epoch;
+            here.agent.seen.promised = Some(Promised { epoch, cut: false });
         }
     }
 
@@ -82,6 +91,7 @@ impl World {
         let done = match running.job {
             Job::Follow(upstream) if server == Server::Standby && !hung => {
                 self.check_upstream(node, upstream.epoch);
+                self.remember(node, upstream.epoch);
                 self.drop_connection(node);
                 self.nodes[node].pg.upstream = Some(upstream);
                 self.nodes[node].pg.names_file = names.clone();

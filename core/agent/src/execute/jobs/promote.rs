@@ -25,6 +25,7 @@ impl Tools {
         let settings = self.postgres.settings();
         blocking(move || skip_timelines(&settings.data_dir, present, timeline)).await??;
         self.guard.promote(epoch.0).await?;
+        self.remember(epoch);
         let mut found = self.postgres.found();
         let mut looked = clock::now();
         loop {
