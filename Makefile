@@ -1,6 +1,6 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-etcd-long lint fmt bench-failover sim sim-exhaustive sim-mutants clean
+.PHONY: help build demo test test-etcd-long test-store-long lint fmt bench-failover sim sim-exhaustive sim-mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -15,7 +15,7 @@ demo: ## three real PostgreSQL nodes, one name, failovers; ARGS=--keep leaves th
 	target/bin/tanist demo $(ARGS)
 
 test: ## every test: unit, golden, conformance, end to end with real PostgreSQL, etcd, BIND, HAProxy and patronictl
-	scripts/need build postgres named dig etcd netns volumes haproxy patronictl
+	scripts/need build postgres named dig etcd netns volumes faketime haproxy patronictl
 	scripts/stage
 	cargo clippy -p tanist-engine -- -D warnings
 	cargo test --workspace --no-fail-fast
@@ -23,6 +23,11 @@ test: ## every test: unit, golden, conformance, end to end with real PostgreSQL,
 test-etcd-long: ## etcd's leader killed 25 times and stopped 25 times under a lease; about 8 minutes
 	scripts/need build etcd
 	TANIST_ETCD_ROUNDS=25 cargo test -p tanist-dcs --test etcd -- --nocapture leader_of_the_store
+
+test-store-long: ## etcd's leader killed and stopped 25 times under a whole cluster and a writing client; about 15 minutes
+	scripts/need build postgres etcd netns
+	scripts/stage
+	TANIST_STORE_ROUNDS=25 cargo test -p tanist-tests --test store_leader -- --nocapture
 
 lint: ## formatting and lints of everything
 	cargo fmt --all --check

@@ -70,6 +70,7 @@ pub struct Node {
     relay: Option<Relay>,
     directory: PathBuf,
     child: Option<Child>,
+    environment: Vec<(String, String)>,
 }
 
 /// The programs of a node, by pid.
@@ -102,6 +103,7 @@ impl Node {
             relay,
             directory,
             child: None,
+            environment: Vec::new(),
         };
         std::fs::write(node.config(), node.yaml(&store_section, place, options)).expect("the configuration");
         place::give_to_database_user(&node.directory);
@@ -194,13 +196,18 @@ impl Node {
         )
     }
 
+    /// From its next start on its programs have this in their environment.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts `tanist run`.
     pub fn start(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(self.log()).expect("the node's log");
         let mut command = std::process::Command::new(place::programs().join("tanist"));
         command.arg("run").arg(self.config()).env("RUST_LOG", "info,hickory_server=warn");
-        command.current_dir("/");
+        command.current_dir("/").envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut command = within(self.inside.as_ref(), command);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
         self.child = Some(command.spawn().expect("tanist starts"));

@@ -92,6 +92,43 @@ impl Store {
         self.members.iter_mut().for_each(Member::kill);
     }
 
+    /// The value of a key in etcd, as bytes; empty where there is none.
+    pub fn get(&self, key: &str) -> Vec<u8> {
+        let mut value = etcdctl(&["--endpoints", &self.client(), "get", "--print-value-only", key]);
+        value.pop();
+        value
+    }
+
+    /// A backup of etcd, as operators make it.
+    pub fn backup(&self, file: &Path) {
+        etcdctl(&["--endpoints", &self.client(), "snapshot", "save", &file.display().to_string()]);
+        place::open_to_all(file);
+    }
+
+    /// Puts a backup in the place of what the only member had, which is down.
+    pub fn restore(&mut self, file: &Path) {
+        let [member] = &self.members[..] else { panic!("one member") };
+        assert!(member.child.is_none(), "the store is down");
+        let data = member.directory.join("etcd");
+        std::fs::remove_dir_all(&data).expect("the old data");
+        let (file, data) = (file.display().to_string(), data.display().to_string());
+        let peer = format!("http://{}", member.peer);
+        etcdctl(&[
+            "snapshot",
+            "restore",
+            &file,
+            "--data-dir",
+            &data,
+            "--name",
+            &member.name,
+            "--initial-cluster",
+            &member.cluster,
+            "--initial-advertise-peer-urls",
+            &peer,
+        ]);
+        place::give_to_database_user(&member.directory);
+    }
+
     /// The index of etcd's leader.
     pub fn leader(&self) -> usize {
         wait::until("the store has a leader", Duration::from_secs(20), || {
@@ -114,6 +151,12 @@ impl Store {
             found => Err(format!("member {found}")),
         });
     }
+}
+
+fn etcdctl(arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new("etcdctl").env("ETCDCTL_API", "3").args(arguments).output().expect("etcdctl runs");
+    assert!(output.status.success(), "etcdctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }
 
 /// One etcd member on each of three hosts.

@@ -58,5 +58,5 @@ pub use policy::{Diverged, Policy, SyncMode, Tags};
 pub use position::{Lsn, Position, Timeline};
 pub use postgres::{Postgres, Running, ServerRole, StandbySeen, Stopped, SyncNames, WriteProof};
 pub use reason::Reason;
-pub use step::{CloneWhy, FenceCause, PromoteStep, Refusal, StopStep, SyncStep};
+pub use step::{CloneWhy, FenceCause, PromoteStep, Refusal, RestartStep, StopStep, SyncStep};
 pub use storage::{Storage, StorageSeen};

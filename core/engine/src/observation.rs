@@ -53,6 +53,9 @@ pub struct Observation {
     /// The storage of the data directory.
     #[serde(default)]
     pub storage: StorageSeen,
+    /// The operator asked for a restart of PostgreSQL then; until it has been started again.
+    #[serde(default)]
+    pub restart: Option<Moment>,
     /// The service is being stopped: give up the lease in order, stop PostgreSQL, then end.
     pub stopping: bool,
     /// Failsafe mode.

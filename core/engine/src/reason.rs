@@ -3,7 +3,7 @@
 //! Every branch of `decide` ends in exactly one of these. The words are for somebody who is woken at night and has not read the
 //! source; `kind` is the stable name for metrics, coverage and alerts.
 
-use crate::{CloneWhy, Epoch, FenceCause, Lsn, MemberName, Moment, PromoteStep, Refusal, StopStep, SyncStep};
+use crate::{CloneWhy, Epoch, FenceCause, Lsn, MemberName, Moment, PromoteStep, Refusal, RestartStep, StopStep, SyncStep};
 use serde::{Deserialize, Serialize};
 
 /// Why.
@@ -184,6 +184,8 @@ pub enum Reason {
     SwitchoverStop { to: MemberName },
     #[error("switchover to {to}: stopped in order, handing over the lease")]
     SwitchoverRelease { to: MemberName },
+    #[error("restarting PostgreSQL, as the operator asked: {step}")]
+    Restarting { step: RestartStep },
     #[error("stopping: {step}")]
     Stopping { step: StopStep },
 }
@@ -269,6 +271,7 @@ impl Reason {
             Self::SwitchoverCheckpoint { .. } => "switchover-checkpoint",
             Self::SwitchoverStop { .. } => "switchover-stop",
             Self::SwitchoverRelease { .. } => "switchover-release",
+            Self::Restarting { .. } => "restarting",
             Self::Stopping { .. } => "stopping",
         }
     }
@@ -284,8 +287,7 @@ impl Reason {
         "backing-off",
         "nothing-to-lead-with", "member-has-data", "twin", "bootstrapping", "arming", "starting-primary", "restart-in-place",
         "fail-over-after-crash", "no-data-to-lead", "epoch-not-newer", "promoting", "wait-promises", "handing-over", "writing-initialize",
-"post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "leading-in-trouble", "making-way", "room-elsewhere", "synchronising", "leading-failsafe", "asking-to-wait", "failsafe-refused", "lease-lost", "giving-up", "following", "wait-streaming", "promising", "promised-higher", "following-failsafe", "leader-not-proved", "cloning", "rewinding", "wait-checkpoint", "stopping-to-replace", "keeping-diverged", "keeping-data", "announcing-replacement", "starting-standby", "wait-own-end",
-        "repointing", "switchover-refused", "switchover-checkpoint", "switchover-stop", "switchover-release", "stopping",
+"post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "leading-in-trouble", "making-way", "room-elsewhere", "synchronising", "leading-failsafe", "asking-to-wait", "failsafe-refused", "lease-lost", "giving-up", "following", "wait-streaming", "promising", "promised-higher", "following-failsafe", "leader-not-proved", "cloning", "rewinding", "wait-checkpoint", "stopping-to-replace", "keeping-diverged", "keeping-data", "announcing-replacement", "starting-standby", "wait-own-end", "repointing", "switchover-refused", "switchover-checkpoint", "switchover-stop", "switchover-release", "restarting", "stopping",
     ];
 }
 

@@ -122,3 +122,15 @@ pub enum StopStep {
     #[error("done")]
     Done,
 }
+
+/// Where a restart stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[expect(missing_docs, reason = "each is the words it shows")]
+pub enum RestartStep {
+    #[error("checkpoint")]
+    Checkpoint,
+    #[error("stopping it")]
+    Stop,
+    #[error("starting it again under the same lease")]
+    Start,
+}

@@ -20,12 +20,14 @@ mod fields;
 mod json;
 pub mod own;
 pub mod rest;
+mod restart_reason;
 mod scalar;
 mod tags;
 mod words;
 
 pub use error::{DecodeError, MAX_VALUE};
 pub use json::{dcs_text, rest_text};
+pub use restart_reason::{RestartReason, ValueChange};
 pub use scalar::{parse_bool, parse_bytes, scalar_text};
 pub use tags::{TagMap, engine_tags, published_tags};
 pub use words::{role_from_word, state_from_word, state_word, storage_from_word, storage_word};

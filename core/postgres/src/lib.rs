@@ -5,7 +5,7 @@
 //! [`Command`]s, which the guard runs. There is no SQL promotion anywhere; only the guard promotes, while armed.
 //!
 //! - [`layout`]: a data directory without a server, and the marks of unfinished work;
-//! - [`configure`]: the generated configuration files;
+//! - [`configure`]: the generated configuration files; [`accepted`]: what PostgreSQL would say to the values in them;
 //! - [`plan`]: command lines; [`progress`]: how far a copy is;
 //! - [`Prober`]: the state of the running server as the engine's [`tanist_engine::Postgres`];
 //! - [`mod@cut`]: the barrier under a promise;
@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accepted;
 pub mod bootstrap;
 mod checkpointer;
 pub mod configure;
@@ -23,15 +24,18 @@ mod files;
 mod history;
 mod identify;
 mod in_force;
+mod kept;
 pub mod layout;
 pub mod names;
 pub mod new_session;
+mod pending;
 pub mod plan;
 mod probe;
 mod probe_row;
 pub mod progress;
 pub mod prove;
 mod quote;
+mod rules;
 mod session;
 mod settings;
 mod skip;
@@ -43,6 +47,7 @@ pub use control::{ControlData, ControlError};
 pub use in_force::InForce;
 pub use layout::{LayoutError, OnDisk};
 pub use new_session::NewSession;
+pub use pending::PendingRestart;
 pub use plan::{Command, PlanError};
 pub use probe::{Facts, Prober, Started};
 pub use progress::CloneProgress;

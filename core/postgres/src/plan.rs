@@ -186,13 +186,7 @@ pub fn postgres(settings: &Settings, control: &ControlData, standby: bool) -> Re
     let fixed = crate::configure::fixed_parameters(settings);
     let mut parameters: BTreeMap<&str, String> = fixed.into_iter().filter(|(key, _)| COMMAND_LINE.contains(key)).collect();
     if standby {
-        for (key, minimum) in &control.minimum_settings {
-            if let Some(value) = parameters.get_mut(key)
-                && value.parse::<u32>().is_ok_and(|value| value < *minimum)
-            {
-                *value = minimum.to_string();
-            }
-        }
+        parameters.extend(raised(settings, control));
     }
     command.argv.extend(parameters.into_iter().map(|(key, value)| format!("--{key}={value}")));
     Ok(command)
@@ -242,6 +236,16 @@ fn environment() -> Vec<(String, String)> {
 
 fn text(path: &Path) -> Result<String, PlanError> {
     path.to_str().map(str::to_owned).ok_or_else(|| PlanError::Path(path.to_owned()))
+}
+
+/// Parameters that a standby gets more of than the operator wants, because its primary had as much when it wrote the WAL.
+pub fn raised(settings: &Settings, control: &ControlData) -> BTreeMap<&'static str, String> {
+    let fixed = crate::configure::fixed_parameters(settings).into_iter();
+    let low = fixed.filter_map(|(key, value)| {
+        let minimum = *control.minimum_settings.get(key)?;
+        value.parse::<u32>().is_ok_and(|value| value < minimum).then(|| (key, minimum.to_string()))
+    });
+    low.collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use crate::{
     history::Origins,
     identify,
     in_force::Loaded,
-    names,
+    names, pending,
+    pending::PendingRestart,
     probe_row::{ProbeRow, RoleRow, SQL, StandbyRow},
     session::Session,
     standby_position,
@@ -32,8 +33,8 @@ pub struct Started {
 pub struct Facts {
     /// Start of the server, microseconds since 1970 by its own clock.
     pub postmaster_started: i64,
-    /// A changed parameter waits for a restart.
-    pub pending_restart: bool,
+    /// Changed parameters that wait for a restart.
+    pub pending_restart: Vec<PendingRestart>,
     /// Sessions of clients, ours included.
     pub sessions: u32,
     /// The timeline of the last checkpoint: on a new primary, its own timeline means that the checkpoint after promotion is done and
@@ -60,6 +61,8 @@ pub struct Prober {
     in_force: InForce,
     /// The server that started then has been seen to have replayed all local WAL.
     exhausted: Option<i64>,
+    /// What waits for a restart of the server that started then and loaded its configuration then.
+    pending: Option<(Loaded, Vec<PendingRestart>)>,
     /// The newest answer of `IDENTIFY_SYSTEM`, and what it was an answer for.
     identified: Option<(Asked, (Timeline, Lsn))>,
     /// Where timelines begin.
@@ -103,6 +106,7 @@ impl Prober {
             kept: None,
             in_force: InForce::default(),
             exhausted: None,
+            pending: None,
             identified: None,
             origins: Origins::default(),
             silent_since: None,
@@ -213,7 +217,7 @@ impl Prober {
         }
         let mut facts = Facts {
             postmaster_started: row.at.started,
-            pending_restart: row.pending_restart,
+            pending_restart: self.pending(row.pending_restart, row.at).await,
             sessions: u32::try_from(row.sessions).unwrap_or(u32::MAX),
             checkpoint_timeline: row.checkpoint_timeline,
             replay_paused: false,
@@ -270,6 +274,21 @@ impl Prober {
         let query = kept.session.client.query_one(&kept.statement, &[]);
         let row = timeout(self.limit, query).await.map_err(|_| SessionError::Timeout(self.limit))??;
         Ok((ProbeRow::read(&row)?, kept.session.version))
+    }
+
+    /// What waits for a restart. Asked only when the configuration was loaded since; without an answer the last one stands.
+    async fn pending(&mut self, any: bool, at: Loaded) -> Vec<PendingRestart> {
+        if !any {
+            self.pending = None;
+        } else if self.pending.as_ref().is_none_or(|(known, _)| *known != at)
+            && let Some(kept) = &self.kept
+        {
+            match pending::read(&kept.session, self.limit).await {
+                Ok(found) => self.pending = Some((at, found)),
+                Err(error) => tracing::debug!(%error, "what waits for a restart is not known"),
+            }
+        }
+        self.pending.as_ref().map(|(_, found)| found.clone()).unwrap_or_default()
     }
 
     /// Checks the names in force anew, in a session of its own. Where none is to be had they stay unknown, which is no reason to

@@ -18,6 +18,24 @@ pub(crate) fn guc(value: &str) -> String {
     out
 }
 
+/// The inverse of [`guc`]; `None`: it is not one of its texts.
+pub(crate) fn unquote(text: &str) -> Option<String> {
+    let mut inner = text.strip_prefix('\'')?.strip_suffix('\'')?.chars();
+    let mut out = String::new();
+    while let Some(c) = inner.next() {
+        out.push(match c {
+            '\'' => inner.next().filter(|c| *c == '\'')?,
+            '\\' => match inner.next()? {
+                'n' => '\n',
+                'r' => '\r',
+                other => other,
+            },
+            c => c,
+        });
+    }
+    Some(out)
+}
+
 /// A value in a libpq connection string.
 pub(crate) fn conninfo(value: &str) -> String {
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./:".contains(&b)) {
@@ -62,6 +80,10 @@ mod tests {
     fn nothing_breaks_out() {
         assert_eq!(guc("it's"), "'it''s'");
         assert_eq!(guc("a\\'\nb = 1"), "'a\\\\''\\nb = 1'");
+        for text in ["", "it's", "a\\'\nb = 1\r", "128MB"] {
+            assert_eq!(unquote(&guc(text)).as_deref(), Some(text));
+        }
+        assert_eq!(unquote("'a'b'"), None);
         assert_eq!(conninfo("node-1.example"), "node-1.example");
         assert_eq!(conninfo(""), "''");
         assert_eq!(conninfo("x' host=evil \\"), "'x\\' host=evil \\\\'");

@@ -42,6 +42,8 @@ pub struct Settings {
     pub parameters: BTreeMap<String, String>,
     /// Lines of `pg_hba.conf`; empty: the file is left alone.
     pub pg_hba: Vec<String>,
+    /// Lines of `pg_ident.conf`; empty: the file is left alone.
+    pub pg_ident: Vec<String>,
     /// Synchronous mode is on: standbys start with the reserved name (SAFETY §4.6), a crashed backend ends the whole server.
     pub synchronous: bool,
 }
@@ -92,9 +94,9 @@ pub enum SettingsError {
     /// A parameter's name is none.
     #[error("parameter `{0}`: not a PostgreSQL parameter name")]
     Parameter(String),
-    /// A line of `pg_hba` is more than one line.
-    #[error("pg_hba: entry {0} has a line break")]
-    Hba(usize),
+    /// A line of `pg_hba` or `pg_ident` is more than one line.
+    #[error("{0}: entry {1} has a line break")]
+    Line(&'static str, usize),
 }
 
 impl Settings {
@@ -122,8 +124,10 @@ impl Settings {
                 return Err(SettingsError::Nul { key: key.clone() });
             }
         }
-        if let Some(at) = self.pg_hba.iter().position(|line| line.contains(['\n', '\r', '\0'])) {
-            return Err(SettingsError::Hba(at));
+        for (key, lines) in [("pg_hba", &self.pg_hba), ("pg_ident", &self.pg_ident)] {
+            if let Some(at) = lines.iter().position(|line| line.contains(['\n', '\r', '\0'])) {
+                return Err(SettingsError::Line(key, at));
+            }
         }
         for (key, user) in [("superuser", &self.superuser), ("replication", &self.replication)]
             .into_iter()
@@ -186,6 +190,7 @@ pub(crate) mod tests {
             basebackup_options: Vec::new(),
             parameters: BTreeMap::new(),
             pg_hba: Vec::new(),
+            pg_ident: Vec::new(),
             synchronous: true,
         }
     }
@@ -202,7 +207,7 @@ pub(crate) mod tests {
         assert_eq!(settings.validate(), Err(SettingsError::Parameter("x = 1 #".into())));
         let mut settings = sample();
         settings.pg_hba = vec!["local all all trust".into(), "host\nall".into()];
-        assert_eq!(settings.validate(), Err(SettingsError::Hba(1)));
+        assert_eq!(settings.validate(), Err(SettingsError::Line("pg_hba", 1)));
         let mut settings = sample();
         settings.parameters.insert("unix_socket_directories".into(), "/run, /var/tmp".into());
         assert!(matches!(settings.validate(), Err(SettingsError::SocketDir { .. })));

@@ -34,6 +34,15 @@ pub async fn reload(settings: &Settings, limit: Duration) -> Result<(), SessionE
     session::run(settings, "SELECT pg_reload_conf()", limit).await
 }
 
+/// What the server says against the rules in `pg_hba.conf` as it is on the disk now: the first line that it cannot read.
+pub async fn rules_fault(settings: &Settings, limit: Duration) -> Result<Option<String>, SessionError> {
+    let sql = "SELECT format('line %s: %s', line_number, error) FROM pg_hba_file_rules WHERE error IS NOT NULL LIMIT 1";
+    let session = Session::open(settings, limit).await?;
+    let row = timeout(limit, session.client.query_opt(sql, &[])).await.map_err(|_| SessionError::Timeout(limit))??;
+    session.close().await;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
 /// How many client sessions there are.
 pub async fn session_count(settings: &Settings, limit: Duration) -> Result<u32, SessionError> {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";

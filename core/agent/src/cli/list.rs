@@ -9,7 +9,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tanist_engine::{Member, MemberName, MemberState, Role};
-use tanist_patroni::{dcs::LeaderKey, state_word};
+use tanist_patroni::{RestartReason, dcs::LeaderKey, state_word};
 
 /// An agent that takes longer to say how it is says nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -54,6 +54,7 @@ struct Row {
     state: String,
     timeline: Option<u32>,
     lag: Option<u64>,
+    waits: RestartReason,
 }
 
 impl Row {
@@ -80,22 +81,31 @@ impl Row {
                 .to_owned(),
             timeline: member.timeline.map(|timeline| timeline.0),
             lag,
+            waits: remote.waits_for_restart(&member.name),
         }
     }
 
-    fn cells(&self) -> Vec<Value> {
-        let Self { member, host, role, state, timeline, lag } = self;
-        vec![json!(member), json!(host), json!(role), json!(state), json!(timeline), json!(lag)]
+    fn cells(&self, with_waits: bool) -> Vec<Value> {
+        let Self { member, host, role, state, timeline, lag, waits } = self;
+        let mut cells = vec![json!(member), json!(host), json!(role), json!(state), json!(timeline), json!(lag)];
+        if with_waits {
+            cells.push(json!(if waits.is_empty() { "" } else { "*" }));
+            cells.push(json!(waits.to_string()));
+        }
+        cells
     }
 }
 
-const HEAD: [&str; 6] = ["Member", "Host", "Role", "State", "TL", "Lag in bytes"];
+/// The last two as in Patroni: only where a member waits for a restart.
+const HEAD: [&str; 8] = ["Member", "Host", "Role", "State", "TL", "Lag in bytes", "Pending restart", "Pending restart reason"];
 
 fn print(remote: &Remote, rows: &[Row], format: Format) -> String {
     let id = remote.view.initialize.clone().unwrap_or_default();
     let title = format!("Cluster: {} ({id})", remote.settings.scope);
-    let cells: Vec<Vec<Value>> = rows.iter().map(Row::cells).collect();
-    let table = table::print(&title, &HEAD, &cells, format);
+    let with_waits = rows.iter().any(|row| !row.waits.is_empty());
+    let cells: Vec<Vec<Value>> = rows.iter().map(|row| row.cells(with_waits)).collect();
+    let head = if with_waits { &HEAD[..] } else { &HEAD[..6] };
+    let table = table::print(&title, head, &cells, format);
     if format != Format::Pretty {
         return table;
     }
@@ -109,8 +119,8 @@ fn print(remote: &Remote, rows: &[Row], format: Format) -> String {
     lines.join("\n")
 }
 
-/// What the members' agents say does not work with the store, and who leads or waits without it. An agent that does not answer says
-/// nothing.
+/// What the members' agents say does not work (the store, the configuration), and who leads or waits without the store. An agent that
+/// does not answer says nothing.
 fn troubles(members: &[Member]) -> Vec<String> {
     let ask = |member: &Member| {
         let url = member.api_url.as_ref()?;
@@ -118,14 +128,16 @@ fn troubles(members: &[Member]) -> Vec<String> {
         let said: Value = serde_json::from_str(&body).ok()?;
         let text = |key: &str| said["tanist"][key].as_str().map(|text| text.chars().take(600).collect::<String>());
         let since = text("store_error_since").map_or_else(String::new, |since| format!(" (since {since})"));
-        let trouble = text("store_error").map(|error| format!("{}: {error}{since}", member.name));
+        let store = text("store_error").map(|error| format!("{error}{since}"));
+        let config = said["tanist"]["complaints"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let config = config.take(20).map(|line| line.chars().take(600).collect());
         let failsafe = said["failsafe_mode_is_active"].as_bool().unwrap_or(false);
-        let reason = text("reason").filter(|_| failsafe).map(|reason| format!("{}: {reason}", member.name));
-        let lines: Vec<String> = trouble.into_iter().chain(reason).collect();
-        (!lines.is_empty()).then(|| lines.join("\n "))
+        let reason = text("reason").filter(|_| failsafe);
+        let lines = store.into_iter().chain(config).chain(reason);
+        Some(lines.map(|line| format!("{}: {line}", member.name)).collect::<Vec<String>>())
     };
     std::thread::scope(|scope| {
         let asked: Vec<_> = members.iter().map(|member| scope.spawn(move || ask(member))).collect();
-        asked.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect()
+        asked.into_iter().filter_map(|thread| thread.join().ok().flatten()).flatten().collect()
     })
 }

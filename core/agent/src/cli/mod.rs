@@ -12,6 +12,7 @@ mod plugin;
 mod plugin_list;
 mod remote;
 mod repair;
+mod restart;
 pub mod run;
 mod show_config;
 mod switchover;
@@ -51,6 +52,10 @@ enum Command {
     ShowConfig(remote::Arguments),
     /// Move the leadership to another member, in order
     Switchover(switchover::Arguments),
+    /// Restart PostgreSQL on members of the cluster
+    Restart(restart::Restart),
+    /// Let members read their configuration files again
+    Reload(restart::Reload),
     /// Tell why this node did what it did
     Explain(explain::Arguments),
     /// Read a configuration file and report every fault and every key that has no effect
@@ -129,6 +134,8 @@ pub fn main() -> ExitCode {
         Command::History(arguments) => history::run(&arguments),
         Command::ShowConfig(arguments) => show_config::run(&arguments),
         Command::Switchover(arguments) => switchover::run(&arguments),
+        Command::Restart(arguments) => restart::restart(&arguments),
+        Command::Reload(arguments) => restart::reload(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::CheckConfig(file) => check_config::run(&file.path),
         Command::Plugin(command) => plugin::run(command),

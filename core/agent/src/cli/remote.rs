@@ -8,8 +8,12 @@ use crate::{
 use clap::{Args, ValueEnum};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tanist_dcs::{Clock, Keys, Mirror, Snapshot};
-use tanist_engine::StoreView;
-use tanist_patroni::dynamic::{DynamicConfig, SynchronousMode};
+use tanist_engine::{MemberName, StoreView};
+use tanist_patroni::{
+    RestartReason,
+    dcs::MemberKey,
+    dynamic::{DynamicConfig, SynchronousMode},
+};
 
 /// The store must have answered by then.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -76,6 +80,12 @@ impl Remote {
             return Err(Failure::failed(format!("there is no cluster {} in the store", settings.scope)));
         }
         Ok(Self { settings, keys, snapshot, view })
+    }
+
+    /// What of a member waits for a restart, as its key says.
+    pub fn waits_for_restart(&self, member: &MemberName) -> RestartReason {
+        let key = self.snapshot.get(&self.keys.member(member)).and_then(|key| MemberKey::decode(&key.kv.value).ok());
+        key.map(|key| key.pending_restart_reason).unwrap_or_default()
     }
 
     /// What a standby that `/sync` names is called, by the mode in force.

@@ -1,8 +1,9 @@
 //! `tanist repair`: mending what no node may mend by itself.
 
-use super::{Failure, remote};
+use super::{Failure, http, remote};
 use crate::cluster;
 use clap::Subcommand;
+use hyper::Method;
 use std::time::Duration;
 use tanist_dcs::{
     Compare, Op, Txn,
@@ -12,6 +13,9 @@ use tanist_engine::{Epoch, Revision};
 
 /// How long the store may take.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// An agent that takes longer to answer says nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What can be mended.
 #[derive(Subcommand)]
@@ -86,9 +90,19 @@ fn epoch(remote: &remote::Arguments, above: u64) -> Result<(), Failure> {
     let key = read.keys.epoch();
     let present = read.snapshot.get(&key);
     let revision = present.map_or(Revision(0), |mirrored| mirrored.kv.mod_revision);
-    let base = decode_base(present.map(|mirrored| mirrored.kv.value.as_slice())).map_err(Failure::failed)?;
+    let read_base = decode_base(present.map(|mirrored| mirrored.kv.value.as_slice()));
     let known = highest(&read, Epoch(above));
-    if base >= known {
+    if let Err(error) = &read_base {
+        if known == Epoch::NONE {
+            return Err(Failure::failed(format!(
+                "{error}; nothing in the store says which epochs were used, name one with --above"
+            )));
+        }
+        println!("{key} is replaced: {error}");
+    }
+    let unreadable = read_base.is_err();
+    let base = read_base.unwrap_or_default();
+    if base >= known && !unreadable {
         println!("the base of the epochs is {base}, and no higher epoch than {known} is known: nothing to do");
         return Ok(());
     }
@@ -107,7 +121,27 @@ fn highest(read: &remote::Remote, above: Epoch) -> Epoch {
         let record = Record::decode(&mirrored.kv.value).ok()?;
         record.epoch_at(mirrored.kv.mod_revision)
     });
-    [face, claims, record.unwrap_or_default(), above].into_iter().max().unwrap_or_default()
+    [face, claims, record.unwrap_or_default(), above, told(read)].into_iter().max().unwrap_or_default()
+}
+
+/// The highest epoch that the members' agents remember: a store that was restored has forgotten it.
+fn told(read: &remote::Remote) -> Epoch {
+    let ask = |url: &str| {
+        let (_, body) = http::request_within(PATIENCE, Method::GET, url, None, String::new()).ok()?;
+        serde_json::from_str::<serde_json::Value>(&body).ok()?["tanist"]["known_epoch"].as_u64()
+    };
+    let urls = read.view.members.iter().filter_map(|member| member.api_url.as_ref().map(|url| (member, url)));
+    let told = urls.filter_map(|(member, url)| {
+        let known = ask(url);
+        if known.is_none() {
+            eprintln!(
+                "tanist: warning: {} does not say which epochs it knows; name one with --above if it led last",
+                member.name
+            );
+        }
+        known
+    });
+    Epoch(told.max().unwrap_or(0))
 }
 
 #[cfg(test)]

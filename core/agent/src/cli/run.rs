@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::{
     config::{Environment, Loaded, Settings, load},
-    run::{Ending, StartError, run_agent},
+    run::{Ending, Source, StartError, run_agent},
 };
 use std::{
     os::unix::{
@@ -68,7 +68,8 @@ pub fn agent(config: &Path) -> Result<(), Failure> {
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|error| Failure::retry(format!("no runtime: {error}")))?;
-    let ending = runtime.block_on(run_agent(settings, connection, plugin_host));
+    let source = Source { file: config.to_owned(), environment: environment() };
+    let ending = runtime.block_on(run_agent(settings, source, connection, plugin_host));
     // Tasks that wait for a dead disk are not waited for.
     runtime.shutdown_background();
     match ending {

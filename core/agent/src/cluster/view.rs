@@ -5,12 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use tanist_dcs::{KeyValue, Keys, Snapshot};
-use tanist_engine::{DataMark, Member, MemberName, Promise, StoreView, TimelineClaim};
+use tanist_engine::{DataMark, Epoch, Member, MemberName, Promise, Revision, StoreView, SyncState, TimelineClaim};
 use tanist_patroni::{
     DecodeError,
     dcs::{FailoverKey, FailsafeKey, InitializeKey, MemberKey, StatusKey, SyncKey},
     own::{HandoffKey, PrimaryKey, PromiseKey, TimelinesKey},
 };
+
+/// Stands for a name or an identity that cannot be read.
+const UNREADABLE: &str = "(unreadable)";
 
 /// Reads snapshots one after the other and remembers the last good value of every key.
 pub struct ViewReader {
@@ -42,9 +45,10 @@ impl ViewReader {
                 Read::Good(InitializeKey::SystemId(id)) => Some(id),
                 // Somebody's bootstrap is under way: a cluster that exists and whose identity nobody can have.
                 Read::Good(InitializeKey::Bootstrapping) => Some(String::new()),
-                Read::Bad => last.initialize,
+                // Never absent: an agent that has just started must not take the cluster for one that does not exist.
+                Read::Bad => Some(last.initialize.unwrap_or_else(|| UNREADABLE.to_owned())),
             },
-            sync: keys.one(&self.keys.sync(), |kv| Ok(SyncKey::decode(&kv.value)?.into_engine(kv.mod_revision))).or(last.sync),
+            sync: self.sync(&mut keys, last.sync),
             primary: keys.one(&self.keys.primary(), |kv| Ok(PrimaryKey::decode(&kv.value)?.face)).or(last.primary),
             members: self.members(&mut keys, &last.members),
             switchover: keys
@@ -66,6 +70,21 @@ impl ViewReader {
         view
     }
 
+    /// Of a value that cannot be read: the last good content, as what is there now, so that a leader's write can replace it. Without any
+    /// nobody knows who may lead, so nobody may.
+    fn sync(&self, keys: &mut Reading<'_>, last: Option<SyncState>) -> Option<SyncState> {
+        let key = self.keys.sync();
+        match keys.one(&key, |kv| Ok(SyncKey::decode(&kv.value)?.into_engine(kv.mod_revision))) {
+            Read::Absent => None,
+            Read::Good(sync) => Some(sync),
+            Read::Bad => {
+                let revision = keys.revision(&key);
+                let nobody = || SyncState { leader: Some(UNREADABLE.into()), ..SyncState::default() };
+                Some(SyncState { revision, ..last.unwrap_or_else(nobody) })
+            }
+        }
+    }
+
     fn members(&self, keys: &mut Reading<'_>, last: &[Member]) -> Vec<Member> {
         let prefix = self.keys.members();
         let names =
@@ -84,7 +103,14 @@ impl ViewReader {
         let found: Vec<_> = below(keys.snapshot, &prefix).map(|(name, key, _)| (name, key.to_owned())).collect();
         let read = |(name, key): (MemberName, String)| {
             let read = keys.one(&key, |kv| Ok(PromiseKey::decode(&kv.value)?.into_engine(name.clone(), kv.mod_revision)));
-            read.or(last.iter().find(|promise| promise.name == name).cloned())
+            // What is there now is to be replaced, and promises nothing by itself.
+            let nothing = || Promise { name: name.clone(), revision: Revision(0), epoch: Epoch::NONE, position: None };
+            let known = || last.iter().find(|promise| promise.name == name).cloned().unwrap_or_else(nothing);
+            match read {
+                Read::Absent => None,
+                Read::Good(promise) => Some(promise),
+                Read::Bad => Some(Promise { revision: keys.revision(&key), ..known() }),
+            }
         };
         found.into_iter().filter_map(read).collect()
     }
@@ -142,6 +168,10 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    fn revision(&self, key: &str) -> Revision {
+        self.snapshot.get(key).map_or(Revision(0), |mirrored| mirrored.kv.mod_revision)
+    }
+
     fn one<T>(&mut self, key: &str, decode: impl FnOnce(&KeyValue) -> Result<T, DecodeError>) -> Read<T> {
         let Some(mirrored) = self.snapshot.get(key) else { return Read::Absent };
         match decode(&mirrored.kv) {

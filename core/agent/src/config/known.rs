@@ -86,7 +86,6 @@ const KNOWN: &[(&str, Kind)] = &[
     ("postgresql.database", Missing("the database `postgres` is used")),
     ("postgresql.custom_conf", Missing(NO_EFFECT)),
     ("postgresql.recovery_conf", Missing(NO_EFFECT)),
-    ("postgresql.pg_ident", Missing(NO_EFFECT)),
     ("postgresql.pg_ctl_timeout", Harmless(NO_EFFECT)),
     ("postgresql.use_unix_socket_repl", Harmless(NO_EFFECT)),
     ("postgresql.use_slots", Missing("belongs under bootstrap.dcs.postgresql, in Patroni too")),

@@ -183,6 +183,8 @@ pub struct PostgresSettings {
     pub parameters: BTreeMap<String, String>,
     /// This node's own lines of pg_hba.conf; empty: none of its own.
     pub pg_hba: Vec<String>,
+    /// This node's own lines of pg_ident.conf; empty: none of its own.
+    pub pg_ident: Vec<String>,
     /// Options of pg_basebackup without the leading dashes.
     pub basebackup: Vec<String>,
     /// `use_pg_rewind` of this node; `None`: the cluster's.
@@ -217,6 +219,11 @@ impl PostgresSettings {
     pub fn effective_pg_hba<'a>(&'a self, dynamic: &'a DynamicPostgresql, bootstrap: &'a BootstrapSettings) -> &'a [String] {
         let candidates: [&'a [String]; 2] = [&self.pg_hba, &dynamic.pg_hba];
         candidates.into_iter().find(|lines| !lines.is_empty()).unwrap_or(&bootstrap.pg_hba)
+    }
+
+    /// Lines of pg_ident.conf in force: this node's own, else the cluster's.
+    pub fn effective_pg_ident<'a>(&'a self, dynamic: &'a DynamicPostgresql) -> &'a [String] {
+        if self.pg_ident.is_empty() { &dynamic.pg_ident } else { &self.pg_ident }
     }
 }
 

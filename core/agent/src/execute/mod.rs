@@ -12,6 +12,7 @@ mod failsafe;
 mod fence;
 mod initialize;
 mod jobs;
+mod mend;
 mod outcome;
 mod promise;
 mod prove;
@@ -26,12 +27,17 @@ mod timelines;
 
 use crate::{
     config::Settings,
-    links::{DirectoryLink, FailsafeLink, GuardLink, NamesLink, PeersLink, PluginsLink, PostgresLink, PromiseLink, StorageLink},
+    links::{
+        DirectoryLink, FailsafeLink, GuardLink, LiveLink, NamesLink, PeersLink, PluginsLink, PostgresLink, PromiseLink,
+        StorageLink,
+    },
     run::{Effect, Fact, Facts, clock},
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tanist_dcs::{Mirror, Store, lease::Keeper};
 use tanist_engine::{Action, Job, Observation, Policy, TimelineClaim};
+use tanist_patroni::TagMap;
+use tokio::sync::Notify;
 
 /// Everything effects need. One per agent.
 pub struct Tools {
@@ -47,6 +53,12 @@ pub struct Tools {
     pub guard: GuardLink,
     /// The local PostgreSQL.
     pub postgres: PostgresLink,
+    /// What the operator wants of PostgreSQL.
+    pub live: LiveLink,
+    /// Somebody asks for this node's file to be read again.
+    pub reload: Notify,
+    /// This node's tags, as last read.
+    pub tags: Mutex<Arc<TagMap>>,
     /// What this node has promised.
     pub promise: Arc<PromiseLink>,
     /// Whether the data directory is still this node's.
@@ -66,6 +78,22 @@ pub struct Tools {
 }
 
 impl Tools {
+    /// This node's tags.
+    pub fn tags(&self) -> Arc<TagMap> {
+        self.tags.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The highest epoch this agent has seen: in the guard's page, and in its own lease, which a store that is restored forgets.
+    pub fn highest_epoch(&self) -> u64 {
+        self.guard.page().epoch()
+    }
+
+    /// Other tags; the member key is written anew.
+    pub fn set_tags(&self, tags: TagMap) {
+        *self.tags.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(tags);
+        self.facts.tell(Fact::Detail);
+    }
+
     /// Begins a short effect. What it needs of the present is copied out of `seen` now.
     pub fn begin(self: &Arc<Self>, effect: Effect, action: Action, seen: &Observation, policy: &Policy) {
         let tools = self.clone();

@@ -5,6 +5,7 @@
 mod directory;
 mod failsafe;
 mod guard;
+mod live;
 mod manifests;
 mod names;
 mod peers;
@@ -20,6 +21,7 @@ mod watch;
 pub use directory::DirectoryLink;
 pub use failsafe::{FailsafeLink, Kept, Question};
 pub use guard::{GuardError, GuardLink};
+pub use live::LiveLink;
 pub use names::{NamesError, NamesLink};
 pub use peers::PeersLink;
 pub use plugins::{PluginsError, PluginsLink};

@@ -13,7 +13,10 @@ use std::{
 };
 use tanist_engine::{Epoch, Lsn, Moment, Postgres, ServerRole, SyncNames, WriteProof};
 use tanist_guard::protocol::Command;
-use tanist_postgres::{InForce, NewSession, OnDisk, Prober, SessionError, Settings, Started, layout, new_session, prove, sql};
+use tanist_patroni::{RestartReason, ValueChange};
+use tanist_postgres::{
+    InForce, NewSession, OnDisk, PendingRestart, Prober, SessionError, Settings, Started, layout, new_session, prove, sql,
+};
 use tokio::sync::{Notify, watch};
 
 /// One step of a look may take this long.
@@ -106,6 +109,13 @@ impl PostgresLink {
     /// Beside the newest look, for REST.
     pub fn facts(&self) -> Option<tanist_postgres::Facts> {
         lock(&self.shared.state).facts.clone()
+    }
+
+    /// Parameters that wait for a restart.
+    pub fn pending_restart(&self) -> RestartReason {
+        let pending = self.facts().map(|known| known.pending_restart).unwrap_or_default();
+        let change = |PendingRestart { parameter, old, new }| (parameter, ValueChange { old_value: old, new_value: new });
+        RestartReason(pending.into_iter().map(change).collect())
     }
 
     /// Why the newest look got no answer.
@@ -237,6 +247,11 @@ impl Looker {
             self.settle(pid).await;
         }
         let mut state = lock(&self.shared.state);
+        let pending =
+            |facts: Option<&tanist_postgres::Facts>| facts.map(|facts| facts.pending_restart.clone()).unwrap_or_default();
+        if pending(state.facts.as_ref()) != pending(self.prober.facts()) {
+            self.facts.tell(Fact::Detail);
+        }
         state.facts = self.prober.facts().cloned();
         state.error = match self.prober.is_full() {
             true => Some(NO_CONNECTION.to_owned()),

@@ -60,6 +60,8 @@ struct Json {
 pub struct PromiseLink {
     path: PathBuf,
     state: Mutex<Promised>,
+    /// One writer of the file at a time.
+    writing: Mutex<()>,
 }
 
 impl PromiseLink {
@@ -67,7 +69,7 @@ impl PromiseLink {
     pub fn open(state_dir: &Path) -> Result<Self, PromiseError> {
         let path = state_dir.join(FILE);
         let epoch = read(&path)?;
-        Ok(Self { path, state: Mutex::new(Promised { epoch, cut: false }) })
+        Ok(Self { path, state: Mutex::new(Promised { epoch, cut: false }), writing: Mutex::new(()) })
     }
 
     /// What is promised.
@@ -76,7 +78,11 @@ impl PromiseLink {
     }
 
     /// Promises an epoch, durably, before anything is done for it. A lower one than before changes nothing. Waits for the disk.
+    ///
+    /// Whoever follows a leader, or leads, has promised its epoch: a store that is restored from a backup and counts from low again
+    /// finds nobody who would lead or follow below it.
     pub fn raise(&self, epoch: Epoch) -> Result<(), PromiseError> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         if epoch <= read(&self.path)? {
             return Ok(());
         }

@@ -10,7 +10,6 @@ use tanist_patroni::rest::{Facts, Standing};
 /// Gathers them.
 pub(super) fn gather(api: &Api) -> Facts {
     let now = clock::now();
-    let settings = &api.tools.settings;
     let mut facts = Facts {
         standing: Standing::None,
         proved: false,
@@ -25,7 +24,7 @@ pub(super) fn gather(api: &Api) -> Facts {
         cluster_known: false,
         paused: false,
         failsafe: false,
-        tags: settings.tags.clone(),
+        tags: (*api.tools.tags()).clone(),
         maximum_lag: 0,
         since_decision: Duration::MAX,
         loop_wait: Duration::ZERO,

@@ -45,7 +45,7 @@ pub(super) fn body(api: &Api) -> String {
         failsafe: facts.failsafe,
         timeline,
         dcs_last_seen: seen.and_then(|seen| seen.store.as_of).map_or(0, |as_of| wall::unix_of(as_of, now)),
-        pending_restart: known.as_ref().is_some_and(|known| known.pending_restart),
+        pending_restart: known.as_ref().is_some_and(|known| !known.pending_restart.is_empty()),
         paused: facts.paused,
         own: own(api, status.as_deref(), &facts, now),
     }

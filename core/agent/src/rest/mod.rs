@@ -12,6 +12,7 @@ mod failsafe;
 mod metrics;
 mod node;
 mod plugins;
+mod restart;
 mod store;
 mod switchover;
 
@@ -165,6 +166,11 @@ async fn change(api: &Api, method: &Method, path: &str, body: &Bytes) -> Respons
         ("POST", "/switchover") => switchover::carry_out(api, Kind::Switchover, body).await,
         ("POST", "/failover") => switchover::carry_out(api, Kind::Failover, body).await,
         ("DELETE", "/switchover") => switchover::forget(api).await,
+        ("POST", "/restart") => restart::carry_out(api, body).await,
+        ("POST", "/reload") => {
+            api.tools.reload.notify_one();
+            (202, "reload scheduled".to_owned())
+        }
         ("PATCH", "/config") => return config(config::change(api, body).await),
         ("PUT", "/config") => return config(config::replace(api, body).await),
         _ => return unsupported(method, path),

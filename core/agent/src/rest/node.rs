@@ -14,12 +14,12 @@ pub(super) fn body(api: &Api) -> String {
     let settings = &api.tools.settings;
     let (scope, name) = (&settings.cluster.scope, &settings.name.0);
     let Some(status) = api.status.get() else {
-        return NodeBody::new(scope, name, "unknown", "uninitialized").with_tags(&settings.tags).encode();
+        return NodeBody::new(scope, name, "unknown", "uninitialized").with_tags(&api.tools.tags()).encode();
     };
     let seen = &status.seen;
     let (state, role) = facts::state_and_role(&seen.postgres);
     let now = clock::now();
-    let mut body = NodeBody::new(scope, name, &tanist_patroni::state_word(state), &role.to_string()).with_tags(&settings.tags);
+    let mut body = NodeBody::new(scope, name, &tanist_patroni::state_word(state), &role.to_string()).with_tags(&api.tools.tags());
     let named = seen.store.sync.as_ref().is_some_and(|sync| sync.standbys.contains(&seen.me));
     let quorum = matches!(status.policy.synchronous, SyncMode::Quorum { .. });
     (body.sync_standby, body.quorum_standby) = (named && !quorum, named && quorum);
@@ -28,7 +28,8 @@ pub(super) fn body(api: &Api) -> String {
     body.dcs_last_seen = seen.store.as_of.map_or(0, |as_of| wall::unix_of(as_of, now));
     add_postgres(&mut body, &seen.postgres);
     if let Some(known) = api.tools.postgres.facts() {
-        body.pending_restart = known.pending_restart;
+        body.pending_restart_reason = api.tools.postgres.pending_restart();
+        body.pending_restart = !body.pending_restart_reason.is_empty();
         if let Some(Xlog::Standby { replayed_timestamp, paused, .. }) = &mut body.xlog {
             let commit = known.replayed_commit.and_then(|micros| u64::try_from(micros / 1_000).ok());
             (*replayed_timestamp, *paused) = (commit.map(wall::iso_blank), known.replay_paused);
@@ -87,6 +88,9 @@ fn own(api: &Api, status: &crate::run::Status, now: tanist_engine::Moment) -> Ma
     if let Some(epoch) = epoch {
         own.insert("epoch".into(), epoch.into());
     }
+    let shown = seen.store.primary.as_ref().map_or(0, |face| face.epoch.0);
+    let promised = seen.promised.map_or(0, |promised| promised.epoch.0);
+    own.insert("known_epoch".into(), epoch.unwrap_or(0).max(shown).max(promised).max(api.tools.highest_epoch()).into());
     if let Lease::Mine(held) = &seen.lease {
         let left = u64::try_from(held.until.since(now).as_millis()).unwrap_or(u64::MAX);
         own.insert("lease_left_ms".into(), left.into());
@@ -111,6 +115,10 @@ fn own(api: &Api, status: &crate::run::Status, now: tanist_engine::Moment) -> Ma
     }
     if let Some(free) = api.tools.storage.free() {
         own.insert("storage_free".into(), free.into());
+    }
+    let complaints = api.tools.live.complaints();
+    if !complaints.is_empty() {
+        own.insert("complaints".into(), complaints.into());
     }
     if let Some(error) = api.tools.postgres.error() {
         own.insert("postgresql_error".into(), error.into());

@@ -24,6 +24,7 @@ pub fn postgres_settings(settings: &Settings, dynamic: &DynamicConfig) -> tanist
         rewind,
         parameters: _,
         pg_hba: _,
+        pg_ident: _,
         basebackup,
         use_pg_rewind: _,
         remove_on_rewind_failure: _,
@@ -49,6 +50,7 @@ pub fn postgres_settings(settings: &Settings, dynamic: &DynamicConfig) -> tanist
         basebackup_options: basebackup.clone(),
         parameters,
         pg_hba,
+        pg_ident: postgres.effective_pg_ident(&dynamic.postgresql).to_vec(),
         synchronous: dynamic.policy(settings.engine_tags).synchronous.is_on(),
     }
 }

@@ -36,10 +36,16 @@ pub enum Fact {
     Confirmed,
     /// The rules have changed.
     Policy(Box<Policy>),
+    /// PostgreSQL was told to read its configuration again.
+    Reloaded,
+    /// What the member key says beside the engine's face has changed.
+    Detail,
     /// A peer answered, or did not.
     Peer(Peer),
     /// The guard is dead and this agent has fenced PostgreSQL in its place: give the lease up and end.
     GuardDead,
+    /// The operator asked for a restart of PostgreSQL, or does not wait for it any more.
+    Restart(Option<Moment>),
     /// The service is to end.
     Stop,
     /// This node cannot go on; the agent ends with this message.

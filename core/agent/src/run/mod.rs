@@ -17,8 +17,10 @@ mod trouble;
 pub mod wall;
 mod world;
 
+pub use dynamic::Source;
 pub use effect::Effect;
 pub use fact::{Fact, Facts};
+pub use name::place_of;
 pub use recorder::{Entry, FILE_NAME as FLIGHT_FILE, Line, Story, read as read_flight};
 pub use start::{StartError, run_agent};
 pub use status::{Status, StatusCell};
@@ -27,7 +29,9 @@ use crate::execute::Tools;
 use effect::UnderWay;
 use recorder::Recorder;
 use std::{sync::Arc, time::Duration};
-use tanist_engine::{Action, Decision, Lease, Memory, Moment, Observation, Policy, Reason, audit, decide};
+use tanist_engine::{
+    Action, Callback, Decision, Emission, Lease, Memory, Moment, Observation, Policy, Reason, Role, audit, decide,
+};
 use tokio::sync::mpsc;
 use world::World;
 
@@ -182,7 +186,10 @@ impl Loop {
         match fact {
             Fact::Effect { effect, done } => self.under_way.end(effect, done, now),
             Fact::Confirmed => self.confirming = false,
-            Fact::Policy(policy) => self.policy = *policy,
+            Fact::Policy(policy) => self.take(*policy),
+            Fact::Reloaded => self.announce_reload(),
+            // Forgotten, it is written anew.
+            Fact::Detail => self.memory.member = None,
             Fact::Fatal(message) => self.ending = Some(Ending::Fatal(message)),
             Fact::GuardDead => {
                 let release = async {
@@ -200,6 +207,26 @@ impl Loop {
             }
             other => self.world.learn(other, now),
         }
+    }
+
+    /// Other rules. The guard's share of ttl is part of its permission, which is given anew for the same lease.
+    fn take(&mut self, policy: Policy) {
+        let armed = self.tools.guard.page().arm_view();
+        if let Some(armed) = armed.filter(|_| policy.ttl != self.policy.ttl)
+            && let Lease::Mine(held) = self.tools.keeper.lease(clock::reading())
+            && held.epoch.0 == armed.epoch
+        {
+            self.tools.arm(held.epoch, policy.ttl);
+        }
+        self.policy = policy;
+    }
+
+    /// Plugins and scripts hear of it, as in Patroni.
+    fn announce_reload(&self) {
+        let Some(role) = self.memory.announced.filter(|role| *role != Role::Uninitialized) else { return };
+        let epoch = self.memory.announced_epoch;
+        let emission = Emission { callback: Callback::OnReload, role, previous: role, epoch };
+        self.tools.emit(emission, &self.world.observe(&self.tools), "PostgreSQL's configuration has changed".to_owned());
     }
 
     /// Asks the store whether the record that looks over really is.

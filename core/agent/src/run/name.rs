@@ -22,6 +22,31 @@ pub enum Verdict {
     Taken(String),
 }
 
+/// Where the node behind a member key is.
+fn place(member: &MemberKey) -> String {
+    member.api_url.clone().or_else(|| member.conn_url.clone()).unwrap_or_else(|| "an unknown address".into())
+}
+
+/// The same, from the key's value.
+pub fn place_of(value: &[u8]) -> String {
+    MemberKey::decode(value).map_or_else(|_| "an unknown address".into(), |member| place(&member))
+}
+
+fn is_own(place: &str, postgres: Option<&Endpoint>, api_url: &str, own: &Endpoint) -> bool {
+    place == api_url && postgres.is_none_or(|postgres| postgres == own)
+}
+
+/// Tells values of this node's member key from those of another node of the same name. One that nobody can read may be replaced.
+pub fn own_values(settings: &Settings) -> impl Fn(&[u8]) -> bool + Send + Sync + 'static {
+    let (own, api_url) = (settings.postgres.connect.clone(), settings.rest.api_url());
+    move |value| {
+        let Ok(member) = MemberKey::decode(value) else { return true };
+        let place = place(&member);
+        let postgres = member.into_engine("".into()).ok().and_then(|member| member.postgres);
+        is_own(&place, postgres.as_ref(), &api_url, &own)
+    }
+}
+
 /// The question.
 pub struct NameCheck {
     postgres: Endpoint,
@@ -48,9 +73,9 @@ impl NameCheck {
             self.free = true;
             return Verdict::Free;
         };
-        let place = member.api_url.clone().or_else(|| member.conn_url.clone()).unwrap_or_else(|| "an unknown address".into());
+        let place = place(&member);
         let postgres = member.into_engine("".into()).ok().and_then(|member| member.postgres);
-        if place == self.api_url && postgres.is_none_or(|postgres| postgres == self.postgres) {
+        if is_own(&place, postgres.as_ref(), &self.api_url, &self.postgres) {
             self.free = true;
             return Verdict::Free;
         }

@@ -1,19 +1,29 @@
 //! The composition of an agent: every part is made here, in the order they need each other, and nowhere else.
 
 use super::{
-    Ending, Fact, Facts, Loop, StatusCell, Story, World, clock, dynamic::Dynamic, effect::UnderWay, recorder::Recorder, store,
+    Ending, Fact, Facts, Loop, StatusCell, Story, World, clock,
+    dynamic::{Dynamic, Source},
+    effect::UnderWay,
+    name::own_values,
+    recorder::Recorder,
+    store,
 };
 use crate::{
     cluster,
     config::Settings,
     execute::Tools,
     links::{
-        DirectoryLink, FailsafeLink, GuardLink, NamesError, NamesLink, PeersLink, PluginsError, PluginsLink, PostgresLink,
-        PromiseError, PromiseLink, StorageLink, watch_guard,
+        DirectoryLink, FailsafeLink, GuardLink, LiveLink, NamesError, NamesLink, PeersLink, PluginsError, PluginsLink,
+        PostgresLink, PromiseError, PromiseLink, StorageLink, watch_guard,
     },
     rest::{self, RestError},
 };
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tanist_dcs::{
     Clock, Keys, Mirror, StoreError,
     lease::{Adopted, Keeper},
@@ -21,7 +31,10 @@ use tanist_dcs::{
 use tanist_engine::{Epoch, Memory, Moment, Reading};
 use tanist_guard::{client::Connection, page::Page};
 use tanist_postgres::{PlanError, plan::check_listen};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
 
 /// Plugins get this long to hear of the end.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -60,11 +73,16 @@ pub enum StartError {
     System(#[from] io::Error),
 }
 
-/// Runs an agent to its end. `plugin_host` is the program that runs plugins.
-pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: PathBuf) -> Result<Ending, StartError> {
+/// Runs an agent to its end. `source` is where `settings` come from, `plugin_host` the program that runs plugins.
+pub async fn run_agent(
+    settings: Settings,
+    source: Source,
+    connection: Connection,
+    plugin_host: PathBuf,
+) -> Result<Ending, StartError> {
     let settings = Arc::new(settings);
     let (facts, news) = Facts::channel();
-    let dynamic = Dynamic::new(settings.clone());
+    let dynamic = Dynamic::new(settings.clone(), source);
     let policy = dynamic.policy();
     let guard = GuardLink::new(connection);
     watch_guard(guard.clone(), settings.postgres.data_dir.clone(), facts.clone())?;
@@ -87,6 +105,7 @@ pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: 
     let keys = Keys::new(&settings.cluster.namespace, &settings.cluster.scope);
     let keeper =
         Keeper::new(store.clone(), keys.clone(), settings.name.clone(), guard.page().nonce(), policy.ttl, Clock::system());
+    keeper.tell_own(own_values(&settings));
     if let Some(adopted) = adopted(guard.page()) {
         tracing::info!(epoch = %adopted.epoch, "the guard is armed: going on with the lease of the agent before this one");
         keeper.adopt(adopted);
@@ -96,8 +115,12 @@ pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: 
     }
     keeper.answer_at(settings.rest.api_url());
     let mirror = Mirror::spawn(store.clone(), keys.prefix().to_owned(), Clock::system(), policy.ttl / 5);
+    let postgres = PostgresLink::spawn(dynamic.postgres(), guard.clone(), directory.clone(), facts.clone());
     let tools = Arc::new(Tools {
-        postgres: PostgresLink::spawn(dynamic.postgres(), guard.clone(), directory.clone(), facts.clone()),
+        live: LiveLink::start(postgres.clone(), guard.clone(), facts.clone()),
+        postgres,
+        reload: Notify::new(),
+        tags: Mutex::new(Arc::new(settings.tags.clone())),
         promise: Arc::new(promise),
         failsafe: Arc::new(failsafe),
         directory,
@@ -147,6 +170,12 @@ fn spawn_tasks(tools: &Arc<Tools>, dynamic: Dynamic, guard: GuardLink, facts: Fa
     tokio::spawn(async move {
         if let Err(error) = guard.read_reports(reports.clone()).await {
             reports.tell(Fact::Fatal(format!("the guard's socket cannot be read: {error}")));
+        }
+    });
+    let (mut hangup, reloads) = (signal(SignalKind::hangup())?, tools.clone());
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reloads.reload.notify_one();
         }
     });
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {

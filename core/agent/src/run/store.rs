@@ -1,4 +1,4 @@
-//! From the mirror of the store to facts: the lease first, then the view, then the dynamic configuration.
+//! From the mirror of the store to facts: the lease first, then the dynamic configuration, then the view.
 
 use super::{
     Fact, Facts, Story, clock,
@@ -8,7 +8,12 @@ use super::{
 };
 use crate::{cluster::ViewReader, execute::Tools};
 use std::sync::Arc;
+use std::time::Duration;
 use tanist_dcs::Snapshot;
+use tanist_engine::Lease;
+
+/// The store has this long for a value that is put back.
+const MENDING: Duration = Duration::from_secs(3);
 
 /// Follows the mirror until the agent ends.
 pub async fn follow(tools: Arc<Tools>, mut dynamic: Dynamic, facts: Facts, story: Story) {
@@ -17,20 +22,37 @@ pub async fn follow(tools: Arc<Tools>, mut dynamic: Dynamic, facts: Facts, story
     let mut reader = ViewReader::new(tools.keeper.keys().clone());
     let mut telling = Telling::new(tools.settings.name.0.clone(), story);
     let mut name = Naming::new(&tools);
+    let mut judged = false;
     loop {
         let snapshot = snapshots.borrow_and_update().clone();
         tools.keeper.observe(&snapshot, clock::reading());
         telling.tell(tools.store_trouble().as_ref(), clock::now());
         if snapshot.as_of.is_some() && name.is_free(&snapshot, &tools, &facts) {
-            facts.tell(Fact::Store(Box::new(reader.read(&snapshot))));
             let config = snapshot.get(&tools.keeper.keys().config()).map(|mirrored| mirrored.kv.value.as_slice());
             if let Some(policy) = dynamic.learn(config, &tools) {
                 facts.tell(Fact::Policy(Box::new(policy)));
             }
+            if !judged {
+                // No server is started with values that nobody has looked at: the engine hears of the store afterwards.
+                tools.live.settled().await;
+                judged = true;
+            }
+            let view = reader.read(&snapshot);
+            let unreadable = reader.complaints();
+            tools.live.stored(unreadable);
+            let mine = matches!(tools.keeper.lease(clock::reading()), Lease::Mine(_));
+            if mine && !unreadable.is_empty() {
+                let (tools, snapshot, view, unreadable) = (tools.clone(), snapshot.clone(), view.clone(), unreadable.clone());
+                tokio::spawn(async move { tools.mend(&snapshot, &view, &unreadable, MENDING).await });
+            }
+            facts.tell(Fact::Store(Box::new(view)));
         }
         tokio::select! {
             changed = snapshots.changed() => if changed.is_err() { return },
             changed = troubles.changed() => if changed.is_err() { return },
+            () = tools.reload.notified() => if let Some(policy) = dynamic.reload(&tools) {
+                facts.tell(Fact::Policy(Box::new(policy)));
+            },
         }
     }
 }

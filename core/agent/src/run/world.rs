@@ -24,6 +24,7 @@ pub struct World {
     last_job: Option<JobReport>,
     peers: BTreeMap<MemberName, Peer>,
     storage: StorageSeen,
+    restart: Option<Moment>,
     stopping: bool,
 }
 
@@ -40,6 +41,7 @@ impl World {
             last_job: None,
             peers: BTreeMap::new(),
             storage: StorageSeen::default(),
+            restart: None,
             stopping: false,
         }
     }
@@ -60,8 +62,14 @@ impl World {
             | Fact::Effect { .. }
             | Fact::Confirmed
             | Fact::Policy(_)
+            | Fact::Reloaded
+            | Fact::Detail
             | Fact::Fatal(_) => {}
             Fact::PostgresChanged(state) => {
+                // What was asked for has begun.
+                if matches!(state, Postgres::Starting { .. }) {
+                    self.restart = None;
+                }
                 self.postgres = state;
                 self.probed = now;
                 self.postgres_valid_from = now;
@@ -75,6 +83,7 @@ impl World {
                 self.peers.insert(peer.name.clone(), peer);
             }
             Fact::Storage(seen) => self.storage = seen,
+            Fact::Restart(asked) => self.restart = asked,
             Fact::Stop => self.stopping = true,
         }
     }
@@ -110,6 +119,7 @@ impl World {
             promised: Some(tools.promise.now()),
             directory_replaced: tools.directory.is_replaced(),
             storage: self.storage.clone(),
+            restart: self.restart,
             stopping: self.stopping,
             failsafe: tools.failsafe.seen(&tools.keeper, clock::reading()),
         }

@@ -1,7 +1,7 @@
 //! The store's own expiry under leader key and member key: for Patroni's tools and peers. The lease does not rest on it.
 
 use super::Keeper;
-use crate::{ExpiryId, Op, StoreError, Txn};
+use crate::{Compare, ExpiryId, Op, StoreError, Txn};
 use std::{
     convert::Infallible,
     sync::{Mutex, PoisonError},
@@ -15,19 +15,42 @@ pub(super) struct Expiry {
     inner: Mutex<Inner>,
     /// One grant at a time.
     granting: tokio::sync::Mutex<()>,
+    is_own: Mutex<Option<IsOwn>>,
 }
 
 #[derive(Default)]
 struct Inner {
     id: Option<ExpiryId>,
-    /// The ttl it was granted with: a store keeps that one, whatever ttl is in force later.
-    granted: Option<Duration>,
+    /// How long the store keeps it without a word; zero: an agent before this one knew.
+    granted: Duration,
+    /// One of another length that the leader key still hangs on: moved only by the next acquisition, whose number is the epoch.
+    old: Option<(ExpiryId, Duration)>,
     member: Option<Vec<u8>>,
+    /// Revision of the member key as this node last wrote or accepted it; zero: absent.
+    written: Revision,
+}
+
+/// Whether a value of the member key of this name is this node's own.
+type IsOwn = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
+/// Why the member key was not put.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MemberError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Another node has the name; its value.
+    #[error("the name is another node's")]
+    Taken(Vec<u8>),
 }
 
 impl Expiry {
     fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
         act(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn owns(&self, value: &[u8]) -> bool {
+        self.is_own.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(|is_own| is_own(value))
     }
 
     /// The store said that this one is over.
@@ -41,18 +64,31 @@ impl Expiry {
 }
 
 impl Keeper {
+    /// Tells this node's values of the member key from those of another node of the same name. Without it every value is its own.
+    pub fn tell_own(&self, is_own: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
+        *self.expiry.is_own.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(is_own));
+    }
+
     /// Puts this node's member key, on the node's expiry. The newest value is put again whenever the expiry had to be made anew.
-    pub async fn put_member(&self, value: Vec<u8>) -> Result<Revision, StoreError> {
+    ///
+    /// Never over the value of another node: of two that were given one name and start at the same moment only one gets it.
+    pub async fn put_member(&self, value: Vec<u8>) -> Result<Revision, MemberError> {
         self.expiry.with(|inner| inner.member = Some(value.clone()));
         let done = self.hang_member(value).await;
-        self.note(done.as_ref().err());
+        self.note(match &done {
+            Err(MemberError::Store(error)) => Some(error),
+            Ok(_) | Err(MemberError::Taken(_)) => None,
+        });
+        if let Err(MemberError::Taken(_)) = &done {
+            self.expiry.with(|inner| inner.member = None);
+        }
         done
     }
 
-    async fn hang_member(&self, value: Vec<u8>) -> Result<Revision, StoreError> {
+    async fn hang_member(&self, value: Vec<u8>) -> Result<Revision, MemberError> {
         let id = self.expiry_id().await?;
         match self.write_member(value.clone(), id).await {
-            Err(StoreError::ExpiryGone) => {
+            Err(MemberError::Store(StoreError::ExpiryGone)) => {
                 self.expiry.gone(id);
                 let id = self.expiry_id().await?;
                 self.write_member(value, id).await
@@ -82,14 +118,13 @@ impl Keeper {
             if let Err(error) = self.keep_expiry().await {
                 tracing::debug!(%error, "the expiry was not kept alive");
             }
-            tokio::time::sleep(self.keep_every()).await;
+            let shortest = self.expiry.with(|inner| {
+                let own = inner.id.map(|_| inner.granted).filter(|granted| !granted.is_zero());
+                own.into_iter().chain(inner.old.map(|(_, granted)| granted)).min()
+            });
+            let ttl = self.state().ttl;
+            tokio::time::sleep(shortest.map_or(ttl, |shortest| shortest.min(ttl)) / 3).await;
         }
-    }
-
-    /// Three times per ttl: of the ttl in force, and of the one the present expiry was granted with, where that is shorter.
-    fn keep_every(&self) -> Duration {
-        let (ttl, granted) = (self.state().ttl, self.expiry.with(|inner| inner.granted));
-        granted.map_or(ttl, |granted| granted.min(ttl)) / 3
     }
 
     /// One turn of [`Keeper::keep_expiry_alive`].
@@ -100,8 +135,17 @@ impl Keeper {
             let state = self.state();
             state.mine.as_ref().and(state.leader.as_ref()).and_then(|leader| leader.expiry)
         };
+        let ttl = self.state().ttl;
         let own = self.expiry.with(|inner| {
-            inner.id = inner.id.or(leaders);
+            match inner.id {
+                Some(id) if inner.granted != ttl && !inner.granted.is_zero() => {
+                    inner.old = Some((id, inner.granted));
+                    inner.id = None;
+                }
+                Some(_) => {}
+                None => (inner.id, inner.granted) = (leaders.filter(|_| inner.old.is_none()), Duration::ZERO),
+            }
+            inner.old = inner.old.filter(|(id, _)| leaders == Some(*id));
             inner.id
         });
         if let Some(id) = leaders.filter(|id| Some(*id) != own) {
@@ -119,7 +163,12 @@ impl Keeper {
         }
         let id = self.expiry_id().await?;
         match self.expiry.with(|inner| inner.member.clone()) {
-            Some(member) => self.write_member(member, id).await.map(drop),
+            Some(member) => match self.write_member(member, id).await {
+                Ok(_) => Ok(()),
+                Err(MemberError::Store(error)) => Err(error),
+                // Whoever puts the next value hears of it.
+                Err(MemberError::Taken(_)) => Ok(()),
+            },
             None => Ok(()),
         }
     }
@@ -132,13 +181,31 @@ impl Keeper {
         }
         let ttl = self.state().ttl;
         let id = self.store.grant(ttl, self.attempt_timeout()).await?;
-        self.expiry.with(|inner| (inner.id, inner.granted) = (Some(id), Some(ttl)));
+        self.expiry.with(|inner| (inner.id, inner.granted) = (Some(id), ttl));
         Ok(id)
     }
 
-    async fn write_member(&self, value: Vec<u8>, id: ExpiryId) -> Result<Revision, StoreError> {
+    async fn write_member(&self, value: Vec<u8>, id: ExpiryId) -> Result<Revision, MemberError> {
         let key = self.keys.member(&self.state().me);
-        let put = Txn { then: vec![Op::Put { key, value, expiry: Some(id) }], ..Txn::default() };
-        Ok(self.store.txn(put, self.attempt_timeout()).await?.revision)
+        let mut known = self.expiry.with(|inner| inner.written);
+        loop {
+            let put = Txn {
+                compares: vec![Compare::ModRevision(key.clone(), known)],
+                then: vec![Op::Put { key: key.clone(), value: value.clone(), expiry: Some(id) }],
+                otherwise: vec![Op::Get(key.clone())],
+            };
+            let answer = self.store.txn(put, self.attempt_timeout()).await?;
+            if answer.succeeded {
+                self.expiry.with(|inner| inner.written = answer.revision);
+                return Ok(answer.revision);
+            }
+            // It expired meanwhile, or is from this node's last run, or from a write whose answer was lost.
+            known = match answer.reads.into_iter().next().flatten() {
+                None => Revision(0),
+                Some(seen) if self.expiry.owns(&seen.value) => seen.mod_revision,
+                Some(seen) => return Err(MemberError::Taken(seen.value)),
+            };
+            self.expiry.with(|inner| inner.written = known);
+        }
     }
 }

@@ -17,6 +17,7 @@ mod state;
 mod view;
 mod write;
 
+pub use expiry::MemberError;
 pub use outcome::{AcquireOutcome, Adopted, ReleaseOutcome, RenewOutcome, SyncNow, WriteOutcome};
 pub use record::{Record, RecordError, decode_base, encode_base};
 pub use write::MAX_OPS;

@@ -190,6 +190,28 @@ pub async fn an_expiry_that_ended_is_made_anew_for_the_leader_key(cluster: Clust
     assert_eq!(cluster.value(cluster.keys.member(&"a".into())).await, None);
 }
 
+/// The store's own expiry has the length of ttl, too. The leader key stays where it is: its number is the epoch.
+pub async fn a_changed_ttl_changes_the_expiry_under_the_member_key(cluster: Cluster) {
+    let a = cluster.node("a", 1);
+    a.keeper.put_member(b"me".to_vec()).await.unwrap();
+    a.lead(&cluster).await;
+    let leader = cluster.store.get(&cluster.keys.leader(), PATIENCE).await.unwrap().unwrap();
+    let member = async || cluster.store.get(&cluster.keys.member(&"a".into()), PATIENCE).await.unwrap().unwrap();
+    let before = member().await;
+    a.keeper.keep_expiry().await.unwrap();
+    assert_eq!(member().await, before, "nothing has changed");
+    a.keeper.set_ttl(seconds(90));
+    for _ in 0..3 {
+        a.keeper.keep_expiry().await.unwrap();
+        a.renewed().await;
+        assert_ne!(member().await.expiry, before.expiry);
+        assert_eq!(cluster.store.get(&cluster.keys.leader(), PATIENCE).await.unwrap(), Some(leader.clone()), "the same number");
+    }
+    let moved = member().await;
+    a.keeper.keep_expiry().await.unwrap();
+    assert_eq!(member().await, moved, "moved once");
+}
+
 pub async fn leader_writes_go_beside_renewals_and_compare(cluster: Cluster) {
     let a = cluster.node("a", 1);
     a.lead(&cluster).await;
@@ -211,4 +233,68 @@ pub async fn leader_writes_go_beside_renewals_and_compare(cluster: Cluster) {
     let b = cluster.node("b", 2);
     b.look(&cluster).await;
     assert_eq!(b.keeper.leader_write(vec![Op::put(cluster.keys.status(), "3")], Vec::new(), PATIENCE).await, WriteOutcome::Lost);
+}
+
+/// Lowered while the holder counts on more: nobody takes over before that is over, and when it is, the new ttl is all there is.
+pub async fn a_lowered_ttl_is_waited_for_as_it_was_promised(cluster: Cluster) {
+    let (a, b) = (cluster.node("a", 1), cluster.node("b", 2));
+    a.lead(&cluster).await;
+    for node in [&a, &b] {
+        node.keeper.set_ttl(seconds(5));
+    }
+    cluster.pass(seconds(1));
+    a.renewed().await;
+    assert!(a.left() > seconds(50), "what was promised to this holder holds: {:?}", a.left());
+    b.look(&cluster).await;
+    a.faulty.set(Fault::CutOff);
+    let mut waited = 0;
+    while !b.keeper.wants_confirmation(cluster.now()) {
+        cluster.pass(seconds(1));
+        waited += 1;
+        assert!(waited < 70, "nobody ever takes over");
+    }
+    assert!(b.keeper.confirm_vacant().await.unwrap());
+    assert_eq!(a.left(), Duration::ZERO, "the others came first, after {waited} s");
+    let AcquireOutcome::Won(_) = b.acquire(&cluster).await else { panic!("{:?}", b.lease()) };
+    assert_eq!(cluster.record().await.ttl, seconds(5));
+}
+
+pub async fn a_lowered_ttl_comes_true_by_renewals(cluster: Cluster) {
+    let (a, b) = (cluster.node("a", 1), cluster.node("b", 2));
+    let held = a.lead(&cluster).await;
+    for node in [&a, &b] {
+        node.keeper.set_ttl(seconds(5));
+    }
+    let mut last = cluster.record().await.ttl;
+    for _ in 0..60 {
+        cluster.pass(seconds(1));
+        a.renewed().await;
+        let carried = cluster.record().await.ttl;
+        assert!(carried <= last, "{carried:?} after {last:?}");
+        last = carried;
+    }
+    assert_eq!((last, a.held().epoch), (seconds(5), held.epoch));
+    b.look(&cluster).await;
+    cluster.pass(Duration::from_millis(5_100));
+    assert_eq!(a.left(), Duration::ZERO);
+    assert!(b.keeper.confirm_vacant().await.unwrap());
+}
+
+/// Raised: what the record said before counts until the first renewal that says more.
+pub async fn a_raised_ttl_counts_from_the_renewal_that_carries_it(cluster: Cluster) {
+    let (a, b) = (cluster.node("a", 1), cluster.node("b", 2));
+    a.lead(&cluster).await;
+    for node in [&a, &b] {
+        node.keeper.set_ttl(seconds(120));
+    }
+    assert!(a.left() < seconds(60), "{:?}", a.left());
+    cluster.pass(seconds(12));
+    a.renewed().await;
+    assert_eq!(a.left(), Duration::from_millis(118_800));
+    b.look(&cluster).await;
+    cluster.pass(seconds(110));
+    assert!(!b.keeper.wants_confirmation(cluster.now()), "{:?}", b.lease());
+    cluster.pass(seconds(12));
+    assert_eq!(a.left(), Duration::ZERO);
+    assert!(b.keeper.confirm_vacant().await.unwrap());
 }

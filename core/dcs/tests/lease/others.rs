@@ -4,7 +4,7 @@ use crate::cluster::{Cluster, seconds};
 use crate::support::PATIENCE;
 use std::time::Duration;
 use tanist_dcs::Op;
-use tanist_dcs::lease::{AcquireOutcome, Adopted, ReleaseOutcome, RenewOutcome};
+use tanist_dcs::lease::{AcquireOutcome, Adopted, MemberError, ReleaseOutcome, RenewOutcome};
 use tanist_engine::{Lease, Moment};
 
 pub async fn a_second_node_of_the_same_name_is_a_twin(cluster: Cluster) {
@@ -16,6 +16,26 @@ pub async fn a_second_node_of_the_same_name_is_a_twin(cluster: Cluster) {
     assert!(theirs.twin);
     assert_eq!(twin.keeper.renew().await, RenewOutcome::Lost);
     a.renewed().await;
+}
+
+/// Two nodes of one name at the same moment: one of them gets it, the other is told who has it, also after the key has expired.
+pub async fn of_two_nodes_of_one_name_one_gets_the_member_key(cluster: Cluster) {
+    let (one, other) = (cluster.node("a", 1), cluster.node("a", 2));
+    one.keeper.tell_own(|value| value.starts_with(b"one"));
+    other.keeper.tell_own(|value| value.starts_with(b"other"));
+    let (first, second) = tokio::join!(one.keeper.put_member(b"one".to_vec()), other.keeper.put_member(b"other".to_vec()));
+    let (winner, loser, value) = match (first, second) {
+        (Ok(_), Err(MemberError::Taken(seen))) if seen == b"one" => (&one, &other, "one"),
+        (Err(MemberError::Taken(seen)), Ok(_)) if seen == b"other" => (&other, &one, "other"),
+        both => panic!("{both:?}"),
+    };
+    winner.keeper.put_member(format!("{value} again").into_bytes()).await.unwrap();
+    loser.keeper.keep_expiry().await.unwrap();
+    assert_eq!(cluster.value(cluster.keys.member(&"a".into())).await, Some(format!("{value} again")));
+    winner.keeper.leave().await.unwrap();
+    let next = if value == "one" { b"other".to_vec() } else { b"one".to_vec() };
+    loser.keeper.put_member(next.clone()).await.unwrap();
+    assert_eq!(winner.keeper.put_member(b"back".to_vec()).await, Err(MemberError::Taken(next)));
 }
 
 pub async fn a_foreign_leader_key_is_theirs_however_old_the_record(cluster: Cluster) {

@@ -9,10 +9,10 @@
 use super::{
     fence::fence,
     leading::{release, released},
-    members, storage, switchover,
+    members, restart, storage, switchover,
     turn::Turn,
 };
-use crate::{Action, FenceCause, Held, Job, Reason, StartAs, Stopped};
+use crate::{Action, FenceCause, Held, Job, Reason, RestartStep, StartAs, Stopped};
 use std::time::Duration;
 
 /// What becomes of the lease.
@@ -40,6 +40,9 @@ pub(super) fn recover(turn: &mut Turn<'_>, held: &Held, stopped: &Stopped) -> Re
         turn.stay_out();
         let why = turn.seen.storage.why.clone();
         return release(turn, Some(to.clone()), Reason::RoomElsewhere { to, why });
+    }
+    if restart::comes_back(turn, stopped) {
+        return start_primary(turn, held, Reason::Restarting { step: RestartStep::Start });
     }
     if let Some(candidate) = members::candidate(turn).filter(|_| fails_over(turn)) {
         turn.stay_out();

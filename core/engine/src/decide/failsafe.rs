@@ -48,6 +48,11 @@ fn name(turn: &mut Turn<'_>) {
     {
         return;
     }
+    // Whoever is no primary cannot hold on, and would only keep others from taking over.
+    let primary = matches!(&turn.seen.postgres, Postgres::Running(running) if matches!(running.role, ServerRole::Primary { .. }));
+    if !primary && turn.seen.failsafe.named.is_none() {
+        return;
+    }
     let wanted = wanted(turn);
     let here = &turn.seen.failsafe;
     if here.named != wanted || turn.seen.store.failsafe != wanted || !here.tidy {

@@ -7,7 +7,7 @@
 use super::{
     ask,
     history::{Ancestry, ancestry},
-    promise, replaced, returning,
+    promise, replaced, restart, returning,
     turn::Turn,
 };
 use crate::{Action, CloneWhy, Face, Job, Position, Postgres, Reason, ServerRole, StartAs, StopMode, Theirs, Upstream};
@@ -93,6 +93,9 @@ fn standby(turn: &mut Turn<'_>, theirs: &Theirs, here: Standby<'_>) -> Reason {
         }
         let reason = Reason::Repointing { leader: leader.name.clone(), epoch: leader.epoch };
         return turn.run(Job::Follow(leader), reason);
+    }
+    if let Some(reason) = restart::stop(turn) {
+        return reason;
     }
     if here.streaming {
         turn.memory.not_streaming = None;

@@ -38,6 +38,7 @@ mod quorum;
 mod race;
 mod renew;
 mod replaced;
+mod restart;
 mod returning;
 mod stopping;
 mod storage;

@@ -3,7 +3,7 @@
 //! The order of the first minutes: arm (a new epoch of the same holder is armed anew, nothing restarts) → `/initialize` of a new
 //! cluster → its users → write probe → the cluster's face. Nobody is told of a primary that has not been seen to accept a write.
 
-use super::{members, promote, storage, switchover, sync, turn::Turn};
+use super::{members, promote, restart, storage, switchover, sync, turn::Turn};
 use crate::{Action, Face, Held, Job, JobOutcome, Lsn, Position, Reason, Running, ServerRole, SyncNames, Timeline, WriteProof};
 
 /// What leading needs of `ServerRole::Primary`.
@@ -45,6 +45,9 @@ pub(super) fn lead(turn: &mut Turn<'_>, held: &Held, running: &Running) -> Reaso
         return turn.step(Action::Arm { epoch: held.epoch, until: held.until }, Reason::Arming { epoch: held.epoch });
     }
     if let Some(reason) = switchover::carry_out(turn, &primary).or_else(|| storage::hand_over(turn, running)) {
+        return reason;
+    }
+    if let Some(reason) = restart::stop(turn) {
         return reason;
     }
     // Until the store knows the cluster somebody else may make another one. A new cluster's names match nobody, and stay so.

@@ -266,6 +266,7 @@ fn observation(dice: &mut Dice, now: Moment) -> Observation {
         promised: dice.maybe(|dice| Promised { epoch: dice.epoch(), cut: dice.coin() }),
         directory_replaced: dice.roll(6) == 0,
         storage: StorageSeen { state: dice.storage(), since: dice.moment(now), why: "it hangs".to_owned() },
+        restart: (dice.roll(6) == 0).then_some(now),
         stopping: dice.roll(6) == 0,
         failsafe: Failsafe {
             named: dice.maybe(Dice::named),

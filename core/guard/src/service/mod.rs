@@ -150,18 +150,22 @@ impl Guard {
         [fds[1].revents != 0, fds[2].revents & !libc::POLLOUT != 0]
     }
 
-    /// SIGTERM and SIGINT are the agent's to carry out; if it does not, the deadline still holds.
+    /// SIGTERM and SIGINT are the agent's to carry out; if it does not, the deadline still holds. SIGHUP asks it to read its
+    /// configuration again.
     fn pass_signals_on(&mut self) {
         while let Some(signal) = event::next_signal(self.signals.as_fd()) {
-            if signal != libc::SIGCHLD {
-                self.stopping = true;
-                match self.children.agent {
-                    Some(agent) => {
-                        process::signal(agent, libc::SIGTERM);
-                    }
-                    None => self.finish = Some(0),
+            match (signal, self.children.agent) {
+                (libc::SIGCHLD, _) | (libc::SIGHUP, None) => continue,
+                (libc::SIGHUP, Some(agent)) => {
+                    process::signal(agent, libc::SIGHUP);
+                    continue;
                 }
+                (_, Some(agent)) => {
+                    process::signal(agent, libc::SIGTERM);
+                }
+                (_, None) => self.finish = Some(0),
             }
+            self.stopping = true;
         }
     }
 

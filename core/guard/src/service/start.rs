@@ -68,7 +68,8 @@ pub fn run(mut options: Options) -> Result<u8, StartError> {
         return Err(StartError::NotRoot(user.uid));
     }
     let _locks = lock(&options)?;
-    let signals = event::signals(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT]).map_err(|e| StartError::System("signalfd", e))?;
+    let signals = event::signals(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP]);
+    let signals = signals.map_err(|e| StartError::System("signalfd", e))?;
     process::become_subreaper().map_err(|e| StartError::System("PR_SET_CHILD_SUBREAPER", e))?;
     let nonce = process::random().map_err(|e| StartError::System("getrandom", e))?;
     let (page, page_fd) = Page::create(nonce).map_err(|e| StartError::System("memfd_create", e))?;

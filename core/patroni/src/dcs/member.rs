@@ -2,8 +2,8 @@
 
 use super::{conn_url, endpoint_of};
 use crate::{
-    DecodeError, PATRONI_VERSION, TagMap, dcs_text, engine_tags, fields::Fields, published_tags, role_from_word, state_from_word,
-    state_word, storage_from_word, storage_word,
+    DecodeError, PATRONI_VERSION, RestartReason, TagMap, dcs_text, engine_tags, fields::Fields, published_tags, role_from_word,
+    state_from_word, state_word, storage_from_word, storage_word,
 };
 use serde::Serialize;
 use tanist_engine::{Endpoint, Lsn, Member, MemberFace, MemberName, MemberState, Role, Storage, Timeline};
@@ -29,6 +29,8 @@ pub struct MemberKey {
     pub pending_restart: bool,
     /// A primary whose checkpoint after promotion is not done yet: nobody can be rewound from it.
     pub checkpoint_awaited: bool,
+    /// Which.
+    pub pending_restart_reason: RestartReason,
     /// Its position: of a primary the end of what it wrote, of a standby the later of received and replayed.
     pub xlog_location: Option<Lsn>,
     /// Of a standby: replayed up to here.
@@ -46,14 +48,14 @@ pub struct MemberKey {
 }
 
 /// What a node's member key says besides its [`MemberFace`]: for people and their tools, nothing is decided by it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberDetail {
     /// Of a standby: received up to here.
     pub received: Option<Lsn>,
     /// Of a standby: replayed up to here.
     pub replayed: Option<Lsn>,
-    /// Some setting waits for a restart.
-    pub pending_restart: bool,
+    /// Settings that wait for a restart.
+    pub pending_restart: RestartReason,
 }
 
 /// What a node's member key says that does not change while it runs.
@@ -88,6 +90,8 @@ struct Json<'a> {
     tags: &'a TagMap,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pending_restart: bool,
+    #[serde(skip_serializing_if = "RestartReason::is_empty")]
+    pending_restart_reason: &'a RestartReason,
     #[serde(skip_serializing_if = "Option::is_none")]
     xlog_location: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,6 +125,7 @@ impl MemberKey {
             pending_restart: fields.flag("pending_restart")?.unwrap_or(false),
             // Patroni writes it only while it is false.
             checkpoint_awaited: fields.flag("checkpoint_after_promote")? == Some(false),
+            pending_restart_reason: RestartReason::read(fields.map("pending_restart_reason").unwrap_or_default()),
             xlog_location: fields.lsn("xlog_location")?,
             replay_lsn: fields.lsn("replay_lsn")?,
             receive_lsn: fields.lsn("receive_lsn")?,
@@ -143,6 +148,7 @@ impl MemberKey {
             tags,
             pending_restart,
             checkpoint_awaited,
+            pending_restart_reason,
             xlog_location,
             replay_lsn,
             receive_lsn,
@@ -161,6 +167,7 @@ impl MemberKey {
             checkpoint_after_promote: checkpoint_awaited.then_some(false),
             tags,
             pending_restart: *pending_restart,
+            pending_restart_reason,
             xlog_location: xlog_location.map(|lsn| lsn.0),
             replay_lsn: replay_lsn.map(|lsn| lsn.0),
             receive_lsn: receive_lsn.map(|lsn| lsn.0),
@@ -185,7 +192,8 @@ impl MemberKey {
             version: Some(PATRONI_VERSION.to_owned()),
             tanist: Some(tanist.clone()),
             tags: published_tags(tags),
-            pending_restart: *pending_restart,
+            pending_restart: !pending_restart.is_empty(),
+            pending_restart_reason: pending_restart.clone(),
             checkpoint_awaited: *role == Role::Primary && !checkpointed,
             xlog_location: *lsn,
             replay_lsn: *replayed,
@@ -206,6 +214,7 @@ impl MemberKey {
             role,
             version: _,
             pending_restart: _,
+            pending_restart_reason: _,
             replay_lsn: _,
             receive_lsn: _,
             pause: _,
@@ -265,10 +274,13 @@ mod tests {
             checkpointed: false,
             storage: Storage::Full,
         };
-        let detail = MemberDetail { received: face.lsn, replayed: Some(Lsn(0x0300_0028)), pending_restart: true };
+        let change = json!({"max_connections": {"old_value": "100", "new_value": "200"}});
+        let pending_restart = RestartReason::read(change.as_object().cloned().unwrap());
+        let detail = MemberDetail { received: face.lsn, replayed: Some(Lsn(0x0300_0028)), pending_restart };
         let text = MemberKey::from_engine(&face, &detail, &identity()).encode();
         assert!(
-            text.contains(r#""pending_restart":true,"xlog_location":50331744,"replay_lsn":50331688,"receive_lsn":50331744"#),
+            text.contains(r#""pending_restart":true,"pending_restart_reason":{"max_connections":{"old_value":"100","#)
+                && text.contains(r#""new_value":"200"}},"xlog_location":50331744,"replay_lsn":50331688,"receive_lsn":50331744"#),
             "{text}"
         );
         let member = MemberKey::decode(text.as_bytes()).unwrap().into_engine("a".into()).unwrap();

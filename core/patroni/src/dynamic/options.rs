@@ -23,8 +23,7 @@ pub(super) const TOP: [(&str, &str); 11] = [
 ];
 
 /// In `postgresql`.
-pub(super) const POSTGRESQL: [(&str, &str); 11] = [
-    ("pg_ident", NO_EFFECT),
+pub(super) const POSTGRESQL: [(&str, &str); 10] = [
     ("recovery_conf", NO_EFFECT),
     ("custom_conf", NO_EFFECT),
     ("callbacks", "scripts are configured in each node's own file"),

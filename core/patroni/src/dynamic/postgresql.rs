@@ -15,6 +15,8 @@ pub struct DynamicPostgresql {
     pub parameters: BTreeMap<String, String>,
     /// Lines of pg_hba.conf; empty: not configured.
     pub pg_hba: Vec<String>,
+    /// Lines of pg_ident.conf; empty: not configured.
+    pub pg_ident: Vec<String>,
     /// Replicas stream through replication slots.
     pub use_slots: bool,
     /// A diverged node is rewound rather than copied.
@@ -50,6 +52,7 @@ impl Default for DynamicPostgresql {
         Self {
             parameters: BTreeMap::new(),
             pg_hba: Vec::new(),
+            pg_ident: Vec::new(),
             use_slots: true,
             use_pg_rewind: false,
             remove_on_rewind_failure: None,
@@ -60,24 +63,31 @@ impl Default for DynamicPostgresql {
 
 impl DynamicPostgresql {
     pub(super) fn read(mut fields: Fields, notes: &mut Vec<DynamicNote>) -> Result<Self, DecodeError> {
-        let outer = |field: String, expected| fields_error(&field, expected);
         let mut parameters = parameter_map(fields.map("parameters").map_err(within)?)
-            .map_err(|(name, expected)| outer(format!("parameters.{name}"), expected))?;
+            .map_err(|(name, expected)| fields_error(&format!("parameters.{name}"), expected))?;
         replace_wal_keep_segments(&mut parameters, notes)?;
-        let pg_hba = match fields.take("pg_hba") {
-            None => Vec::new(),
-            Some(value) => text_lines(value).ok_or_else(|| outer("pg_hba".to_owned(), "a list of lines of pg_hba.conf"))?,
+        let mut lines = |name: &str, expected| match fields.take(name) {
+            None => Ok(Vec::new()),
+            Some(value) => text_lines(value).ok_or_else(|| fields_error(name, expected)),
         };
+        let pg_hba = lines("pg_hba", "a list of lines of pg_hba.conf")?;
+        let pg_ident = lines("pg_ident", "a list of lines of pg_ident.conf")?;
         let use_slots = fields.flag("use_slots").map_err(within)?.unwrap_or(true);
         let use_pg_rewind = fields.flag("use_pg_rewind").map_err(within)?.unwrap_or(false);
         let remove_on_rewind_failure = fields.flag("remove_data_directory_on_rewind_failure").map_err(within)?;
         let remove_on_diverged_timelines = fields.flag("remove_data_directory_on_diverged_timelines").map_err(within)?;
         options::report_rest(fields, "postgresql.", &options::POSTGRESQL, notes);
-        Ok(Self { parameters, pg_hba, use_slots, use_pg_rewind, remove_on_rewind_failure, remove_on_diverged_timelines })
+        Ok(Self {
+            parameters,
+            pg_hba,
+            pg_ident,
+            use_slots,
+            use_pg_rewind,
+            remove_on_rewind_failure,
+            remove_on_diverged_timelines,
+        })
     }
-}
 
-impl DynamicPostgresql {
     /// What becomes of data that have left the cluster's history. What nobody has configured is as a cluster without anybody at the
     /// keyboard needs it: copied anew.
     pub fn diverged(&self) -> Diverged {

@@ -88,14 +88,15 @@ fn synchronous_modes() {
 
 #[test]
 fn what_has_no_effect_is_said() {
-    let (_, notes) =
-        read(json!({"check_timeline": true, "synchronous_mod": true, "pause": true, "postgresql": {"pg_ident": [], "foo": 1}}));
+    let (_, notes) = read(
+        json!({"check_timeline": true, "synchronous_mod": true, "pause": true, "postgresql": {"recovery_conf": {}, "foo": 1}}),
+    );
     assert_eq!(
         notes,
         [
             "pause: is not supported by this version of tanist: the cluster is not paused",
             "postgresql.foo: unknown key; nothing reads it",
-            "postgresql.pg_ident: is not supported by this version of tanist: it has no effect",
+            "postgresql.recovery_conf: is not supported by this version of tanist: it has no effect",
             "check_timeline: is not supported by this version of tanist: \
              a standby of another history is never promoted, whatever this says",
             "synchronous_mod: unknown key; nothing reads it",

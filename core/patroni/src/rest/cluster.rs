@@ -1,6 +1,6 @@
 //! The body of `/cluster`, which is also what `patronictl list --format json` is made from.
 
-use crate::{TagMap, dcs::MemberKey, published_tags, rest_text, words::state_word};
+use crate::{RestartReason, TagMap, dcs::MemberKey, published_tags, rest_text, words::state_word};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tanist_engine::{Lsn, Member, MemberState};
@@ -43,6 +43,9 @@ pub struct ClusterMember {
     /// Some setting waits for a restart.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pending_restart: bool,
+    /// Which.
+    #[serde(skip_serializing_if = "RestartReason::is_empty")]
+    pub pending_restart_reason: RestartReason,
     /// Its tags.
     #[serde(skip_serializing_if = "TagMap::is_empty")]
     pub tags: TagMap,
@@ -121,6 +124,7 @@ impl ClusterMember {
             port: postgres.as_ref().map(|endpoint| endpoint.port),
             timeline: timeline.map(|timeline| timeline.0),
             pending_restart: key.pending_restart,
+            pending_restart_reason: key.pending_restart_reason.clone(),
             tags: published_tags(&key.tags),
             positions: (role != ClusterRole::Leader).then(|| Positions::new(key, *lsn, leader_lsn)),
         }

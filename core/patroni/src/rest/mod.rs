@@ -10,6 +10,7 @@ mod failsafe;
 mod metrics;
 mod node;
 mod query;
+mod restart;
 mod status;
 mod switchover;
 
@@ -19,5 +20,6 @@ pub use failsafe::{FailsafeRequest, OwnQuestion};
 pub use metrics::{Metrics, OwnMetrics, PluginMetrics};
 pub use node::{Identity, NodeBody, NodeState, ReplicationRow, Xlog};
 pub use query::Query;
+pub use restart::{RestartRequest, RestartView};
 pub use status::{HEALTH_PATHS, is_health_path, status};
 pub use switchover::{Candidate, Kind, Outcome, Refusal, SwitchoverRequest, SwitchoverView};

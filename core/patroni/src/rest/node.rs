@@ -1,7 +1,8 @@
 //! The body of `/patroni` and of every health check: this node in detail.
 
 use crate::{
-    DecodeError, PATRONI_VERSION, TagMap, engine_tags, fields::Fields, published_tags, rest_text, role_from_word, state_from_word,
+    DecodeError, PATRONI_VERSION, RestartReason, TagMap, engine_tags, fields::Fields, published_tags, rest_text, role_from_word,
+    state_from_word,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -58,6 +59,9 @@ pub struct NodeBody {
     /// Some setting waits for a restart.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pending_restart: bool,
+    /// Which.
+    #[serde(skip_serializing_if = "RestartReason::is_empty")]
+    pub pending_restart_reason: RestartReason,
     /// Who answers.
     pub patroni: Identity,
     /// What only tanist says: the lease's epoch, whether it was proved, the fence. Patroni's clients ignore it.

@@ -6,6 +6,7 @@ mod as_postgres;
 mod away;
 mod clone_and_promote;
 mod health;
+mod live;
 mod names;
 mod node;
 mod promise;

@@ -64,6 +64,7 @@ impl Node {
                 .chain(["host replication replicator 127.0.0.0/8 scram-sha-256"])
                 .map(str::to_owned)
                 .collect(),
+            pg_ident: Vec::new(),
             synchronous: true,
         };
         settings.validate().unwrap();

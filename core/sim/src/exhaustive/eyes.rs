@@ -293,6 +293,7 @@ pub fn observation(state: &State, place: u8) -> Observation {
         last_job: node.worked.map(|(work, done)| JobReport { job: job(work), outcome: outcome(done), at: NOW.minus(TICK) }),
         peers: others.map(|other| peer(state, node, other)).collect(),
         storage: StorageSeen::default(),
+        restart: None,
         stopping: false,
         probed: NOW,
         promised: None,

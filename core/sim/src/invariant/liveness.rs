@@ -24,9 +24,10 @@ impl World {
     }
 
     /// What was acknowledged is nowhere any more, by other hands than the cluster's: too few of those that `/sync` names have the data that
-    /// they had, or nobody has any. An operator decides who leads.
+    /// they had, or nobody has any; or the last leader named others to wait for it, in failsafe mode. An operator decides who leads.
     fn robbed(&self) -> bool {
-        let has = |node: usize| self.nodes[node].pg.dir == Dir::Cluster && !self.checks.robbed[node];
+        let barred = |node: usize| self.nodes[node].agent.keeper.barred();
+        let has = |node: usize| self.nodes[node].pg.dir == Dir::Cluster && !self.checks.robbed[node] && !barred(node);
         let nodes = 0..self.nodes.len();
         match self.store.snap.sync().filter(|sync| sync.leader.is_some()) {
             Some(sync) => {
@@ -35,7 +36,10 @@ impl World {
                 !leader && standbys <= sync.quorum as usize
             }
             // Whoever is left may be too far behind.
-            None => self.checks.robbed.contains(&true) && !nodes.clone().any(|node| self.can_write(node)),
+            None => {
+                let hindered = self.checks.robbed.contains(&true) || nodes.clone().any(barred);
+                hindered && !nodes.clone().any(|node| self.can_write(node))
+            }
         }
     }
 

@@ -12,7 +12,7 @@ impl World {
         }
         let heir = self.handed().and_then(|to| self.find(&to));
         if let Some(heir) = heir {
-            if heir != winner && self.may_follow(heir) && self.could_lead(heir) {
+            if heir != winner && self.may_follow(heir) && self.could_lead(heir) && !self.waits(heir) {
                 let (winner, heir) = (&self.names[winner], &self.names[heir]);
                 let text = format!("{winner} took the lease that was handed to {heir}, which is well");
                 return self.violate("heir", text);
@@ -27,12 +27,18 @@ impl World {
         let reach = |node: usize| (self.nodes[node].pg.wal.branch(), self.nodes[node].pg.wal.end());
         let better = (0..self.nodes.len()).find(|other| {
             let same = self.nodes[*other].pg.system == self.nodes[winner].pg.system;
-            *other != winner && same && reach(*other) > reach(winner) && self.could_lead(*other)
+            *other != winner && same && reach(*other) > reach(winner) && self.could_lead(*other) && !self.waits(*other)
         });
         if let Some(better) = better {
             let text = format!("{} took the lease although {}, which is well, has more", self.names[winner], self.names[better]);
             self.violate("race", text);
         }
+    }
+
+    /// Failsafe mode keeps it from taking the lease: it has agreed to wait for the old leader, or was not named by it.
+    fn waits(&self, node: usize) -> bool {
+        let seen = self.nodes[node].agent.keeper.failsafe(self.reading(node));
+        seen.waits.is_some() || seen.barred
     }
 
     /// In whose favour the lease was given up that is being taken now.

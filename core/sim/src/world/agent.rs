@@ -165,6 +165,7 @@ impl Agent {
                 promised: Some(Promised { epoch: world.nodes.get(node).map_or(Epoch::NONE, |here| here.fence), cut: false }),
                 directory_replaced: false,
                 storage: StorageSeen::default(),
+                restart: None,
                 stopping: false,
                 failsafe: Failsafe { tidy: true, ..Failsafe::default() },
             },

@@ -137,6 +137,8 @@ impl World {
             Kind::DirectoryReplaced => self.take_directory(node, true),
             Kind::Ttl => self.change_ttl(fault.choice),
             Kind::Failsafe => self.switch_failsafe(),
+            // Every fourth asks for a restart of PostgreSQL instead.
+            Kind::StopService if fault.choice % 4 == 0 => self.ask_restart(node, on),
             Kind::StopService if on => {
                 if self.nodes[node].agent.alive {
                     self.nodes[node].stop_wanted = true;
@@ -161,6 +163,14 @@ impl World {
             Kind::SlowReplication => (0..nodes).for_each(|node| self.slow(node, 6, on)),
             Kind::StorageHang | Kind::StorageFull => self.storage_fault(node, fault.kind, on),
             Kind::PauseBeforeOpening => self.trap = on.then_some(fault.at + fault.span),
+        }
+    }
+
+    fn ask_restart(&mut self, node: usize, on: bool) {
+        if self.nodes[node].agent.alive {
+            self.nodes[node].agent.seen.restart = on.then(|| self.nodes[node].clock.read(self.now).boot);
+            self.nodes[node].agent.settled = None;
+            self.wake_agent(node);
         }
     }
 

@@ -165,6 +165,9 @@ impl World {
             self.check_permission(node, epoch);
             self.check_restarted(node);
         }
+        if let Some(epoch) = primary.or(upstream.as_ref().map(|upstream| upstream.epoch)) {
+            self.remember(node, epoch);
+        }
         let since = self.reading(node).boot;
         let here = &mut self.nodes[node];
         if primary.is_none() && here.guard.page.deadline == Deadline::Fenced {
@@ -185,6 +188,7 @@ impl World {
         self.slowed("a recovery", took);
         self.later(node, took, Local::Inside(Inside::Up));
         self.later(node, MS / 10, Local::JobEnded { job, outcome: JobOutcome::Done });
+        self.nodes[node].agent.seen.restart = None;
         self.postgres_changed(node, Postgres::Starting { since, as_primary: primary.is_some() });
         self.plan_watchdog(node);
     }
@@ -194,6 +198,7 @@ impl World {
             return self.refuse(node, job);
         }
         self.check_permission(node, epoch);
+        self.remember(node, epoch);
         self.drop_connection(node);
         self.nodes[node].pg.server = Server::Promoting;
         // It resumes replay that was paused, and ends readers that hold it up.

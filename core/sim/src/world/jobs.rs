@@ -11,7 +11,7 @@ use crate::model::{
     wal::Wal,
 };
 use tanist_engine::{
-    Job, JobOutcome, JobReport, MemberName, Postgres, Promised, Reading, RunningJob, ServerRole, StartAs, SyncNames,
+    Epoch, Job, JobOutcome, JobReport, MemberName, Postgres, Promised, Reading, RunningJob, ServerRole, StartAs, SyncNames,
 };
 
 impl World {
@@ -50,6 +50,15 @@ impl World {
         match self.find(from) {
             Some(source) => self.command(node, Command::Writer { job, copy_of: Some(source), rewinds, names }),
             None => self.fail_job(node, job, "no such member"),
+        }
+    }
+
+    /// Whoever follows a leader, or leads, has promised its epoch.
+    pub fn remember(&mut self, node: usize, epoch: Epoch) {
+        let here = &mut self.nodes[node];
+        if epoch > here.fence {
+            here.fence = epoch;
+            here.agent.seen.promised = Some(Promised { epoch, cut: false });
         }
     }
 
@@ -93,6 +102,7 @@ impl World {
         let done = match running.job {
             Job::Follow(upstream) if server == Server::Standby && !hung => {
                 self.check_upstream(node, upstream.epoch);
+                self.remember(node, upstream.epoch);
                 self.nodes[node].pg.upstream = Some(upstream);
                 self.nodes[node].pg.names_file = names.clone();
                 self.nodes[node].pg.names = names;

@@ -58,6 +58,7 @@ pub(super) fn postgresql(
         pg_rewind,
         parameters,
         pg_hba,
+        pg_ident,
         callbacks,
         create_replica_methods,
         create_replica_method,
@@ -84,13 +85,8 @@ pub(super) fn postgresql(
     if use_unix_socket.is_some_and(|flag| !flag.0) {
         report.info("postgresql.use_unix_socket", "is not supported by this version of tanist: the Unix socket is always used");
     }
-    let mut lines = Vec::new();
-    for (index, Text(line)) in pg_hba.unwrap_or_default().into_iter().enumerate() {
-        if line.contains(['\n', '\r', '\0']) {
-            report.error(&format!("postgresql.pg_hba[{index}]"), "must be one line of pg_hba.conf");
-        }
-        lines.push(line);
-    }
+    let pg_hba = lines("pg_hba", pg_hba, report);
+    let pg_ident = lines("pg_ident", pg_ident, report);
     let Options(basebackup) = basebackup.unwrap_or_default();
     let CallbacksSpec { on_start, on_stop, on_restart, on_reload, on_role_change } = callbacks.unwrap_or_default();
     let script = |text: Option<Text>| text.map(|Text(command)| command).filter(|command| !command.trim().is_empty());
@@ -122,13 +118,23 @@ pub(super) fn postgresql(
         replication,
         rewind,
         parameters,
-        pg_hba: lines,
+        pg_hba,
+        pg_ident,
         basebackup,
         use_pg_rewind: flag(use_pg_rewind),
         remove_on_rewind_failure: flag(remove_data_directory_on_rewind_failure),
         remove_on_diverged_timelines: flag(remove_data_directory_on_diverged_timelines),
         callbacks,
     })
+}
+
+/// Lines of one of the files that PostgreSQL reads line by line.
+fn lines(key: &str, lines: Option<Vec<Text>>, report: &mut Report) -> Vec<String> {
+    let lines: Vec<String> = lines.unwrap_or_default().into_iter().map(|Text(line)| line).collect();
+    for (index, _) in lines.iter().enumerate().filter(|(_, line)| line.contains(['\n', '\r', '\0'])) {
+        report.error(&format!("postgresql.{key}[{index}]"), format!("must be one line of {key}.conf"));
+    }
+    lines
 }
 
 /// Where it listens and where others find it. Without a `connect_address` that is the first address it listens on.

@@ -20,6 +20,7 @@ pub(in crate::config) struct PostgresqlSpec {
     pub(in crate::config) pg_rewind: Option<UserSpec>,
     pub(in crate::config) parameters: Option<Map<String, Value>>,
     pub(in crate::config) pg_hba: Option<Vec<Text>>,
+    pub(in crate::config) pg_ident: Option<Vec<Text>>,
     pub(in crate::config) callbacks: Option<CallbacksSpec>,
     pub(in crate::config) create_replica_methods: Option<Vec<Text>>,
     pub(in crate::config) create_replica_method: Option<Vec<Text>>,

@@ -21,7 +21,7 @@ use std::{
     io::{Read, Seek, SeekFrom},
     path::Path,
 };
-use tanist_engine::{Job, JobOutcome, Observation, Policy, SyncNames};
+use tanist_engine::{Epoch, Job, JobOutcome, Observation, Policy, SyncNames};
 use tanist_guard::protocol::Program;
 use tanist_postgres::{Command, ConfigureError, LayoutError, PlanError, SessionError, SettingsError, SkipError, sql::SqlError};
 
@@ -112,6 +112,19 @@ impl Tools {
     async fn own_directory(&self) -> Result<(), JobError> {
         let directory = self.directory.clone();
         blocking(move || directory.adopt()).await?.map_err(JobError::Directory)
+    }
+}
+
+impl Tools {
+    /// This node leads with this epoch, and will follow nobody below it. Nothing waits for the disk: what is lost with a crash in this very
+    /// moment matters only to a store that is restored afterwards.
+    fn remember(&self, epoch: Epoch) {
+        let promise = self.promise.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = promise.raise(epoch) {
+                tracing::warn!("{error}");
+            }
+        });
     }
 }
 

@@ -27,6 +27,7 @@ impl Tools {
         // The agent that claimed it may have been one before this.
         self.note_claim(epoch, timeline);
         self.guard.promote(epoch.0, timeline.0).await?;
+        self.remember(epoch);
         let mut found = self.postgres.found();
         let mut looked = clock::now();
         loop {

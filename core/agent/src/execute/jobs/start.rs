@@ -6,7 +6,7 @@ use crate::{
     run::{Fact, clock},
 };
 use std::time::Duration;
-use tanist_engine::{Postgres, StartAs, SyncNames};
+use tanist_engine::{Epoch, Postgres, StartAs, SyncNames};
 use tanist_postgres::{OnDisk, ServerConfig, configure, forget_skipped, layout, plan};
 
 /// How long the control file may take to read.
@@ -28,6 +28,7 @@ impl Tools {
                 StartAs::Standby(upstream) => {
                     if let Some(upstream) = upstream {
                         promise.permits(upstream)?;
+                        promise.raise(upstream.epoch)?;
                         configure::write_pgpass(&kept, &upstream.endpoint)?;
                     }
                     configure::write_for(&kept, ServerConfig::Standby { upstream: upstream.as_ref() }, &names)?
@@ -43,6 +44,9 @@ impl Tools {
         let command = plan::postgres(&settings, &control, standby)?;
         self.postgres.will_start(!standby);
         self.guard.start_postgres(program(&command), epoch).await?;
+        if let Some(epoch) = epoch {
+            self.remember(Epoch(epoch));
+        }
         self.facts.tell(Fact::PostgresChanged(Postgres::Starting { since: clock::now(), as_primary: !standby }));
         self.postgres.probe_now();
         Ok(())

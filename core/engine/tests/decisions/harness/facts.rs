@@ -4,6 +4,9 @@ use super::Scene;
 use std::time::Duration;
 use tanist_engine::*;
 
+/// What a holder counts on after a renewal.
+const TERM: Duration = Duration::from_millis(4_950);
+
 /// Words of one command.
 struct Words<'a>(&'a [&'a str]);
 
@@ -58,6 +61,7 @@ pub fn apply(scene: &mut Scene, command: &str, words: &[&str]) {
         "lease" => scene.seen.lease = lease(&words, now),
         "pg" => (scene.seen.postgres, scene.seen.probed) = (postgres(&words, now), now),
         "guard" => guard(scene, &words),
+        "restart" => scene.seen.restart = (!words.has("done")).then_some(now),
         "stopping" => scene.seen.stopping = true,
         "peer" => peer(scene, &words),
         "probed" => scene.seen.probed = moment(words.first(), now),
@@ -158,8 +162,8 @@ fn lease(words: &Words<'_>, now: Moment) -> Lease {
         "mine" => Lease::Mine(Held {
             epoch,
             acquisition: Revision(epoch.0),
-            until: words.moment("until", now).unwrap_or(now + Duration::from_millis(4950)),
-            renewed: words.moment("renewed", now).unwrap_or(now),
+            until: words.moment("until", now).unwrap_or(now + TERM),
+            renewed: words.moment("renewed", now).unwrap_or(words.moment("until", now).unwrap_or(now + TERM).minus(TERM)),
             attempted: words.moment("attempted", now).unwrap_or(now),
             in_flight: words.has("in-flight"),
             sync_at_acquisition: words.get("sync").map(|text| sync_state(text, 1)),

@@ -49,6 +49,7 @@ impl Default for Scene {
             promised: None,
             directory_replaced: false,
             storage: StorageSeen::default(),
+            restart: None,
             stopping: false,
             failsafe: Failsafe { tidy: true, ..Failsafe::default() },
         };

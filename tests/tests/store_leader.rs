@@ -1,0 +1,44 @@
+//! The store's leader lost again and again under a whole cluster: etcd's leader is killed, and stopped for longer than a lease, and no
+//! primary is demoted for it. `TANIST_STORE_ROUNDS` says how often (2 where it says nothing).
+
+use std::time::Duration;
+use tanist_tests::{cluster::Cluster, net::as_root, node::Options, process, wait};
+
+/// Longer than the lease.
+const STOPPED: Duration = Duration::from_secs(7);
+const SLACK: Duration = Duration::from_secs(20);
+
+#[test]
+fn the_stores_leader_is_lost_and_nobody_is_demoted() {
+    as_root("the_stores_leader_is_lost_and_nobody_is_demoted", || {
+        let rounds: u32 = std::env::var("TANIST_STORE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
+        let mut cluster = Cluster::on_hosts(&Options::default());
+        let writer = cluster.writer();
+        let (primary, epoch) = (cluster.primary().expect("a primary"), cluster.epoch());
+        let postmaster = cluster.nodes[primary].pids().postmaster;
+        for round in 0..rounds {
+            let leader = cluster.store.leader();
+            cluster.store.members[leader].kill();
+            let next = wait::until("etcd has another leader", SLACK, || match cluster.store.leader() {
+                next if next != leader => Ok(next),
+                _ => Err("the old one".into()),
+            });
+            writer.writes_again(SLACK);
+            cluster.store.up();
+            // Stopped, not killed: its connections stay open, and nothing comes out of them.
+            let pid = cluster.store.members[next].pid();
+            let fault = Cluster::now();
+            process::freeze(pid);
+            wait::until("a stopped leader has been silent for longer than a lease", STOPPED * 2, || {
+                if Cluster::now() - fault > STOPPED.as_nanos() as u64 { Ok(()) } else { Err("not yet".into()) }
+            });
+            writer.writes_again(SLACK);
+            process::thaw(pid);
+            assert_eq!((cluster.primary(), cluster.epoch()), (Ok(primary), epoch), "round {round}: nobody was demoted");
+            cluster.store.up();
+        }
+        assert_eq!(cluster.nodes[primary].pids().postmaster, postmaster, "the same server");
+        println!("{rounds} leaders killed and {rounds} stopped, no demotion");
+        cluster.verdict(writer, true);
+    });
+}
