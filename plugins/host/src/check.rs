@@ -72,7 +72,7 @@ pub async fn check(loader: &Loader, plugin: PluginId, source: Source, granted: B
     let (loaded, _) = loader.load(load, Arc::new(Agent::new(ours.into_split().1))).await.map_err(failed)?;
     let (_cancel, cancelled) = oneshot::channel();
     let call = Call { call: CallId(1), plugin: plugin.clone(), work: Work::Smoke, wall_ms: 5_000, cpu_ms: 5_000 };
-    let done = loaded.call(call, Instant::now(), cancelled).await;
+    let (done, _remains) = loaded.call(call, Instant::now(), cancelled).await;
     if done.outcome != Outcome::Ok {
         return Err(failed(load_failure(done.outcome, &done.stderr)));
     }

@@ -13,7 +13,7 @@ use std::{
 use wasmtime::{Config, Engine, Strategy};
 
 /// How often a running guest is interrupted to look at its budget and to let others run.
-pub(crate) const TICK: Duration = Duration::from_millis(5);
+pub(crate) const TICK: Duration = Duration::from_millis(2);
 
 /// Stack of a guest.
 pub(crate) const STACK: usize = 512 << 10;

@@ -35,7 +35,7 @@ pub use check::{CheckError, Report, check};
 pub use compile::{Compiler, compile_stdin};
 pub use engine::Sandbox;
 pub use loader::Loader;
-pub use plugin::Plugin;
+pub use plugin::{Plugin, Remains};
 pub use privileges::give_up_privileges;
 pub use serve::{ServeError, serve};
 

@@ -45,6 +45,11 @@ struct Instance {
     calls: u32,
 }
 
+/// An instance that is not used any more.
+pub struct Remains {
+    _instance: Instance,
+}
+
 impl Plugin {
     pub(crate) async fn new(
         sandbox: Sandbox,
@@ -62,8 +67,9 @@ impl Plugin {
         Ok(plugin)
     }
 
-    /// Calls the plugin. `since` is when the call was received; `cancel` ends it when it fires (not when it is dropped).
-    pub async fn call(&self, call: Call, since: Instant, cancel: oneshot::Receiver<()>) -> Done {
+    /// Calls the plugin. `since` is when the call was received; `cancel` ends it when it fires (not when it is dropped). What is left
+    /// over, if anything, is to be dropped when the end has been told: a guest's memory takes its time to go.
+    pub async fn call(&self, call: Call, since: Instant, cancel: oneshot::Receiver<()>) -> (Done, Option<Remains>) {
         let Call { call, plugin: _, work, wall_ms, cpu_ms } = call;
         let wall = Duration::from_millis(wall_ms.into());
         let mut instance = match self.kept() {
@@ -92,8 +98,9 @@ impl Plugin {
         };
         if good && instance.calls < CALLS_PER_INSTANCE {
             self.keep(Some(instance));
+            return (done, None);
         }
-        done
+        (done, Some(Remains { _instance: instance }))
     }
 
     /// Has an instance ready for the next call, if there is none. Failing to is found out by that call.

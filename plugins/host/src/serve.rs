@@ -139,9 +139,12 @@ impl Host {
         }
         let host = Arc::clone(self);
         tokio::spawn(async move {
-            let done = plugin.call(call, since, cancelled).await;
+            let (done, remains) = plugin.call(call, since, cancelled).await;
             lock(&host.running).remove(&id);
             host.agent.send(&ToAgent::Done(done));
+            // Let the end go out before anything that takes time.
+            tokio::task::yield_now().await;
+            drop(remains);
             plugin.warm_up().await;
         });
     }
