@@ -15,7 +15,7 @@ demo: ## three real PostgreSQL nodes, one name, failovers; ARGS=--keep leaves th
 	target/bin/tanist demo $(ARGS)
 
 test: ## every test: unit, golden, conformance, end to end with real PostgreSQL, etcd, BIND, HAProxy and patronictl
-	scripts/need build postgres named dig etcd netns haproxy patronictl
+	scripts/need build postgres named dig etcd netns volumes haproxy patronictl
 	scripts/stage
 	cargo clippy -p tanist-engine -- -D warnings
 	cargo test --workspace --no-fail-fast

@@ -24,5 +24,6 @@ pub mod rest;
 pub mod sql;
 pub mod store;
 pub mod subject;
+pub mod volume;
 pub mod wait;
 pub mod writer;

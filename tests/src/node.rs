@@ -26,6 +26,8 @@ pub struct Options {
     pub synchronous: bool,
     /// Synchronous mode with a quorum.
     pub quorum: bool,
+    /// Lines added under `tanist:`, each `name: value`.
+    pub tanist: Vec<String>,
     /// Lines added under `postgresql: parameters:`, each `name: value`.
     pub parameters: Vec<String>,
     /// A `plugins:` section, as YAML.
@@ -36,7 +38,15 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ttl: 5, synchronous: true, quorum: false, parameters: Vec::new(), plugins: String::new(), callback: None }
+        Self {
+            ttl: 5,
+            synchronous: true,
+            quorum: false,
+            tanist: Vec::new(),
+            parameters: Vec::new(),
+            plugins: String::new(),
+            callback: None,
+        }
     }
 }
 
@@ -150,7 +160,7 @@ impl Node {
             "scope: e2e\nname: {name}\n\
              restapi:\n  listen: {rest}\n  connect_address: {rest}\n\
              {store}\
-             tanist:\n  state_dir: {directory}/state\n{user}\
+             tanist:\n  state_dir: {directory}/state\n{user}{tanist}\
              bootstrap:\n  dcs:\n    ttl: {ttl}\n    loop_wait: 1\n    retry_timeout: 2\n    maximum_lag_on_failover: 1048576\n    \
              synchronous_mode: {synchronous}\n    postgresql:\n      parameters:\n        max_connections: 60\n        \
              shared_buffers: 16MB\n        fsync: 'on'\n{extra}  initdb:\n    - encoding: UTF8\n    - data-checksums\n\
@@ -171,6 +181,7 @@ impl Node {
             plugins = options.plugins,
             addresses = place.addresses(),
             user = if place::is_root() { "  user: postgres\n" } else { "" },
+            tanist = options.tanist.iter().map(|line| format!("  {line}\n")).collect::<String>(),
         )
     }
 

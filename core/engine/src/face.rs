@@ -1,6 +1,6 @@
 //! What the cluster shows: its primary, and each member.
 
-use crate::{Endpoint, Epoch, Lsn, MemberName, Role, Timeline};
+use crate::{Endpoint, Epoch, Lsn, MemberName, Role, Storage, Timeline};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -31,6 +31,9 @@ pub struct MemberFace {
     pub lsn: Option<Lsn>,
     /// Streaming from its upstream.
     pub streaming: bool,
+    /// Its storage.
+    #[serde(default)]
+    pub storage: Storage,
 }
 
 /// Patroni's words for the state of a member's PostgreSQL.

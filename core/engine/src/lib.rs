@@ -35,6 +35,7 @@ mod position;
 mod postgres;
 mod reason;
 mod step;
+mod storage;
 
 pub use action::{Action, Job, StartAs, StopMode, Upstream};
 pub use audit::{Violation, audit};
@@ -56,3 +57,4 @@ pub use position::{Lsn, Position, Timeline};
 pub use postgres::{Postgres, Running, ServerRole, StandbySeen, Stopped, SyncNames, WriteProof};
 pub use reason::Reason;
 pub use step::{CloneWhy, FenceCause, PromoteStep, Refusal, StopStep, SyncStep};
+pub use storage::{Storage, StorageSeen};

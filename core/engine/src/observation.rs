@@ -1,6 +1,8 @@
 //! Everything a decision may depend on.
 
-use crate::{Epoch, Face, Job, Lease, Lsn, MemberState, Moment, Position, Postgres, Revision, Role, Tags, Timeline};
+use crate::{
+    Epoch, Face, Job, Lease, Lsn, MemberState, Moment, Position, Postgres, Revision, Role, Storage, StorageSeen, Tags, Timeline,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, time::Duration};
 
@@ -47,6 +49,9 @@ pub struct Observation {
     /// The data directory is not the one that was last known here: it was replaced by other hands, without `RaiseData` before and
     /// `AdoptDirectory` after it.
     pub directory_replaced: bool,
+    /// The storage of the data directory.
+    #[serde(default)]
+    pub storage: StorageSeen,
     /// The service is being stopped: give up the lease in order, stop PostgreSQL, then end.
     pub stopping: bool,
 }
@@ -136,6 +141,9 @@ pub struct Member {
     pub tags: Tags,
     /// It is a tanist, not a Patroni.
     pub tanist: bool,
+    /// Its storage.
+    #[serde(default)]
+    pub storage: Storage,
 }
 
 /// `/failover` with a leader: a planned switchover.
@@ -285,4 +293,7 @@ pub struct PeerAnswer {
     pub position: Option<Position>,
     /// Its tags.
     pub tags: Tags,
+    /// Its storage.
+    #[serde(default)]
+    pub storage: Storage,
 }

@@ -31,6 +31,8 @@ pub enum Reason {
     Fencing { cause: FenceCause },
     #[error("the guard is fencing PostgreSQL")]
     FenceRunning,
+    #[error("{why}: not leading, and beginning nothing that writes")]
+    StorageBroken { why: String },
     #[error("data directory belongs to system {ours}, the cluster is {cluster}: not touching it; remove it or correct the scope")]
     ForeignDataDirectory { ours: String, cluster: String },
 
@@ -113,6 +115,12 @@ pub enum Reason {
     OwnAddressUnknown,
     #[error("leading with epoch {epoch}")]
     Leading { epoch: Epoch },
+    #[error("leading with epoch {epoch} although {why}: nobody else could lead")]
+    LeadingInTrouble { epoch: Epoch, why: String },
+    #[error("{why}: stopping PostgreSQL so that {to}, which has room, takes over")]
+    MakingWay { to: MemberName, why: String },
+    #[error("{why}: handing the lease over to {to}, which has room")]
+    RoomElsewhere { to: MemberName, why: String },
     #[error("leading with epoch {epoch}; synchronous replication: {step}")]
     Synchronising { epoch: Epoch, step: SyncStep },
     #[error("the lease ended or the guard fenced: releasing what is left of it")]
@@ -170,6 +178,7 @@ impl Reason {
             Self::Unresponsive { .. } => "unresponsive",
             Self::Fencing { .. } => "fencing",
             Self::FenceRunning => "fence-running",
+            Self::StorageBroken { .. } => "storage-broken",
             Self::ForeignDataDirectory { .. } => "foreign-data-directory",
             Self::LeaseUnknown => "lease-unknown",
             Self::PrimaryOnUnknownLease { .. } => "primary-on-unknown-lease",
@@ -207,6 +216,9 @@ impl Reason {
             Self::Publishing { .. } => "publishing",
             Self::OwnAddressUnknown => "own-address-unknown",
             Self::Leading { .. } => "leading",
+            Self::LeadingInTrouble { .. } => "leading-in-trouble",
+            Self::MakingWay { .. } => "making-way",
+            Self::RoomElsewhere { .. } => "room-elsewhere",
             Self::Synchronising { .. } => "synchronising",
             Self::LeaseLost => "lease-lost",
             Self::GivingUp { .. } => "giving-up",
@@ -233,13 +245,15 @@ impl Reason {
     #[rustfmt::skip]
     pub const ALL_KINDS: &'static [&'static str] = &[
         "store-never-read", "probe-pending", "wait-for-probe", "job-running", "job-failed", "postgres-starting", "unresponsive",
-        "fencing", "fence-running", "foreign-data-directory", "lease-unknown", "primary-on-unknown-lease", "leader-vacant",
+        "fencing", "fence-running", "storage-broken", "foreign-data-directory", "lease-unknown", "primary-on-unknown-lease",
+        "leader-vacant",
         "handed-to-me", "new-cluster", "take-over", "wait-head-start", "wait-handoff", "asking-peers", "peer-still-primary",
         "not-in-sync", "may-not-lead", "too-far-behind", "position-unknown", "directory-replaced", "not-of-this-history",
         "backing-off",
         "nothing-to-lead-with", "member-has-data", "twin", "bootstrapping", "arming", "starting-primary", "restart-in-place",
         "fail-over-after-crash", "no-data-to-lead", "epoch-not-newer", "promoting", "wait-promises", "handing-over", "writing-initialize",
-        "post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "synchronising", "lease-lost", "giving-up",
+        "post-bootstrap", "proving", "publishing", "own-address-unknown", "leading",
+        "leading-in-trouble", "making-way", "room-elsewhere", "synchronising", "lease-lost", "giving-up",
         "following", "wait-streaming", "promising", "promised-higher", "leader-not-proved", "cloning", "stopping-to-clone",
         "keeping-data", "announcing-replacement", "starting-standby",
         "repointing", "switchover-refused", "switchover-checkpoint", "switchover-stop", "switchover-release", "stopping",

@@ -1,6 +1,6 @@
 //! The steps and causes that reasons carry: where in a sequence a decision stands, in words.
 
-use crate::{MemberName, Moment, Timeline};
+use crate::{MemberName, Moment, Storage, Timeline};
 use serde::{Deserialize, Serialize};
 
 /// Why PostgreSQL is fenced.
@@ -27,6 +27,8 @@ pub enum FenceCause {
     Leftovers,
     #[error("its data belong to another cluster")]
     Foreign,
+    #[error("{why}")]
+    StorageBroken { why: String },
 }
 
 /// Where a promotion stands.
@@ -83,6 +85,8 @@ pub enum Refusal {
     NotSynchronous { candidate: MemberName },
     #[error("{candidate} does not stream, or is too far behind")]
     TooFarBehind { candidate: MemberName },
+    #[error("the storage of {candidate} is {storage}")]
+    Storage { candidate: MemberName, storage: Storage },
     #[error("there is no healthy candidate")]
     NoCandidate,
     #[error("PostgreSQL could not be stopped in order")]

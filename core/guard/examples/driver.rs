@@ -80,7 +80,8 @@ fn watch(guard: &Connection, out: &Out, data_dir: &Path, watching: &AtomicBool) 
         let duty = watchdog.look(&look);
         match duty {
             Duty::Fence(reason) if watching.load(Ordering::SeqCst) => {
-                let fenced = tanist_guard::fence(data_dir, guard.page().postmaster());
+                let fenced =
+                    tanist_guard::fence(data_dir, guard.page().postmaster()).and_then(|_| tanist_guard::leave_standby(data_dir));
                 say(out, &format!("fenced at={} {reason:?} ok={}", boot_now_ns(), fenced.is_ok()));
                 if reason == FenceReason::GuardDead {
                     exit(0);
@@ -127,7 +128,8 @@ fn obey(guard: &Connection, out: &Out, data_dir: &Path, line: &str) {
         "sessions" => Command::Sessions { count: number(1) as u32 },
         "standby" => Command::StartPostgres { job: number(1), program: program(2, "log"), primary_epoch: None },
         "primary" => Command::StartPostgres { job: number(1), program: program(3, "log"), primary_epoch: Some(number(2)) },
-        "promote" => Command::Promote { job: number(1), epoch: number(2) },
+        "claimed" => Command::Claimed { epoch: number(1), timeline: number(2) as u32 },
+        "promote" => Command::Promote { job: number(1), epoch: number(2), timeline: number(3) as u32 },
         "stop" => Command::Stop { job: number(1), mode: if words[2] == "fast" { StopMode::Fast } else { StopMode::Immediate } },
         "writer" => Command::Spawn { job: number(1), kind: JobKind::Writer, program: program(2, "job.log") },
         "helper" => Command::Spawn { job: number(1), kind: JobKind::Helper, program: program(2, "job.log") },

@@ -9,8 +9,9 @@
 //! Only these are killed by the scan: programs named like PostgreSQL's own (`postgres…`, `postmaster`, `edb-postgres`, `pg_…`, `initdb`),
 //! and orphans that the fencing process inherited as a subreaper. An operator's shell or `psql` in the data directory lives on.
 //!
-//! Without allocation, and without touching the data directory's file system before the postmaster and its children are dead. It
-//! does not reap (that is the parent's) and does not time itself out: a killed process may take long to go, but nothing may run on.
+//! Without allocation, and without writing to the data directory's file system, which may hang: what is left there for whoever
+//! starts PostgreSQL next is a step of its own ([`leave_standby`]). It does not reap (that is the parent's) and does not time itself
+//! out: a killed process may take long to go, but nothing may run on.
 
 use crate::{
     clock::{MS, boot_now_ns},
@@ -38,15 +39,17 @@ pub struct Fenced {
     pub killed: u32,
 }
 
-/// Fence the PostgreSQL in `data_dir`, and leave `standby.signal` there so that nobody starts it writable. `postmaster`: its process as far
-/// as known, for example from the page; else it is looked up in `postmaster.pid`. Returns when the fence is complete. An error means
-/// that the directory cannot be named or marked; in the second case everything is dead all the same.
+/// Fence the PostgreSQL in `data_dir`. `postmaster`: its process as far as known, for example from the page; else it is looked up in
+/// `postmaster.pid`. Returns when the fence is complete. An error means that the directory cannot be named.
 pub fn fence(data_dir: &Path, postmaster: Option<i32>) -> io::Result<Fenced> {
     let path = CString::new(data_dir.as_os_str().as_bytes())?;
     let postmaster = postmaster.or_else(|| recorded_postmaster(data_dir));
-    let fenced = run(&Target { data_dir: &path, postmaster, child: false, home: None, spare: 0 }, &mut || ());
-    mark_standby(&path, None)?;
-    Ok(fenced)
+    Ok(run(&Target { data_dir: &path, postmaster, child: false, home: None, spare: 0 }, &mut || ()))
+}
+
+/// After a fence: leave `standby.signal`, so that nobody starts PostgreSQL writable by hand. Waits for the disk, for ever if it hangs.
+pub fn leave_standby(data_dir: &Path) -> io::Result<()> {
+    mark_standby(&CString::new(data_dir.as_os_str().as_bytes())?)
 }
 
 /// The first line of `postmaster.pid`.
@@ -104,7 +107,7 @@ pub(crate) fn run(target: &Target<'_>, tick: &mut dyn FnMut()) -> Fenced {
 }
 
 /// Leave `standby.signal` in a data directory, and no `promote`: whoever starts it gets a standby. No data directory: nothing to do.
-pub(crate) fn mark_standby(data_dir: &CStr, owner: Option<(u32, u32)>) -> io::Result<()> {
+pub(crate) fn mark_standby(data_dir: &CStr) -> io::Result<()> {
     let dir = match file::directory(data_dir) {
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),
         other => other?,
@@ -113,7 +116,7 @@ pub(crate) fn mark_standby(data_dir: &CStr, owner: Option<(u32, u32)>) -> io::Re
         return Ok(());
     }
     file::remove(dir.as_fd(), c"promote")?;
-    file::touch(dir.as_fd(), c"standby.signal", owner)
+    file::touch(dir.as_fd(), c"standby.signal")
 }
 
 /// SIGKILL the children of a stopped process until no new one appears. It cannot reap them, so their numbers stay theirs.

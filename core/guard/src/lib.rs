@@ -19,4 +19,4 @@ pub mod protocol;
 pub mod service;
 mod sys;
 
-pub use fence::fence;
+pub use fence::{fence, leave_standby};

@@ -26,7 +26,8 @@ fn commands() -> Vec<Command> {
         Command::Disarm,
         Command::StartPostgres { job: 3, program: program(), primary_epoch: Some(9) },
         Command::StartPostgres { job: 3, program: program(), primary_epoch: None },
-        Command::Promote { job: 4, epoch: 5 },
+        Command::Claimed { epoch: 5, timeline: u32::MAX },
+        Command::Promote { job: 4, epoch: 5, timeline: 6 },
         Command::Stop { job: 6, mode: StopMode::Fast },
         Command::Stop { job: 6, mode: StopMode::Immediate },
         Command::Fence,
@@ -58,7 +59,8 @@ fn owned(request: Request<'_>) -> Command {
         Request::StartPostgres { job, program: p, primary_epoch } => {
             Command::StartPostgres { job, program: program(p), primary_epoch }
         }
-        Request::Promote { job, epoch } => Command::Promote { job, epoch },
+        Request::Claimed { epoch, timeline } => Command::Claimed { epoch, timeline },
+        Request::Promote { job, epoch, timeline } => Command::Promote { job, epoch, timeline },
         Request::Stop { job, mode } => Command::Stop { job, mode },
         Request::Fence => Command::Fence,
         Request::Sessions { count } => Command::Sessions { count },
@@ -103,6 +105,8 @@ fn reports() -> Vec<Report> {
         UnknownJob,
         ForkFailed,
         TooManyStrings,
+        NotClaimed,
+        ClaimedBefore,
     ] {
         reports.push(Report::Refused { job: 1, reason });
     }

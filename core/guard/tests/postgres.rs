@@ -221,13 +221,13 @@ fn only_an_armed_guard_makes_writable() {
 
     let postmaster = node.start_standby(2);
     assert!(node.data().join("standby.signal").exists());
-    assert!(node.ask("promote 3 5", "Refused").contains("job: 3, reason: NotArmed"));
+    assert!(node.ask("promote 3 5 2", "Refused").contains("job: 3, reason: NotArmed"));
     node.arm(7);
-    assert!(node.ask("promote 3 5", "Refused").contains("job: 3, reason: WrongEpoch"));
+    assert!(node.ask("promote 3 5 2", "Refused").contains("job: 3, reason: WrongEpoch"));
     node.ask("arm 7 700 700 3000", "Armed");
     node.expect("Fenced");
     node.expect("PostmasterExited");
-    assert!(node.ask("promote 3 7", "Refused").contains("job: 3, reason: NoPostmaster"));
+    assert!(node.ask("promote 3 7 2", "Refused").contains("job: 3, reason: NoPostmaster"));
     assert!(node.ask(&primary(7), "Refused").contains("job: 1, reason: NotArmed"));
     assert!(dead(postmaster));
 
@@ -237,7 +237,15 @@ fn only_an_armed_guard_makes_writable() {
     assert!(node.ask("page", "page ").ends_with("epoch=7 Unarmed"));
     assert!(!node.data().join("promote").exists());
     node.arm(8);
-    assert!(node.ask("promote 5 8", "Exited").contains("job: 5, exit: Code(0)"));
+    // Armed is not enough: the timeline must be the one that is claimed, for this very epoch.
+    node.tell("claimed 7 2");
+    assert!(node.ask("promote 5 8 2", "Refused").contains("job: 5, reason: NotClaimed"));
+    node.tell("claimed 8 2");
+    assert!(node.ask("promote 5 8 3", "Refused").contains("job: 5, reason: NotClaimed"));
+    assert!(node.ask("claimed 8 3", "Refused").contains("job: 0, reason: ClaimedBefore"));
+    assert!(node.ask("claimed 7 9", "Refused").contains("job: 0, reason: ClaimedBefore"));
+    assert!(!node.data().join("promote").exists());
+    assert!(node.ask("promote 5 8 2", "Exited").contains("job: 5, exit: Code(0)"));
     node.wait_writable(true);
     assert!(node.ask("disarm", "Refused").contains("MayBeWritable"));
     assert!(node.ask("page", "page ").contains(&format!("page Open fences=1 postmaster={postmaster} ")));

@@ -28,7 +28,7 @@ pub use error::{DecodeError, MAX_VALUE};
 pub use json::{dcs_text, rest_text};
 pub use scalar::{parse_bool, parse_bytes, scalar_text};
 pub use tags::{TagMap, engine_tags, published_tags};
-pub use words::{role_from_word, state_from_word, state_word};
+pub use words::{role_from_word, state_from_word, state_word, storage_from_word, storage_word};
 
 /// The Patroni release whose forms these are. Written into the member key as `version`, because Patroni's peers and tools derive
 /// from it which fields they may expect.

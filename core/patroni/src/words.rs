@@ -1,6 +1,6 @@
 //! Patroni's words for roles and states, and what they mean to the engine.
 
-use tanist_engine::{MemberState, Role};
+use tanist_engine::{MemberState, Role, Storage};
 
 /// The engine's role for Patroni's word; `None` for a word Patroni does not have.
 ///
@@ -48,5 +48,22 @@ pub fn state_word(state: MemberState) -> &'static str {
         MemberState::Crashed => "crashed",
         MemberState::StartFailed => "start failed",
         MemberState::Unknown => "unknown",
+    }
+}
+/// What is wrong with a storage; nothing is said of a good one. Patroni ignores it.
+pub fn storage_word(storage: Storage) -> Option<&'static str> {
+    match storage {
+        Storage::Good => None,
+        Storage::Full => Some("full"),
+        Storage::Broken => Some("broken"),
+    }
+}
+
+/// The same read. A word that is not known is nothing good.
+pub fn storage_from_word(word: Option<&str>) -> Storage {
+    match word {
+        None | Some("good") => Storage::Good,
+        Some("broken") => Storage::Broken,
+        Some(_) => Storage::Full,
     }
 }

@@ -103,8 +103,13 @@ impl ControlData {
         let program = settings.program("pg_controldata");
         let mut command = tokio::process::Command::new(&program);
         command.arg("-D").arg(&settings.data_dir).env("LC_ALL", "C").env_remove("PGDATA");
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        let output = match tokio::time::timeout(limit, command.output()).await {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        // To execute a file waits for the disk that it is on.
+        let run = async {
+            let started = tokio::task::spawn_blocking(move || command.spawn()).await;
+            started.map_err(std::io::Error::other)??.wait_with_output().await
+        };
+        let output = match tokio::time::timeout(limit, run).await {
             Err(_) => return Err(ControlError::Timeout { program, limit }),
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => return Err(ControlError::NoProgram(program)),
             Ok(Err(error)) => return Err(ControlError::Run { program, error }),

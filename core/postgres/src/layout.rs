@@ -1,6 +1,7 @@
 //! A data directory without a server: nothing, a half-made copy, or a cluster. Reads only, except for the mark of unfinished work.
 //!
-//! Whether a server runs is not asked here: the guard knows.
+//! Whether a server runs is not asked here: the guard knows. Files are looked at on a thread of their own: a disk that hangs holds up
+//! whoever waits for the answer, and nobody else.
 
 use crate::{ControlData, ControlError, Settings, files};
 use std::{
@@ -67,8 +68,27 @@ pub enum LayoutError {
     Control(#[from] ControlError),
 }
 
-/// Looks at the data directory.
+/// Looks at the data directory. Waits as long as its disk does; `limit` is for the program that reads the control file.
 pub async fn inspect(settings: &Settings, limit: Duration) -> Result<OnDisk, LayoutError> {
+    let kept = settings.clone();
+    let surveyed = tokio::task::spawn_blocking(move || survey(&kept)).await;
+    match surveyed.map_err(|error| LayoutError::Read { path: settings.data_dir.clone(), error: io::Error::other(error) })?? {
+        Survey::NoData => Ok(OnDisk::NoData),
+        Survey::HalfMade => Ok(OnDisk::HalfMade),
+        Survey::Cluster { major, copied } => {
+            Ok(OnDisk::Cluster { control: ControlData::read(settings, limit).await?, major, copied })
+        }
+    }
+}
+
+/// [`OnDisk`] without the control file.
+enum Survey {
+    NoData,
+    HalfMade,
+    Cluster { major: u32, copied: bool },
+}
+
+fn survey(settings: &Settings) -> Result<Survey, LayoutError> {
     let dir = &settings.data_dir;
     let read = |path: &Path| {
         let path = path.to_owned();
@@ -81,11 +101,11 @@ pub async fn inspect(settings: &Settings, limit: Duration) -> Result<OnDisk, Lay
         Err(error) => return Err(read(dir)(error)),
     };
     if empty {
-        return Ok(OnDisk::NoData);
+        return Ok(Survey::NoData);
     }
     for mark in marks(settings) {
         if mark.try_exists().map_err(read(&mark))? {
-            return Ok(OnDisk::HalfMade);
+            return Ok(Survey::HalfMade);
         }
     }
     let path = dir.join("PG_VERSION");
@@ -99,7 +119,7 @@ pub async fn inspect(settings: &Settings, limit: Duration) -> Result<OnDisk, Lay
         return Err(LayoutError::Version { path, version: version.trim().chars().take(20).collect() });
     };
     let copied = is_copy(dir).map_err(|error| LayoutError::Read { path: dir.join(BACKUP_LABEL), error })?;
-    Ok(OnDisk::Cluster { control: ControlData::read(settings, limit).await?, major, copied })
+    Ok(Survey::Cluster { major, copied })
 }
 
 /// Where a base backup says where it begins; the server that starts it renames it away.

@@ -4,7 +4,9 @@
 //! Not decided here: whether a server process exists (the guard knows), and whether silence means death (the engine does).
 
 use crate::{
-    InForce, NewSession, SessionError, Settings, conninfo, history, identify,
+    InForce, NewSession, SessionError, Settings, conninfo,
+    history::Origins,
+    identify,
     in_force::Loaded,
     names,
     probe_row::{ProbeRow, RoleRow, SQL, StandbyRow},
@@ -60,10 +62,14 @@ pub struct Prober {
     exhausted: Option<i64>,
     /// The newest answer of `IDENTIFY_SYSTEM`, and what it was an answer for.
     identified: Option<(Asked, (Timeline, Lsn))>,
+    /// Where timelines begin.
+    origins: Origins,
     /// The first look that got no answer, if the newest got none.
     silent_since: Option<Moment>,
     /// The first new session that got no answer, if the newest got none.
     closed_since: Option<Moment>,
+    /// The newest new session found no connection left.
+    full: bool,
     last: Option<Running>,
     facts: Option<Facts>,
     error: Option<SessionError>,
@@ -98,8 +104,10 @@ impl Prober {
             in_force: InForce::default(),
             exhausted: None,
             identified: None,
+            origins: Origins::default(),
             silent_since: None,
             closed_since: None,
+            full: false,
             last: None,
             facts: None,
             error: None,
@@ -114,6 +122,12 @@ impl Prober {
     /// Beside the newest answer; `None` while the server does not answer.
     pub fn facts(&self) -> Option<&Facts> {
         self.facts.as_ref()
+    }
+
+    /// The newest new session found no connection left: clients have used them up, also those that are kept for superusers. Looks may
+    /// go on over the session that is kept.
+    pub fn is_full(&self) -> bool {
+        self.full || matches!(self.error, Some(SessionError::Full(_)))
     }
 
     /// Why the newest look got no answer.
@@ -135,6 +149,7 @@ impl Prober {
 
     /// Folds in what became of a new session that was tried at `now`.
     pub fn note(&mut self, now: Moment, new: &NewSession) {
+        self.full = matches!(new, NewSession::Full);
         match new {
             NewSession::Served | NewSession::Full | NewSession::Refused(_) => self.closed_since = None,
             NewSession::NoAnswer => {
@@ -170,8 +185,9 @@ impl Prober {
                 tracing::debug!(%error, "probe");
                 let seen = match &error {
                     SessionError::NoListener(_) | SessionError::NotReady(_) => starting,
-                    // It lives, but for want of a session nothing new is known of it: the last answer is the best there is.
-                    SessionError::Full(_) => self.last.clone().map_or(starting, Postgres::Running),
+                    // It lives, but for want of a session nothing new is known of it: the last answer is the best there is. Without one
+                    // (the agent has just begun) nothing is known; it is not starting, which could end in a failover.
+                    SessionError::Full(_) => self.last.clone().map_or(Postgres::Unknown, Postgres::Running),
                     SessionError::Timeout(_) | SessionError::Lost(_) | SessionError::Server { .. } => {
                         Postgres::Unresponsive { since: *self.silent_since.get_or_insert(now) }
                     }
@@ -209,7 +225,7 @@ impl Prober {
         let role = match row.role {
             RoleRow::Primary { timeline, flushed, standbys, .. } => {
                 let position = Position { opened_by: Epoch::NONE, timeline, lsn: flushed };
-                let (timeline_parent, timeline_begin) = history::origin(&self.settings.data_dir, timeline).unzip();
+                let (timeline_parent, timeline_begin) = self.origins.of(&self.settings.data_dir, timeline).await.unzip();
                 ServerRole::Primary { position, timeline_begin, timeline_parent, proof: None, standbys, names_in_force }
             }
             RoleRow::Standby(standby) => {

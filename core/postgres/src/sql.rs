@@ -44,13 +44,27 @@ pub async fn session_count(settings: &Settings, limit: Duration) -> Result<u32, 
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
+/// Writes the configuration on a thread that may wait for the disk: of a standby with this upstream, or of a primary.
+async fn write_for(settings: &Settings, standby: Option<Option<&Upstream>>, names: &SyncNames) -> Result<(), ConfigureError> {
+    let (settings, standby, names) = (settings.clone(), standby.map(|upstream| upstream.cloned()), names.clone());
+    let file = settings.config_file();
+    let write = move || match &standby {
+        None => configure::write_for(&settings, ServerConfig::Primary, &names),
+        Some(upstream) => configure::write_for(&settings, ServerConfig::Standby { upstream: upstream.as_ref() }, &names),
+    };
+    match tokio::task::spawn_blocking(write).await {
+        Ok(written) => written.map(drop),
+        Err(error) => Err(ConfigureError { path: file, error: std::io::Error::other(error) }),
+    }
+}
+
 /// Sets whom commits wait for: writes the primary's configuration, reloads, and returns when the names are in force everywhere.
 /// Asked for again it only waits. Cancelled or failed, the names may be in force or not: ask [`InForce`], or set them again.
 pub async fn set_sync_names(settings: &Settings, in_force: &InForce, names: &SyncNames, limit: Duration) -> Result<(), SqlError> {
     let deadline = Instant::now() + limit;
     in_force.changing();
     in_force.forget_unless(names);
-    configure::write_for(settings, ServerConfig::Primary, names)?;
+    write_for(settings, None, names).await?;
     // Also when the file has the names already: an earlier attempt may have died before this.
     reload(settings, limit).await?;
     loop {
@@ -81,7 +95,7 @@ pub async fn follow(
     limit: Duration,
 ) -> Result<(), SqlError> {
     let deadline = Instant::now() + limit;
-    configure::write_for(settings, ServerConfig::Standby { upstream }, names)?;
+    write_for(settings, Some(upstream), names).await?;
     reload(settings, limit).await?;
     let wanted = upstream.map(|upstream| conninfo::primary_conninfo(settings, upstream)).unwrap_or_default();
     loop {

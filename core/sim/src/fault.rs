@@ -5,6 +5,7 @@ use crate::{
     model::clock::{MS, SEC},
     options::Options,
     rng::Rng,
+    storage,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -58,11 +59,13 @@ pub enum Kind {
     DirectoryReplaced,
     LosesWrites,
     LeaderKeyTaken,
+    StorageHang,
+    StorageFull,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 47] = [
         Self::CutFromStore,
         Self::CutRequests,
         Self::CutAnswers,
@@ -108,6 +111,8 @@ impl Kind {
         Self::DirectoryReplaced,
         Self::LosesWrites,
         Self::LeaderKeyTaken,
+        Self::StorageHang,
+        Self::StorageFull,
     ];
 
     /// Of `ALL`, those that any fault may be. The others are drawn on their own (`own_kinds`), so that one more kind leaves the schedules
@@ -165,6 +170,7 @@ pub fn schedule(seed: u64, options: &Options) -> Vec<Fault> {
         .collect();
     faults.extend(combination(&mut rng, options));
     faults.extend(own_kinds(seed, options));
+    faults.extend(storage::faults(seed, options));
     faults.sort_by_key(|fault| fault.at);
     faults
 }

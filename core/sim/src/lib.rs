@@ -15,6 +15,7 @@ pub mod options;
 pub mod queue;
 pub mod rng;
 pub mod schedule;
+pub mod storage;
 pub mod substitution;
 pub mod trace;
 pub mod world;

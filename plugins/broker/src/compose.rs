@@ -141,7 +141,7 @@ fn endpoint(primary: &Face) -> Attributes {
 }
 
 fn member(found: tanist_engine::Member, end: Option<Lsn>) -> Member {
-    let tanist_engine::Member { name, postgres, api_url: _, state, role, timeline: _, lsn, tags, tanist: _ } = found;
+    let tanist_engine::Member { name, postgres, api_url: _, state, role, timeline: _, lsn, tags, tanist: _, storage: _ } = found;
     let (host, port) = postgres.map_or((String::new(), 0), |Endpoint { host, port }| (host, port));
     let lag = end.zip(lsn).map(|(end, lsn)| end.0.saturating_sub(lsn.0));
     Member {
@@ -209,6 +209,7 @@ mod tests {
             lsn: Some(Lsn(lsn)),
             tags: Tags { nosync: true, ..Tags::default() },
             tanist: true,
+            storage: tanist_engine::Storage::Good,
         }
     }
 

@@ -105,6 +105,7 @@ fn lead(broker: &BrokerHandle, epoch: u64, address: &str) {
         lsn: None,
         tags: Tags::default(),
         tanist: true,
+        storage: tanist_engine::Storage::Good,
     };
     broker.face(ClusterFace {
         epoch,

@@ -20,7 +20,7 @@ pub struct Arguments {
 
 /// Serves until it is asked to stop.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    super::run::start_logging(LogSettings { level: LogLevel::Info, json: false });
+    let _log = super::log::start(LogSettings { level: LogLevel::Info, json: false }).map_err(Failure::failed)?;
     tracing::warn!("the embedded store serves the agents of one machine; nodes on several machines need etcd");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(async {

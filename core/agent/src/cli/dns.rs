@@ -23,7 +23,7 @@ pub fn run(config: &Path) -> Result<(), Failure> {
     if settings.dns.is_none() {
         return Err(Failure::config(format!("{}: dns: the section is missing; it names zone and addresses", config.display())));
     }
-    super::run::start_logging(settings.log);
+    let _log = super::log::start(settings.log).map_err(Failure::failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(async {
         let mut term = signal(SignalKind::terminate()).map_err(Failure::failed)?;

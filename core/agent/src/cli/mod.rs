@@ -7,6 +7,7 @@ mod explain;
 mod history;
 mod http;
 mod list;
+mod log;
 mod plugin;
 mod plugin_list;
 mod remote;

@@ -2,11 +2,10 @@
 
 use super::Failure;
 use crate::{
-    config::{Environment, Loaded, LogSettings, Settings, load},
+    config::{Environment, Loaded, Settings, load},
     run::{Ending, StartError, run_agent},
 };
 use std::{
-    io::{self, IsTerminal},
     os::unix::{
         fs::{DirBuilderExt, MetadataExt, chown},
         process::CommandExt,
@@ -18,6 +17,9 @@ use tanist_guard::client::Connection;
 
 /// Who databases belong to where nothing else is configured.
 const DATABASE_USER: &str = "postgres";
+/// Threads that may wait for a disk at the same time. Each kind of work that does has at most one, so that with every disk hanging some
+/// are left for the names of the store and of the peers.
+const BLOCKING_THREADS: usize = 32;
 
 /// This process's environment, as far as it is text.
 pub fn environment() -> Environment {
@@ -57,12 +59,13 @@ pub fn run(config: &Path) -> Result<(), Failure> {
 /// Runs the agent, under a guard.
 pub fn agent(config: &Path) -> Result<(), Failure> {
     let settings = settings(config, false)?;
-    start_logging(settings.cluster.log);
+    let _log =
+        super::log::start(settings.cluster.log).map_err(|error| Failure::retry(format!("no thread for the log: {error}")))?;
     let connection = Connection::from_env().map_err(Failure::config)?;
     let plugin_host = beside("tanist-plugin-host")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(8)
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|error| Failure::retry(format!("no runtime: {error}")))?;
     let ending = runtime.block_on(run_agent(settings, connection, plugin_host));
@@ -77,18 +80,6 @@ pub fn agent(config: &Path) -> Result<(), Failure> {
             Err(Failure::config(error))
         }
         Err(error @ StartError::System(_)) => Err(Failure::retry(error)),
-    }
-}
-
-/// Logs to standard error, in the form and from the level that the configuration asks for; `RUST_LOG` wins.
-pub fn start_logging(log: LogSettings) {
-    let default = format!("{},hickory_server=warn", log.level.as_str());
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
-    if log.json {
-        subscriber.json().init();
-    } else {
-        subscriber.with_ansi(io::stderr().is_terminal()).init();
     }
 }
 

@@ -27,7 +27,7 @@ pub use secret::Secret;
 pub use settings::{
     BootstrapSettings, Callbacks, ClusterSettings, Credentials, DnsGrantSetting, DnsSettings, EtcdSettings, HttpGrantSetting,
     LogLevel, LogSettings, NameServerSetting, PluginGrants, PluginLimits, PluginSetting, PluginSource, PostgresSettings,
-    RestSettings, Settings, SoaSettings, StoreSettings, TsigKeySetting, WatchdogMode, WatchdogSettings,
+    RestSettings, Settings, SoaSettings, StorageSettings, StoreSettings, TsigKeySetting, WatchdogMode, WatchdogSettings,
 };
 
 use positions::Positions;

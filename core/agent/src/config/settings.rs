@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 use tanist_broker::Url;
 use tanist_engine::{Endpoint, MemberName, Tags};
@@ -34,6 +35,8 @@ pub struct Settings {
     pub plugins: Vec<PluginSetting>,
     /// `tanist.state_dir`.
     pub state_dir: PathBuf,
+    /// `tanist.storage`.
+    pub storage: StorageSettings,
     /// `tanist.user`: who a process started as root becomes.
     pub user: Option<String>,
 }
@@ -229,6 +232,15 @@ pub enum WatchdogMode {
     /// Where there is one.
     #[default]
     Automatic,
+}
+
+/// When the storage of the data directory counts as broken, or full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StorageSettings {
+    /// How long a small write may take; `None`: for ever.
+    pub timeout: Option<Duration>,
+    /// With less room than this it is full, bytes.
+    pub minimum_free: u64,
 }
 
 /// The DNS connection point.

@@ -24,7 +24,7 @@ mod timelines;
 
 use crate::{
     config::Settings,
-    links::{DirectoryLink, GuardLink, NamesLink, PeersLink, PluginsLink, PostgresLink, PromiseLink},
+    links::{DirectoryLink, GuardLink, NamesLink, PeersLink, PluginsLink, PostgresLink, PromiseLink, StorageLink},
     run::{Effect, Fact, Facts, clock},
 };
 use std::sync::Arc;
@@ -49,6 +49,8 @@ pub struct Tools {
     pub promise: Arc<PromiseLink>,
     /// Whether the data directory is still this node's.
     pub directory: Arc<DirectoryLink>,
+    /// Whether the data directory's storage takes writes.
+    pub storage: StorageLink,
     /// Plugins and callback scripts.
     pub plugins: PluginsLink,
     /// The DNS connection point.

@@ -3,7 +3,8 @@
 use super::{Tools, outcome::written};
 use std::time::Duration;
 use tanist_dcs::{Compare, Op};
-use tanist_engine::{Revision, TimelineClaim};
+use tanist_engine::{Epoch, Revision, Timeline, TimelineClaim};
+use tanist_guard::protocol::Command;
 use tanist_patroni::own::TimelinesKey;
 
 impl Tools {
@@ -19,10 +20,28 @@ impl Tools {
                 return false;
             }
         };
-        let Some(claims) = with_claim(claims, claim) else { return true };
+        let Some(claims) = with_claim(claims, claim) else {
+            self.note_claim(claim.epoch, claim.timeline);
+            return true;
+        };
         let value = TimelinesKey { claims }.encode();
         let compare = Compare::ModRevision(key.clone(), revision);
-        written("tanist/timelines", self.keeper.leader_write(vec![Op::put(key, value)], vec![compare], timeout).await)
+        let done = written("tanist/timelines", self.keeper.leader_write(vec![Op::put(key, value)], vec![compare], timeout).await);
+        if done {
+            self.note_claim(claim.epoch, claim.timeline);
+        }
+        done
+    }
+
+    /// Tells the guard what the store has claimed: it promotes to nothing else. Of a timeline that was opened long ago it need not know.
+    pub(super) fn note_claim(&self, epoch: Epoch, timeline: Timeline) {
+        let known = self.guard.page().claimed();
+        if known.is_some_and(|(known, _)| known > epoch.0) || known == Some((epoch.0, timeline.0)) {
+            return;
+        }
+        if let Err(error) = self.guard.send(&Command::Claimed { epoch: epoch.0, timeline: timeline.0 }) {
+            tracing::warn!(%error, "the guard was not told of the claimed timeline");
+        }
     }
 }
 

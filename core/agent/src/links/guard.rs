@@ -155,9 +155,9 @@ impl GuardLink {
         watch.spawned().await
     }
 
-    /// Tells PostgreSQL to promote; returns when it was told.
-    pub async fn promote(&self, epoch: u64) -> Result<(), GuardError> {
-        let mut watch = self.begin(|job| Command::Promote { job, epoch })?;
+    /// Tells PostgreSQL to promote to a timeline that was claimed; returns when it was told.
+    pub async fn promote(&self, epoch: u64, timeline: u32) -> Result<(), GuardError> {
+        let mut watch = self.begin(|job| Command::Promote { job, epoch, timeline })?;
         match watch.end().await? {
             Exit::Code(0) => Ok(()),
             exit => Err(GuardError::Ended { program: "promotion".into(), exit, log: "the guard's log".into() }),

@@ -9,7 +9,7 @@ use hyper_util::{
 };
 use std::time::Duration;
 use tanist_engine::{Epoch, Member, MemberName, Peer, PeerAnswer, Position};
-use tanist_patroni::rest::NodeState;
+use tanist_patroni::{rest::NodeState, storage_from_word};
 
 /// A peer that has not answered by then is mute for this race.
 const LIMIT: Duration = Duration::from_millis(500);
@@ -59,13 +59,14 @@ impl PeersLink {
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.ok()?.to_bytes();
         let state =
             NodeState::decode(&body).map_err(|error| tracing::warn!(%name, %error, "a peer's answer makes no sense")).ok()?;
-        let NodeState { state, role, timeline, lsn, tags, name: said, scope, tanist: _ } = state;
+        let NodeState { state, role, timeline, lsn, tags, name: said, scope, tanist } = state;
         if said.as_ref().is_some_and(|said| *said != name.0) || scope.as_ref().is_some_and(|scope| *scope != self.scope) {
             tracing::warn!(%name, ?said, ?scope, "another node answers at this member's address");
             return None;
         }
         // The opening epoch is filled in from the claims when the answer is looked at.
         let position = timeline.zip(lsn).map(|(timeline, lsn)| Position { opened_by: Epoch::NONE, timeline, lsn });
-        Some(PeerAnswer { state, role, position, tags })
+        let storage = storage_from_word(tanist.get("storage").and_then(|word| word.as_str()));
+        Some(PeerAnswer { state, role, position, tags, storage })
     }
 }

@@ -1,11 +1,13 @@
 //! The link to the local PostgreSQL: a task that looks at it, and short calls over sessions.
 //!
 //! Looks are cheap and frequent while something changes, rare while nothing does, and at once when somebody expects a change. Between two
-//! looks nothing is assumed; what a look found is told to the loop as a fact.
+//! looks nothing is assumed; what a look found is told to the loop as a fact. Files are looked at on other threads: while a disk hangs
+//! there is at most one look that waits for it, and no news.
 
 use super::{DirectoryLink, GuardLink};
 use crate::run::{Fact, Facts, clock};
 use std::{
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -22,6 +24,8 @@ const SOON: Duration = Duration::from_millis(25);
 const WAITING: Duration = Duration::from_millis(200);
 /// Between looks while all is well.
 const IDLE: Duration = Duration::from_secs(1);
+/// Said while every connection is in use.
+const NO_CONNECTION: &str = "no connection is left, also of those kept for superusers: clients have used up max_connections";
 /// Between two new sessions, which tell a hung postmaster from a healthy one.
 const NEWCOMER: Duration = Duration::from_secs(5);
 
@@ -62,8 +66,17 @@ impl PostgresLink {
             kick: Notify::new(),
         });
         let (publish, found) = watch::channel(Postgres::Unknown);
-        let looker =
-            Looker { shared: shared.clone(), prober, guard, directory, facts, publish, postmaster: None, sessions_told: 0 };
+        let looker = Looker {
+            shared: shared.clone(),
+            prober,
+            guard,
+            directory,
+            facts,
+            publish,
+            postmaster: None,
+            sessions_told: 0,
+            full: false,
+        };
         tokio::spawn(looker.run());
         Self { shared, found }
     }
@@ -149,6 +162,8 @@ struct Looker {
     /// The postmaster looked at, and how it was started.
     postmaster: Option<(i32, Started)>,
     sessions_told: u32,
+    /// It was said that no connection is left.
+    full: bool,
 }
 
 impl Looker {
@@ -182,11 +197,11 @@ impl Looker {
 
     async fn look(&mut self, now: Moment) -> Postgres {
         let settings = lock(&self.shared.settings).clone();
-        self.directory.look();
         let Some(pid) = self.guard.postmaster() else {
             if self.postmaster.take().is_some() {
                 self.gone();
             }
+            self.look_at_directory().await;
             return match layout::inspect(&settings, Duration::from_secs(10)).await {
                 Ok(found) => self.on_disk(&found),
                 Err(error) => {
@@ -200,9 +215,11 @@ impl Looker {
             Some((known, started)) if known == pid => started,
             _ => {
                 self.gone();
-                // The start of an agent before this one can only be told from what the guard left there.
                 let told = lock(&self.shared.state).starting_as_primary.take();
-                let as_primary = told.unwrap_or_else(|| !settings.data_dir.join("standby.signal").exists());
+                let as_primary = match told {
+                    Some(told) => told,
+                    None => started_as_primary(&settings.data_dir).await,
+                };
                 let started = Started { since: now, as_primary };
                 self.postmaster = Some((pid, started));
                 started
@@ -215,9 +232,27 @@ impl Looker {
         let mut found = self.prober.look(now, started).await;
         let mut state = lock(&self.shared.state);
         state.facts = self.prober.facts().cloned();
-        state.error = self.prober.error().map(ToString::to_string);
+        state.error = match self.prober.is_full() {
+            true => Some(NO_CONNECTION.to_owned()),
+            false => self.prober.error().map(ToString::to_string),
+        };
+        if self.prober.is_full() != self.full {
+            self.full = self.prober.is_full();
+            match self.full {
+                true => tracing::warn!("{NO_CONNECTION}"),
+                false => tracing::info!("PostgreSQL has connections left again"),
+            }
+        }
         add_proof(&mut found, state.proof);
         found
+    }
+
+    /// Whether the directory is still the known one. While a server runs in it nobody can replace it.
+    async fn look_at_directory(&self) {
+        let directory = self.directory.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || directory.look()).await {
+            tracing::warn!("the data directory was not looked at: {error}");
+        }
     }
 
     fn on_disk(&self, found: &OnDisk) -> Postgres {
@@ -242,6 +277,13 @@ impl Looker {
         self.publish.send_replace(found.clone());
         self.facts.tell(Fact::Postgres { found, begun });
     }
+}
+
+/// How an agent before this one started the server: what the guard left there says it. Where the disk does not, it may be writable.
+async fn started_as_primary(data_dir: &Path) -> bool {
+    let signal = data_dir.join("standby.signal");
+    let there = tokio::task::spawn_blocking(move || signal.try_exists().unwrap_or(false));
+    !matches!(tokio::time::timeout(LIMIT, there).await, Ok(Ok(true)))
 }
 
 fn add_proof(found: &mut Postgres, known: Option<WriteProof>) {

@@ -79,7 +79,10 @@ async fn run_one(script: &str, callback: Callback, role: Role, scope: &str) -> s
     let (program, arguments) = words.split_first().ok_or_else(|| std::io::Error::other("the command line is empty"))?;
     let mut command = Command::new(program);
     command.args(arguments).arg(callback.to_string()).arg(role.to_string()).arg(scope);
-    command.stdin(Stdio::null()).kill_on_drop(true).spawn()?.wait().await
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    // To execute a file waits for the disk that it is on.
+    let started = tokio::task::spawn_blocking(move || command.spawn()).await;
+    started.map_err(std::io::Error::other)??.wait().await
 }
 
 /// Splits a command line as a shell does, without expansion: blanks separate, quotes and backslashes protect.

@@ -4,9 +4,18 @@
 
 use super::GuardLink;
 use crate::run::{Fact, Facts, clock};
-use std::{io, path::PathBuf, thread, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 use tanist_engine::Postgres;
 use tanist_guard::client::{Duty, FenceReason, Look, Watchdog};
+
+/// How long the mark in a fenced data directory is waited for.
+const MARK_WAIT: Duration = Duration::from_millis(500);
 
 /// Starts the thread.
 pub fn watch_guard(link: GuardLink, data_dir: PathBuf, facts: Facts) -> io::Result<()> {
@@ -14,7 +23,7 @@ pub fn watch_guard(link: GuardLink, data_dir: PathBuf, facts: Facts) -> io::Resu
     Ok(())
 }
 
-fn watch(link: &GuardLink, data_dir: &std::path::Path, facts: &Facts) {
+fn watch(link: &GuardLink, data_dir: &Path, facts: &Facts) {
     let mut watchdog = Watchdog::default();
     loop {
         link.page().beat_agent(clock::now().as_nanos());
@@ -29,8 +38,28 @@ fn watch(link: &GuardLink, data_dir: &std::path::Path, facts: &Facts) {
     }
 }
 
+/// Marks the data directory, so that nobody starts it writable by hand. The disk may hang: this thread waits for a moment only.
+fn leave_standby(data_dir: &Path) {
+    let (done, marked) = mpsc::channel();
+    let data_dir = data_dir.to_owned();
+    let mark = move || {
+        if let Err(error) = tanist_guard::leave_standby(&data_dir) {
+            tracing::error!(%error, "cannot create standby.signal; do not start PostgreSQL by hand");
+        }
+        let _nobody_waits_any_more = done.send(());
+    };
+    match thread::Builder::new().name("mark".into()).stack_size(128 << 10).spawn(mark) {
+        Ok(_) => {
+            if marked.recv_timeout(MARK_WAIT).is_err() {
+                tracing::error!("the data directory's storage hangs: standby.signal is created when it answers");
+            }
+        }
+        Err(error) => tracing::error!(%error, "no thread to create standby.signal; do not start PostgreSQL by hand"),
+    }
+}
+
 /// Fences in the guard's place. True: there is nothing left to watch.
-fn fence(link: &GuardLink, data_dir: &std::path::Path, reason: FenceReason, facts: &Facts) -> bool {
+fn fence(link: &GuardLink, data_dir: &Path, reason: FenceReason, facts: &Facts) -> bool {
     if link.fence_state() == tanist_guard::page::FenceState::Complete {
         // Done already; the guard has not come back yet to say so itself.
         thread::sleep(Duration::from_nanos(Watchdog::INTERVAL_NS));
@@ -43,11 +72,7 @@ fn fence(link: &GuardLink, data_dir: &std::path::Path, reason: FenceReason, fact
             link.own_fence_complete();
             tracing::warn!(?done, "PostgreSQL was fenced by the agent");
             facts.tell(Fact::PostgresChanged(Postgres::Unknown));
-        }
-        Err(error) if reason == FenceReason::GuardDead && !data_dir.exists() => {
-            // Nothing can be fenced there any more, and nobody would ever end this agent. The lease is left to run out.
-            facts.tell(Fact::Fatal(format!("the guard is dead and {} is gone: {error}", data_dir.display())));
-            return true;
+            leave_standby(data_dir);
         }
         Err(error) => {
             tracing::error!(%error, "the fence is not complete; trying again");

@@ -68,6 +68,8 @@ fn own(api: &Api, status: Option<&Status>, facts: &Facts, now: Moment) -> OwnMet
         fence_budget: Duration::from_nanos(api.tools.guard.page().budget_ns()),
         fenced: api.tools.guard.fence_state() != FenceState::Open,
         since_decision: if facts.since_decision == Duration::MAX { Duration::ZERO } else { facts.since_decision },
+        storage: status.map(|status| status.seen.storage.state).unwrap_or_default(),
+        storage_free: api.tools.storage.free(),
         store_answers: status.is_some() && api.tools.mirror.snapshot().trouble.is_none(),
         plugins: plugins
             .into_iter()

@@ -104,6 +104,13 @@ fn own(api: &Api, status: &crate::run::Status, now: tanist_engine::Moment) -> Ma
         own.insert("store_error".into(), trouble.to_string().into());
         own.insert("store_error_since".into(), wall::iso(wall::millis().saturating_sub(span)).into());
     }
+    own.insert("storage".into(), seen.storage.state.to_string().into());
+    if !seen.storage.why.is_empty() {
+        own.insert("storage_error".into(), seen.storage.why.clone().into());
+    }
+    if let Some(free) = api.tools.storage.free() {
+        own.insert("storage_free".into(), free.into());
+    }
     if let Some(error) = api.tools.postgres.error() {
         own.insert("postgresql_error".into(), error.into());
     }

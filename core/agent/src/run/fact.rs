@@ -1,7 +1,7 @@
 //! What the run loop is told. Everything that happens outside of it arrives as one of these.
 
 use super::effect::Effect;
-use tanist_engine::{JobOutcome, Moment, Peer, Policy, Postgres, StoreView};
+use tanist_engine::{JobOutcome, Moment, Peer, Policy, Postgres, StorageSeen, StoreView};
 
 /// One piece of news.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub enum Fact {
     PostgresChanged(Postgres),
     /// The guard's page changed, or it reported something that is already folded into the link's state.
     Guard,
+    /// The storage of the data directory takes writes, or does not, or has no room.
+    Storage(StorageSeen),
     /// A long job ended.
     Job(JobOutcome),
     /// A short effect ended.

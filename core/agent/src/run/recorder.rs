@@ -62,6 +62,8 @@ pub struct Recorder {
     recent: Arc<Mutex<VecDeque<Line>>>,
     last: (String, Vec<String>),
     to_disk: mpsc::SyncSender<Entry>,
+    /// Entries that the disk did not take, since the last that it took.
+    left_out: u64,
 }
 
 /// A reader of the recorder's memory, for the REST API.
@@ -90,7 +92,7 @@ impl Recorder {
         let (to_disk, entries) = mpsc::sync_channel(QUEUE);
         let path = state_dir.join(FILE_NAME);
         std::thread::Builder::new().name("recorder".into()).stack_size(256 << 10).spawn(move || write_all(&path, &entries))?;
-        Ok(Self { recent: Arc::default(), last: Default::default(), to_disk })
+        Ok(Self { recent: Arc::default(), last: Default::default(), to_disk, left_out: 0 })
     }
 
     /// A reader.
@@ -128,8 +130,21 @@ impl Recorder {
             decision: decision.clone(),
             violation,
         };
-        if self.to_disk.try_send(entry).is_err() {
-            tracing::warn!("the flight recorder's disk is too slow: an entry is left out of the file");
+        match self.to_disk.try_send(entry) {
+            Ok(()) if self.left_out > 0 => {
+                tracing::warn!(
+                    entries = self.left_out,
+                    "the flight recorder's disk was too slow: entries are missing in the file"
+                );
+                self.left_out = 0;
+            }
+            Ok(()) => {}
+            Err(_) => {
+                if self.left_out == 0 {
+                    tracing::warn!("the flight recorder's disk is too slow: from here on entries are left out of the file");
+                }
+                self.left_out += 1;
+            }
         }
         Some(line)
     }

@@ -9,7 +9,7 @@ use crate::{
     execute::Tools,
     links::{
         DirectoryLink, GuardLink, NamesError, NamesLink, PeersLink, PluginsError, PluginsLink, PostgresLink, PromiseError,
-        PromiseLink, watch_guard,
+        PromiseLink, StorageLink, watch_guard,
     },
     rest::{self, RestError},
 };
@@ -68,8 +68,11 @@ pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: 
     let policy = dynamic.policy();
     let guard = GuardLink::new(connection);
     watch_guard(guard.clone(), settings.postgres.data_dir.clone(), facts.clone())?;
-    std::fs::create_dir_all(&settings.state_dir)
-        .map_err(|error| StartError::StateDir { path: settings.state_dir.clone(), error })?;
+    // Made only where it is missing: to ask for it would already wait for a disk that hangs.
+    if !settings.state_dir.is_dir() {
+        std::fs::create_dir_all(&settings.state_dir)
+            .map_err(|error| StartError::StateDir { path: settings.state_dir.clone(), error })?;
+    }
     if guard.page().postmaster().is_none() {
         check_listen(&dynamic.postgres())?;
     }
@@ -94,6 +97,7 @@ pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: 
         directory,
         names: NamesLink::start(&settings.cluster, &settings.name, Arc::new(clock::now))?,
         plugins: PluginsLink::start(&settings, &plugin_host, policy.ttl)?,
+        storage: StorageLink::spawn(settings.storage, &settings.postgres.data_dir, facts.clone())?,
         peers: PeersLink::new(settings.name.clone(), settings.cluster.scope.clone()),
         facts: facts.clone(),
         settings,

@@ -7,7 +7,7 @@ use crate::{execute::Tools, links::GuardLink};
 use std::collections::BTreeMap;
 use tanist_engine::{
     Armed, Epoch, FenceState, Guard, Job, JobReport, MemberName, Moment, Observation, Peer, Position, Postgres, RunningJob,
-    ServerRole, StoreView, TimelineClaim,
+    ServerRole, StorageSeen, StoreView, TimelineClaim,
 };
 
 /// The newest facts.
@@ -23,6 +23,7 @@ pub struct World {
     job: Option<RunningJob>,
     last_job: Option<JobReport>,
     peers: BTreeMap<MemberName, Peer>,
+    storage: StorageSeen,
     stopping: bool,
 }
 
@@ -38,6 +39,7 @@ impl World {
             job: None,
             last_job: None,
             peers: BTreeMap::new(),
+            storage: StorageSeen::default(),
             stopping: false,
         }
     }
@@ -71,6 +73,7 @@ impl World {
             Fact::Peer(peer) => {
                 self.peers.insert(peer.name.clone(), peer);
             }
+            Fact::Storage(seen) => self.storage = seen,
             Fact::Stop => self.stopping = true,
         }
     }
@@ -105,6 +108,7 @@ impl World {
             probed: self.probed,
             promised: Some(tools.promise.now()),
             directory_replaced: tools.directory.is_replaced(),
+            storage: self.storage.clone(),
             stopping: self.stopping,
         }
     }

@@ -1,7 +1,7 @@
 //! The facts an opinion is based on.
 
 use super::Violation;
-use crate::{Epoch, FenceState, Held, Lease, Moment, Observation, Policy, Position, Postgres, ServerRole};
+use crate::{Epoch, FenceState, Held, Lease, Moment, Observation, Policy, Position, Postgres, ServerRole, Storage};
 
 pub(super) struct Facts<'a> {
     pub policy: &'a Policy,
@@ -55,6 +55,11 @@ impl<'a> Facts<'a> {
             },
             _ => Err(Violation::WrongState { what }),
         }
+    }
+
+    /// The storage takes writes: nobody leads on one that does not.
+    pub fn can_write(&self, what: &'static str) -> Result<(), Violation> {
+        if self.seen.storage.state == Storage::Broken { Err(Violation::Storage { what }) } else { Ok(()) }
     }
 
     /// The local data belong to the cluster, as far as both are known.

@@ -14,6 +14,9 @@ pub(super) fn run(facts: &Facts<'_>, job: &Job) -> Result<(), Violation> {
     if facts.seen.guard.fence == FenceState::Running {
         return Err(Violation::WrongState { what });
     }
+    if !matches!(job, Job::Stop(_)) {
+        facts.can_write(what)?;
+    }
     match job {
         Job::Bootstrap => bootstrap(facts, what),
         Job::Clone { from } => {

@@ -6,6 +6,7 @@ use crate::{Epoch, FenceState, Lease, Moment, Revision};
 /// Only a lease seen vacant is taken, at the very revision it was seen vacant at.
 pub(super) fn acquire(facts: &Facts<'_>, revision: Revision) -> Result<(), Violation> {
     facts.own_data("acquires")?;
+    facts.can_write("acquires")?;
     match &facts.seen.lease {
         Lease::Vacant { record, .. } if *record == revision && facts.seen.store.as_of.is_some() => Ok(()),
         _ => Err(Violation::AcquireNotVacant),

@@ -45,6 +45,8 @@ pub enum Violation {
     WrongState { what: &'static str },
     #[error("{what} although nothing shows that the old server is gone")]
     NotFenced { what: &'static str },
+    #[error("{what} although its storage takes no writes")]
+    Storage { what: &'static str },
     #[error("{what} with data of another cluster")]
     Foreign { what: &'static str },
     #[error("throws data away while /sync names this node")]

@@ -3,8 +3,10 @@
 //! A callback follows the facts, not the intention: `primary` after the face of this very epoch was seen in the store, `demoted` when
 //! nothing here can write any more, `replica` when the new leader is followed.
 
-use super::{members, turn::Turn};
-use crate::{Action, Callback, Emission, Epoch, Job, JobOutcome, Lease, MemberFace, MemberState, Postgres, Role, ServerRole};
+use super::{members, storage, turn::Turn};
+use crate::{
+    Action, Callback, Emission, Epoch, Job, JobOutcome, Lease, MemberFace, MemberState, Postgres, Role, ServerRole, Storage,
+};
 use std::time::Duration;
 
 /// A member key that was written and is not in the store is written again after this.
@@ -56,6 +58,8 @@ fn role(turn: &Turn<'_>) -> Option<(Role, Epoch)> {
     let was_primary = turn.memory.announced == Some(Role::Primary);
     let server = match &turn.seen.postgres {
         Postgres::Running(running) => Some(&running.role),
+        // What is fenced may stay unknown for as long as its storage hangs.
+        Postgres::Unknown if turn.fence_complete() && storage::is_broken(turn) => None,
         Postgres::Unknown => return None,
         _ => None,
     };
@@ -96,7 +100,8 @@ fn member(turn: &mut Turn<'_>) {
     let known = turn.memory.member.as_ref();
     let changed = known.map(without_lsn) != Some(without_lsn(&face));
     let moved = known.is_none_or(|known| known.lsn != face.lsn) && written.is_none_or(|at| now >= at + turn.policy.loop_wait);
-    let shown = members::find(turn, &turn.seen.me).is_some_and(|member| member.state == face.state && member.role == face.role);
+    let shown = members::find(turn, &turn.seen.me)
+        .is_some_and(|member| member.state == face.state && member.role == face.role && member.storage == face.storage);
     let lost = !shown && written.is_none_or(|at| turn.reached(at + REWRITE));
     if changed || moved || lost {
         turn.memory.member = Some(face.clone());
@@ -108,10 +113,15 @@ fn member(turn: &mut Turn<'_>) {
 /// What the member key says now.
 fn face(turn: &Turn<'_>) -> Option<MemberFace> {
     let seen = turn.seen;
-    let blank = |state, role| MemberFace { state, role, timeline: None, lsn: None, streaming: false };
+    let storage = seen.storage.state;
+    let blank = |state, role| MemberFace { state, role, timeline: None, lsn: None, streaming: false, storage };
     let leads = matches!(seen.lease, Lease::Mine(_));
     let by_lease = if leads { Role::Primary } else { Role::Demoted };
     let mut face = match &seen.postgres {
+        // That nothing can be written here is worth telling even where nothing more is known.
+        Postgres::Unknown if storage == Storage::Broken => {
+            blank(MemberState::Unknown, if turn.memory.was_standby { Role::Replica } else { by_lease })
+        }
         Postgres::Unknown => return None,
         Postgres::NoData | Postgres::HalfMade => blank(MemberState::Stopped, Role::Uninitialized),
         Postgres::Stopped(stopped) => {
@@ -133,6 +143,7 @@ fn face(turn: &Turn<'_>) -> Option<MemberFace> {
                 timeline: position.map(|position| position.timeline),
                 lsn: Some(position.map_or(*replayed, |position| position.lsn)),
                 streaming: *streaming,
+                storage,
             },
         },
     };

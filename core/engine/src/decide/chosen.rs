@@ -1,8 +1,8 @@
-//! Whom commits shall wait for: standbys that stream from here and may lead, the present ones first, for a moment also while they are
-//! away.
+//! Whom commits shall wait for: standbys that stream from here and may lead, those with room on their disks and the present ones first,
+//! for a moment also while they are away.
 
 use super::{members, replaced, sync::Scene, turn::Turn};
-use crate::{Member, MemberName, Moment, StandbySeen, SyncMode, SyncStep};
+use crate::{Member, MemberName, Moment, StandbySeen, Storage, SyncMode, SyncStep};
 use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
 
 /// A standby further behind is not waited for: commits would hang until it has caught up. One WAL segment.
@@ -18,6 +18,7 @@ pub(super) struct Chosen {
 /// The order in which they are chosen, the largest first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Rank<'a> {
+    room: bool,
     named: bool,
     demanded: bool,
     complete: bool,
@@ -116,7 +117,8 @@ fn ranked(turn: &Turn<'_>, scene: &Scene<'_>) -> Vec<MemberName> {
         let demanded = scene.names.demand().is_some_and(|(_, standbys)| standbys.contains(*name));
         let priority = members::find(turn, name).and_then(|member| member.tags.failover_priority).unwrap_or(1);
         let flushed = seen(scene, name).map_or(0, |standby| standby.flushed.0);
-        (named(name), demanded, has_everything(scene, name), priority, flushed)
+        let room = members::find(turn, name).is_none_or(|member| member.storage == Storage::Good);
+        (room, named(name), demanded, has_everything(scene, name), priority, flushed)
     };
     let near = |name: &MemberName| {
         let end = scene.primary.position.lsn.0;
@@ -126,8 +128,8 @@ fn ranked(turn: &Turn<'_>, scene: &Scene<'_>) -> Vec<MemberName> {
     let mut able: Vec<&MemberName> =
         all.into_iter().filter(|name| fit(turn, scene, name) && (incumbent(name) || near(name))).collect();
     able.sort_by_key(|name| {
-        let (named, demanded, complete, priority, flushed) = rank(name);
-        Reverse(Rank { named, demanded, complete, priority, flushed, name: Reverse(*name) })
+        let (room, named, demanded, complete, priority, flushed) = rank(name);
+        Reverse(Rank { room, named, demanded, complete, priority, flushed, name: Reverse(*name) })
     });
     able.into_iter().cloned().collect()
 }
@@ -145,7 +147,8 @@ fn patience(turn: &Turn<'_>) -> Duration {
     (turn.policy.ttl / 5).min(Duration::from_secs(1))
 }
 
-/// A member that may be named in `/sync`: one that may lead and can keep the promises of a tanist.
+/// A member that may be named in `/sync`: one that may lead and can keep the promises of a tanist. One that cannot write acknowledges
+/// nothing, however long its connection lives on.
 fn serves(member: &Member) -> bool {
-    member.tanist && !member.tags.nosync && member.tags.may_lead()
+    member.storage != Storage::Broken && member.tanist && !member.tags.nosync && member.tags.may_lead()
 }

@@ -3,12 +3,13 @@
 //! A failover of an asynchronous cluster loses writes that a restart keeps; a restart of a synchronous one makes commits visible that
 //! were never replicated, which a later failover loses. So, unless `primary_start_timeout` says something else: asynchronous: restart
 //! in place; synchronous with a confirmed candidate: fail over; synchronous without: restart in place, where commits wait until a
-//! standby has the end of WAL (`sync`). Each of it only after a completed fence or a clean shutdown.
+//! standby has the end of WAL (`sync`). Where there is no room left here for a restart, whoever has some is preferred in every mode.
+//! Each of it only after a completed fence or a clean shutdown.
 
 use super::{
     fence::fence,
     leading::{release, released},
-    members, switchover,
+    members, storage, switchover,
     turn::Turn,
 };
 use crate::{Action, FenceCause, Held, Job, Reason, StartAs, Stopped};
@@ -34,6 +35,11 @@ pub(super) fn recover(turn: &mut Turn<'_>, held: &Held, stopped: &Stopped) -> Re
     if !stopped.was_primary {
         // The standby that won the race is gone; started again as a standby it may win the next one.
         return release(turn, None, Reason::NoDataToLead);
+    }
+    if let Some(to) = storage::fails_over(turn) {
+        turn.stay_out();
+        let why = turn.seen.storage.why.clone();
+        return release(turn, Some(to.clone()), Reason::RoomElsewhere { to, why });
     }
     if let Some(candidate) = members::candidate(turn).filter(|_| fails_over(turn)) {
         turn.stay_out();

@@ -3,7 +3,7 @@
 //! The guard fences by itself at the end of what it was armed for; this is the second line, for everything that is known earlier: the
 //! lease is seen with somebody else, or a writable server is found for which nobody armed the guard.
 
-use super::turn::Turn;
+use super::{storage, turn::Turn};
 use crate::{Action, Epoch, FenceCause, FenceState, Lease, Moment, Postgres, Reason};
 use std::time::Duration;
 
@@ -47,7 +47,9 @@ pub(super) fn fence(turn: &mut Turn<'_>, cause: FenceCause) -> Reason {
 
 /// After a fence a probe that still shows a writable server is behind.
 pub(super) fn settled(turn: &mut Turn<'_>) -> Option<Reason> {
-    if !(turn.fence_complete() && turn.may_write()) {
+    // A process that hangs in a write is still there. A service that is to end does not wait for it.
+    let hangs = turn.seen.stopping && storage::is_broken(turn);
+    if !(turn.fence_complete() && turn.may_write()) || hangs {
         return None;
     }
     turn.wake(turn.now + Duration::from_millis(100));

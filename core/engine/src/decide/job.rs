@@ -1,14 +1,14 @@
 //! While a long job runs: wait, but not longer than the operator allowed.
 
 use super::{fence::fence, members, turn::Turn};
-use crate::{FenceCause, Job, Reason, StartAs};
+use crate::{FenceCause, Job, Moment, Reason, StartAs, Storage};
 use std::time::Duration;
 
 /// Waits for the running job.
 pub(super) fn running(turn: &mut Turn<'_>) -> Option<Reason> {
     let running = turn.seen.job.as_ref()?;
     let too_long = match &running.job {
-        Job::Stop(_) => stop_too_long(turn, running.since + turn.policy.primary_stop_timeout),
+        Job::Stop(_) => stop_too_long(turn, running.since),
         Job::Start(StartAs::Primary { .. }) => start_too_long(turn),
         _ => None,
     };
@@ -16,9 +16,12 @@ pub(super) fn running(turn: &mut Turn<'_>) -> Option<Reason> {
 }
 
 /// A shutdown of a primary that does not end is finished by the fence.
-fn stop_too_long(turn: &mut Turn<'_>, limit: crate::Moment) -> Option<Reason> {
-    let limited = turn.policy.primary_stop_timeout > Duration::ZERO && turn.seen.postgres.may_be_writable();
-    (limited && turn.reached(limit)).then(|| fence(turn, FenceCause::StopTooLong))
+fn stop_too_long(turn: &mut Turn<'_>, since: Moment) -> Option<Reason> {
+    let configured = Some(turn.policy.primary_stop_timeout).filter(|limit| *limit > Duration::ZERO);
+    // The shutdown checkpoint needs what is missing.
+    let storage = (turn.seen.storage.state != Storage::Good).then_some(turn.policy.ttl);
+    let limit = since + configured.into_iter().chain(storage).min()?;
+    (turn.seen.postgres.may_be_writable() && turn.reached(limit)).then(|| fence(turn, FenceCause::StopTooLong))
 }
 
 /// `primary_start_timeout`: the recovery of the old primary ends here if somebody else can lead.

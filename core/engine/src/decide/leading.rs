@@ -1,6 +1,6 @@
 //! This node holds the lease.
 
-use super::{bootstrap, crashed, fence::fence, job, primary, promote, turn::Turn};
+use super::{bootstrap, crashed, fence::fence, job, primary, promote, storage, turn::Turn};
 use crate::{Action, FenceCause, Held, MemberName, Postgres, Reason, ServerRole};
 
 /// By what PostgreSQL is here.
@@ -33,6 +33,9 @@ pub(super) fn lost(turn: &mut Turn<'_>) -> Option<Reason> {
     }
     // What failed may still come up later (a promotion that timed out): only a fence ends it.
     if giving_up && may_come_up(turn) {
+        if storage::is_broken(turn) {
+            return Some(storage::fence(turn));
+        }
         let job = turn.seen.last_job.as_ref().map_or("the last job", |report| report.job.name());
         return Some(fence(turn, FenceCause::JobFailed { job: job.to_owned() }));
     }

@@ -1,7 +1,7 @@
 //! Who else could lead: members as the store shows them, judged from the leader's side.
 
 use super::{quorum, turn::Turn};
-use crate::{Member, MemberName, MemberState, ServerRole, StandbySeen};
+use crate::{Member, MemberName, MemberState, ServerRole, StandbySeen, Storage};
 
 /// The member of that name.
 pub(super) fn find<'a>(turn: &Turn<'a>, name: &MemberName) -> Option<&'a Member> {
@@ -14,13 +14,20 @@ pub(super) fn others<'a>(turn: &Turn<'a>) -> impl Iterator<Item = &'a Member> + 
     seen.store.members.iter().filter(move |member| member.name != seen.me)
 }
 
-/// Its agent says that it runs, and its tags let it lead.
+/// Its agent says that it runs and can write, and its tags let it lead.
 fn could_lead(member: &Member) -> bool {
-    member.tags.may_lead() && matches!(member.state, MemberState::Running | MemberState::Streaming)
+    member.storage != Storage::Broken
+        && member.tags.may_lead()
+        && matches!(member.state, MemberState::Running | MemberState::Streaming)
 }
 
-/// Who could take over at once without a loss the mode forbids: the confirmed synchronous standby, or in asynchronous mode the
-/// member furthest ahead.
+/// It could lead, and has room.
+pub(super) fn is_fit(member: &Member) -> bool {
+    could_lead(member) && member.storage == Storage::Good
+}
+
+/// Who could take over at once without a loss the mode forbids, and has room: the confirmed synchronous standby, or in asynchronous mode
+/// the member furthest ahead.
 pub(super) fn candidate(turn: &Turn<'_>) -> Option<MemberName> {
     // Where several have to agree on a new leader, so many must be there.
     let electing = turn.seen.store.sync.as_ref().filter(|_| turn.policy.synchronous.is_on()).map_or(0, quorum::electing);
@@ -29,7 +36,7 @@ pub(super) fn candidate(turn: &Turn<'_>) -> Option<MemberName> {
         return None;
     }
     let best = others(turn)
-        .filter(|member| could_lead(member) && (!turn.policy.synchronous.is_on() || is_sync_standby(turn, &member.name)))
+        .filter(|member| is_fit(member) && (!turn.policy.synchronous.is_on() || is_sync_standby(turn, &member.name)))
         .max_by_key(|member| (member.lsn, member.tags.failover_priority.unwrap_or(1), std::cmp::Reverse(&member.name)))?;
     Some(best.name.clone())
 }

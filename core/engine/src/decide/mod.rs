@@ -14,7 +14,8 @@
 //!   unresponsive     wait, then fence
 //! ```
 //!
-//! Before all of this: a writable PostgreSQL without permission is fenced (`fence`). Beside all of it: renewals (`renew`), the
+//! Before all of this: a writable PostgreSQL without permission is fenced (`fence`), and a lease is given up whose holder cannot write
+//! any more (`storage`). Beside all of it: renewals (`renew`), the
 //! member key and callbacks (`announce`).
 
 mod announce;
@@ -38,6 +39,7 @@ mod renew;
 mod replaced;
 mod returning;
 mod stopping;
+mod storage;
 mod switchover;
 mod sync;
 mod turn;
@@ -60,7 +62,7 @@ pub fn decide(policy: &Policy, memory: &Memory, seen: &Observation, now: Moment)
 
 /// Finds the one file that decides.
 fn situation(turn: &mut Turn<'_>) -> Reason {
-    if let Some(reason) = fence::guarded(turn).or_else(|| leading::lost(turn)) {
+    if let Some(reason) = fence::guarded(turn).or_else(|| leading::lost(turn)).or_else(|| storage::make_way(turn)) {
         return reason;
     }
     if let Some(reason) = fence::settled(turn).or_else(|| stopping::stop(turn)) {

@@ -3,7 +3,7 @@
 //! The order of the first minutes: arm (a new epoch of the same holder is armed anew, nothing restarts) → `/initialize` of a new
 //! cluster → its users → write probe → the cluster's face. Nobody is told of a primary that has not been seen to accept a write.
 
-use super::{members, promote, switchover, sync, turn::Turn};
+use super::{members, promote, storage, switchover, sync, turn::Turn};
 use crate::{Action, Face, Held, Job, JobOutcome, Lsn, Position, Reason, Running, ServerRole, SyncNames, Timeline, WriteProof};
 
 /// What leading needs of `ServerRole::Primary`.
@@ -40,7 +40,7 @@ pub(super) fn lead(turn: &mut Turn<'_>, held: &Held, running: &Running) -> Reaso
     if !turn.armed_for(held) {
         return turn.step(Action::Arm { epoch: held.epoch, until: held.until }, Reason::Arming { epoch: held.epoch });
     }
-    if let Some(reason) = switchover::carry_out(turn, &primary) {
+    if let Some(reason) = switchover::carry_out(turn, &primary).or_else(|| storage::hand_over(turn, running)) {
         return reason;
     }
     // Until the store knows the cluster somebody else may make another one. A new cluster's names match nobody, and stay so.
@@ -53,6 +53,9 @@ pub(super) fn lead(turn: &mut Turn<'_>, held: &Held, running: &Running) -> Reaso
         return reason;
     }
     record(turn, &primary);
+    if let Some(reason) = storage::in_trouble(turn, held) {
+        return reason;
+    }
     match synchronising {
         Some(step) => Reason::Synchronising { epoch: held.epoch, step },
         None => Reason::Leading { epoch: held.epoch },

@@ -3,17 +3,17 @@
 //! Synchronous mode: only who is named in the `/sync` of the last leader has everything that was acknowledged; he goes at once, and if
 //! none of them is alive nobody is promoted. Where several have to agree they go in the order of their positions, and
 //! `promote` counts their promises. Asynchronous mode: the furthest ahead, among equals the higher priority, then the first
-//! name. The best goes at once; the others come after a head start each, that is: only when the better one did not. Losing a race costs
-//! nothing, the acquiring transaction decides it.
+//! name. Whoever has no room on his disk comes after all who have. The best goes at once; the others come after a head start each, that
+//! is: only when the better one did not. Losing a race costs nothing, the acquiring transaction decides it.
 
 use super::{
-    ask, enough, history,
+    ask, enough, history, members,
     promote::outside,
     replaced,
     turn::Turn,
     vacant::{Vacancy, acquire, other_primary, out_of_race},
 };
-use crate::{Epoch, Lsn, MemberName, MemberState, Moment, PeerAnswer, Position, Reason};
+use crate::{Epoch, Lsn, MemberName, MemberState, Moment, PeerAnswer, Position, Reason, Storage};
 use std::{cmp::Reverse, time::Duration};
 
 /// Between two candidates of one position: more than `ask::PATIENCE`, so that the best is off before the second starts.
@@ -22,6 +22,7 @@ const HEAD_START: Duration = Duration::from_millis(500);
 /// The order of the race; field order is the order of comparison, the largest goes first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank<'a> {
+    room: bool,
     position: Option<Position>,
     priority: i32,
     name: Reverse<&'a MemberName>,
@@ -79,7 +80,21 @@ fn by_right(turn: &mut Turn<'_>, vacancy: Vacancy, handed: bool) -> Reason {
     if let Some(reason) = abort(turn, vacancy.since) {
         return reason;
     }
+    if let Some(reason) = roomier(turn, vacancy).filter(|_| !handed) {
+        return reason;
+    }
     acquire(turn, vacancy, won(turn, vacancy, handed))
+}
+
+/// There is no room here: another one that may lead as well and has room goes first.
+fn roomier(turn: &mut Turn<'_>, vacancy: Vacancy) -> Option<Reason> {
+    if turn.seen.storage.state == Storage::Good {
+        return None;
+    }
+    let sync = turn.seen.store.sync.as_ref()?;
+    let best = members::others(turn).find(|member| sync.names(&member.name) && members::is_fit(member))?.name.clone();
+    let until = vacancy.since + HEAD_START;
+    (!turn.reached(until)).then_some(Reason::WaitHeadStart { best, until })
 }
 
 /// Asynchronous mode: by what the others answer. So also where several have to agree: whoever has most goes first, and then need not
@@ -148,26 +163,29 @@ fn abort(turn: &mut Turn<'_>, since: Moment) -> Option<Reason> {
     Some(Reason::PeerStillPrimary { peer: peer.name.clone() })
 }
 
-/// Whether a peer is strictly ahead, how many are better placed, and the best of them.
+/// Whether a peer is strictly ahead, or has room where this node has none, how many are better placed, and the best of them.
 fn better(turn: &Turn<'_>, since: Moment, position: Position, restricted: bool) -> (bool, u32, Option<MemberName>) {
     let me = Rank {
+        room: turn.seen.storage.state == Storage::Good,
         position: Some(position),
         priority: turn.policy.tags.failover_priority.unwrap_or(1),
         name: Reverse(&turn.seen.me),
     };
     let fit = |answer: &PeerAnswer| {
-        answer.tags.may_lead()
+        answer.storage != Storage::Broken
+            && answer.tags.may_lead()
             && matches!(answer.state, MemberState::Running | MemberState::Streaming)
             && !ask::is_primary(answer)
     };
     let named = |name: &MemberName| !restricted || turn.seen.store.sync.as_ref().is_some_and(|sync| sync.names(name));
     let ranks = ask::fresh(turn, since).filter(|(peer, answer)| fit(answer) && named(&peer.name)).map(|(peer, answer)| Rank {
+        room: answer.storage == Storage::Good,
         position: answer.position,
         priority: answer.tags.failover_priority.unwrap_or(1),
         name: Reverse(&peer.name),
     });
     let mut better: Vec<Rank<'_>> = ranks.filter(|rank| *rank > me).collect();
     better.sort_unstable();
-    let ahead = better.iter().any(|rank| rank.position > me.position);
+    let ahead = better.iter().any(|rank| (rank.room, rank.position) > (me.room, me.position));
     (ahead, u32::try_from(better.len()).unwrap_or(u32::MAX), better.last().map(|rank| rank.name.0.clone()))
 }

@@ -4,7 +4,7 @@ use super::{
     fence::fence,
     following::proved,
     history::{Ancestry, ancestry},
-    replaced,
+    replaced, storage,
     turn::Turn,
 };
 use crate::{Action, CloneWhy, FenceCause, Job, Reason, StartAs, Stopped, Theirs, Upstream};
@@ -53,6 +53,10 @@ pub(super) fn clone(turn: &mut Turn<'_>, theirs: &Theirs, why: CloneWhy) -> Reas
     let Some((_, from)) = proved(turn, theirs) else {
         return Reason::LeaderNotProved { leader: theirs.holder.clone(), epoch: theirs.epoch };
     };
+    // Nothing is noted as begun that cannot begin.
+    if let Some(reason) = storage::out_of_race(turn) {
+        return reason;
+    }
     if let Some(reason) = replaced::announce(turn, &theirs.holder) {
         return reason;
     }

@@ -1,12 +1,15 @@
 //! The service is being stopped: PostgreSQL down in order, lease handed over, callbacks told, end.
 
-use super::{fence::fence, leading::release, members, turn::Turn};
+use super::{fence::fence, leading::release, members, storage, turn::Turn};
 use crate::{Action, FenceCause, Job, MemberName, Moment, Postgres, Reason, ServerRole, StopMode, StopStep};
 
 /// The next step of the stop; nothing when the service is not being stopped.
 pub(super) fn stop(turn: &mut Turn<'_>) -> Option<Reason> {
     if !turn.seen.stopping {
         return None;
+    }
+    if storage::is_broken(turn) {
+        return Some(cut_short(turn));
     }
     if let Some(running) = &turn.seen.job {
         match running.job {
@@ -28,6 +31,16 @@ pub(super) fn stop(turn: &mut Turn<'_>) -> Option<Reason> {
         }
         Postgres::Running(_) => stop_postgres(turn),
     })
+}
+
+/// Neither a shutdown nor a job ends while nothing can be written: the fence ends both.
+fn cut_short(turn: &mut Turn<'_>) -> Reason {
+    let quiet = match &turn.seen.postgres {
+        Postgres::NoData | Postgres::HalfMade => turn.seen.job.is_none(),
+        Postgres::Stopped(stopped) => stopped.clean && turn.seen.job.is_none(),
+        _ => false,
+    };
+    if quiet || turn.fence_complete() { leave(turn) } else { storage::fence(turn) }
 }
 
 /// A job is waited for; one that could open a primary, or a shutdown beyond its limit, is cut short by the fence.

@@ -5,7 +5,7 @@
 //! not clean is a crash, and `crashed` decides.
 
 use super::{leading::release, members, primary::Primary, turn::Turn};
-use crate::{Action, Job, MemberName, Reason, Refusal, ServerRole, StopMode, Stopped, Switchover, SwitchoverProgress};
+use crate::{Action, Job, MemberName, Reason, Refusal, ServerRole, StopMode, Stopped, Storage, Switchover, SwitchoverProgress};
 
 /// While PostgreSQL runs: check, checkpoint, stop.
 pub(super) fn carry_out(turn: &mut Turn<'_>, primary: &Primary<'_>) -> Option<Reason> {
@@ -70,6 +70,7 @@ fn choose(turn: &Turn<'_>, asked: &Switchover, role: &ServerRole, position: u64)
     let Some(candidate) = asked.candidate.clone() else {
         let able =
             members::others(turn).filter(|member| able(turn, &member.name) && safe(turn, &member.name) && near(&member.name));
+        let able = able.filter(|member| member.storage == Storage::Good);
         let best = able.max_by_key(|member| {
             let flushed = members::streaming(role, &member.name).map(|standby| standby.flushed);
             (flushed, member.tags.failover_priority.unwrap_or(1), std::cmp::Reverse(&member.name))
@@ -81,6 +82,10 @@ fn choose(turn: &Turn<'_>, asked: &Switchover, role: &ServerRole, position: u64)
     }
     if !able(turn, &candidate) {
         return Err(Refusal::NoSuchCandidate { candidate });
+    }
+    let storage = members::find(turn, &candidate).map(|member| member.storage).unwrap_or_default();
+    if storage > turn.seen.storage.state {
+        return Err(Refusal::Storage { candidate, storage });
     }
     if !safe(turn, &candidate) {
         return Err(Refusal::NotSynchronous { candidate });

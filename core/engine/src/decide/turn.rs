@@ -2,7 +2,7 @@
 
 use crate::{
     Action, Armed, Decision, FenceState, Held, Job, JobOutcome, Lease, Memory, Moment, Observation, Policy, Postgres, Reason,
-    ServerRole,
+    ServerRole, Storage,
 };
 use std::time::Duration;
 
@@ -79,6 +79,10 @@ impl<'a> Turn<'a> {
     pub fn run(&mut self, job: Job, reason: Reason) -> Reason {
         if let Some(running) = &self.seen.job {
             return Reason::JobRunning { job: running.job.name().to_owned() };
+        }
+        // It would hang, or fail. What has to end is fenced.
+        if self.seen.storage.state == Storage::Broken {
+            return Reason::StorageBroken { why: self.seen.storage.why.clone() };
         }
         if let Some(last) = self.seen.last_job.as_ref().filter(|last| last.job == job) {
             let name = job.name().to_owned();

@@ -1,6 +1,6 @@
 //! Nobody holds the lease: who takes part in the race, by what is here.
 
-use super::{ask, fence::fence, members, promise, race, returning, turn::Turn};
+use super::{ask, fence::fence, members, promise, race, returning, storage, turn::Turn};
 use crate::{
     Action, Epoch, FenceCause, Lease, MemberName, MemberState, Moment, Postgres, Reason, Revision, Role, ServerRole, Stopped,
 };
@@ -40,6 +40,9 @@ pub(super) fn acquire(turn: &mut Turn<'_>, vacancy: Vacancy, reason: Reason) -> 
 
 /// This node keeps out of the race for now.
 pub(super) fn out_of_race(turn: &mut Turn<'_>) -> Option<Reason> {
+    if let Some(reason) = storage::out_of_race(turn) {
+        return Some(reason);
+    }
     if !turn.policy.tags.may_lead() {
         return Some(Reason::MayNotLead);
     }

@@ -48,6 +48,7 @@ fn a_lease_is_taken_only_vacant_and_left_only_quiet() {
             ("lease theirs holder=b epoch=7", "not vacant"),
             ("lease vacant epoch=7 record=8", "not vacant"),
             ("pg standby id=6666", "another cluster"),
+            ("storage broken", "takes no writes"),
         ],
     );
     refused(

@@ -82,6 +82,10 @@ impl Dice {
     fn state(&mut self) -> MemberState {
         self.pick(&[MemberState::Running, MemberState::Streaming, MemberState::Stopped, MemberState::CreatingReplica])
     }
+    fn storage(&mut self) -> Storage {
+        use Storage::*;
+        self.pick(&[Good, Good, Good, Good, Good, Good, Full, Broken])
+    }
     fn role(&mut self) -> Role {
         self.pick(&[Role::Primary, Role::Replica, Role::Demoted, Role::Uninitialized])
     }
@@ -188,6 +192,7 @@ fn store(dice: &mut Dice, now: Moment) -> StoreView {
                 lsn: dice.maybe(Dice::lsn),
                 tags: dice.tags(),
                 tanist: dice.coin(),
+                storage: dice.storage(),
             }
         }),
         switchover: dice.maybe(|dice| Switchover {
@@ -238,11 +243,13 @@ fn observation(dice: &mut Dice, now: Moment) -> Observation {
                 role: dice.role(),
                 position: dice.maybe(Dice::position),
                 tags: dice.tags(),
+                storage: dice.storage(),
             }),
         }),
         probed: dice.moment(now),
         promised: dice.maybe(|dice| Promised { epoch: dice.epoch(), cut: dice.coin() }),
         directory_replaced: dice.roll(6) == 0,
+        storage: StorageSeen { state: dice.storage(), since: dice.moment(now), why: "it hangs".to_owned() },
         stopping: dice.roll(6) == 0,
     }
 }

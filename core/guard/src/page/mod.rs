@@ -18,6 +18,7 @@
 //! | 20 | budget, ns | guard |
 //! | 21 | guard pid | guard, at its start |
 //! | 22 | word of the last deadline (guard's memory, see [`deadline`]) | guard |
+//! | 23, 24 | epoch of the last claimed timeline, and its number; 0: none | guard |
 
 pub mod deadline;
 
@@ -54,6 +55,8 @@ const LONGEST: usize = 19;
 const BUDGET: usize = 20;
 const GUARD_PID: usize = 21;
 const LAST_WORD: usize = 22;
+const CLAIM_EPOCH: usize = 23;
+const CLAIM_TIMELINE: usize = 24;
 
 /// How far the newest fence is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +143,22 @@ impl Page {
     /// The epoch the guard was armed for last; 0: never.
     pub fn epoch(&self) -> u64 {
         self.get(EPOCH)
+    }
+
+    /// The timeline that was claimed last, and for which epoch.
+    pub fn claimed(&self) -> Option<(u64, u32)> {
+        let timeline = u32::try_from(self.get(CLAIM_TIMELINE)).ok().filter(|timeline| *timeline > 0)?;
+        Some((self.get(CLAIM_EPOCH), timeline))
+    }
+
+    /// Note a claim. False: another one stands for this epoch, or one for a later epoch.
+    pub(crate) fn claim(&self, epoch: u64, timeline: u32) -> bool {
+        let free = self.claimed().is_none_or(|(known, number)| known < epoch || (known == epoch && number == timeline));
+        if free && timeline > 0 {
+            self.set(CLAIM_EPOCH, epoch);
+            self.set(CLAIM_TIMELINE, u64::from(timeline));
+        }
+        free && timeline > 0
     }
 
     /// The lease's ttl it was armed with last, nanoseconds; 0: never.

@@ -43,12 +43,23 @@ pub enum Command {
         /// creates `standby.signal` where it is missing.
         primary_epoch: Option<u64>,
     },
-    /// Promote the running standby; only while armed for this epoch. `Exited` with code 0 means that PostgreSQL was told to.
+    /// The store has this timeline claimed for this epoch. Noted on the page; a second timeline for the same epoch, or a lower epoch,
+    /// is refused (job 0).
+    Claimed {
+        /// The epoch of the held lease.
+        epoch: u64,
+        /// The number.
+        timeline: u32,
+    },
+    /// Promote the running standby; only while armed for this epoch, and only to the timeline that was claimed for it. `Exited` with
+    /// code 0 means that PostgreSQL was told to.
     Promote {
         /// Number in the reports.
         job: u64,
         /// The epoch of the held lease.
         epoch: u64,
+        /// The claimed timeline.
+        timeline: u32,
     },
     /// Stop PostgreSQL. The end is reported as `PostmasterExited`.
     Stop {
@@ -152,10 +163,16 @@ impl Command {
                 w.option(*primary_epoch);
                 program.encode(&mut w)?;
             }
-            Self::Promote { job, epoch } => {
+            Self::Claimed { epoch, timeline } => {
+                w.u16(tag::CLAIMED);
+                w.u64(*epoch);
+                w.u32(*timeline);
+            }
+            Self::Promote { job, epoch, timeline } => {
                 w.u16(tag::PROMOTE);
                 w.u64(*job);
                 w.u64(*epoch);
+                w.u32(*timeline);
             }
             Self::Stop { job, mode } => {
                 w.u16(tag::STOP);

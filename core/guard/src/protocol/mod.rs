@@ -25,11 +25,13 @@ mod tag {
     pub(super) const ARM: u16 = 2;
     pub(super) const DISARM: u16 = 3;
     pub(super) const START: u16 = 4;
-    pub(super) const PROMOTE: u16 = 5;
+    // 5 was a promotion that did not say which timeline it opens.
     pub(super) const STOP: u16 = 6;
     pub(super) const FENCE: u16 = 7;
     pub(super) const SESSIONS: u16 = 8;
     pub(super) const KILL_JOB: u16 = 9;
+    pub(super) const CLAIMED: u16 = 10;
+    pub(super) const PROMOTE: u16 = 11;
     pub(super) const STATUS: u16 = 101;
     pub(super) const SPAWNED: u16 = 102;
     pub(super) const EXITED: u16 = 103;

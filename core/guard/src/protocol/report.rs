@@ -139,9 +139,13 @@ pub enum Refusal {
     ForkFailed,
     /// More arguments or variables than the guard passes on.
     TooManyStrings,
+    /// Promote: this timeline is not the one that was claimed for this epoch.
+    NotClaimed,
+    /// Claimed: another timeline was claimed for this epoch, or one for a later epoch.
+    ClaimedBefore,
 }
 
-const REFUSALS: [(Refusal, &str); 13] = [
+const REFUSALS: [(Refusal, &str); 15] = [
     (Refusal::Malformed, "not a message of this version"),
     (Refusal::WriterRuns, "another writer of the data directory runs"),
     (Refusal::NotArmed, "the guard is not armed"),
@@ -155,6 +159,8 @@ const REFUSALS: [(Refusal, &str); 13] = [
     (Refusal::UnknownJob, "no job of this number runs"),
     (Refusal::ForkFailed, "no process could be made"),
     (Refusal::TooManyStrings, "too many arguments or variables"),
+    (Refusal::NotClaimed, "the timeline is not claimed for this epoch"),
+    (Refusal::ClaimedBefore, "another timeline was claimed for this epoch, or one for a later epoch"),
 ];
 
 impl fmt::Display for Refusal {

@@ -11,7 +11,8 @@ pub enum Request<'a> {
     Arm { epoch: u64, deadline_boot: u64, deadline_raw: u64, ttl: u64 },
     Disarm,
     StartPostgres { job: u64, program: ProgramRef<'a>, primary_epoch: Option<u64> },
-    Promote { job: u64, epoch: u64 },
+    Claimed { epoch: u64, timeline: u32 },
+    Promote { job: u64, epoch: u64, timeline: u32 },
     Stop { job: u64, mode: StopMode },
     Fence,
     Sessions { count: u32 },
@@ -97,7 +98,8 @@ impl<'a> Request<'a> {
                 let (job, primary_epoch) = (r.u64()?, r.option()?);
                 Self::StartPostgres { job, primary_epoch, program: ProgramRef::read(&mut r)? }
             }
-            tag::PROMOTE => Self::Promote { job: r.u64()?, epoch: r.u64()? },
+            tag::CLAIMED => Self::Claimed { epoch: r.u64()?, timeline: r.u32()? },
+            tag::PROMOTE => Self::Promote { job: r.u64()?, epoch: r.u64()?, timeline: r.u32()? },
             tag::STOP => {
                 let job = r.u64()?;
                 let mode = match r.u8()? {

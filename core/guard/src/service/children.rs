@@ -1,4 +1,5 @@
-//! The guard's children: agent, postmaster, jobs. Reaping notes how they ended; what follows from it is decided elsewhere.
+//! The guard's children: agent, postmaster, jobs, and the one that marks the data directory. Reaping notes how they ended; what follows
+//! from it is decided elsewhere.
 
 use crate::{
     protocol::{Exit, JobKind, JobStatus, MAX_JOBS, StopMode},
@@ -35,11 +36,13 @@ pub(super) struct Children {
     pub(super) agent_end: Option<Exit>,
     pub(super) postmaster: Option<Postmaster>,
     pub(super) jobs: [Option<Job>; MAX_JOBS],
+    /// Leaves `standby.signal` behind; it may wait for the disk for long.
+    pub(super) marker: Option<i32>,
 }
 
 impl Children {
     pub(super) fn new() -> Self {
-        Self { agent: None, agent_end: None, postmaster: None, jobs: [None; MAX_JOBS] }
+        Self { agent: None, agent_end: None, postmaster: None, jobs: [None; MAX_JOBS], marker: None }
     }
 
     /// Reap whatever is dead, our own and inherited orphans.
@@ -49,6 +52,8 @@ impl Children {
             if self.agent == Some(pid) {
                 self.agent = None;
                 self.agent_end = Some(end);
+            } else if self.marker == Some(pid) {
+                self.marker = None;
             } else if let Some(postmaster) = self.postmaster.as_mut().filter(|p| p.pid == pid && p.end.is_none()) {
                 postmaster.end = Some(end);
             } else if let Some(job) = self.jobs.iter_mut().flatten().find(|job| job.status.pid == pid && job.end.is_none()) {
@@ -70,6 +75,11 @@ impl Children {
     /// Something that writes the data directory is not reaped, or its end is not settled yet.
     pub(super) fn writer_runs(&self) -> bool {
         self.postmaster.is_some() || self.jobs.iter().flatten().any(|job| job.status.kind == JobKind::Writer)
+    }
+
+    /// A marker that still waits for the disk would write into what is about to be started: it is ended. True: it has to be waited for.
+    pub(super) fn end_marker(&self) -> bool {
+        self.marker.map(|marker| process::signal(marker, libc::SIGKILL)).is_some()
     }
 
     /// Something the fence killed is not reaped yet.

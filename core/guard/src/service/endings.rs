@@ -30,8 +30,8 @@ impl Guard {
         let orderly = postmaster.stop.is_some() && exit == Exit::Code(0);
         if orderly && self.page.fence_state() == FenceState::Open {
             // Nothing of it is left: the postmaster waits for all its children.
-            self.mark_standby();
             self.page.set_fence_state(FenceState::Complete);
+            self.mark_standby();
         } else if self.page.fence_state() != FenceState::Complete {
             log::line(format_args!("the postmaster ended ({exit}) without having been stopped in order"));
             self.fence(FenceCause::PostmasterDied);

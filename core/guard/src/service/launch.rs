@@ -6,6 +6,7 @@
 
 use super::{log, options::User};
 use crate::{
+    fence,
     protocol::{ProgramRef, Strings},
     sys::{
         file,
@@ -125,9 +126,24 @@ impl Nursery<'_> {
             Forked::Parent(pid) => Ok(pid),
             Forked::Child => {
                 self.settle(libc::SIGKILL);
-                let done = file::directory(self.data_dir).and_then(|dir| file::touch(dir.as_fd(), c"promote", None));
+                let done = file::directory(self.data_dir).and_then(|dir| file::touch(dir.as_fd(), c"promote"));
                 if let Err(error) = done {
                     log::line(format_args!("cannot create the promote file: {error}"));
+                    child::exit(CODE_PREPARE);
+                }
+                child::exit(0)
+            }
+        }
+    }
+
+    /// A child that leaves `standby.signal` in the data directory, and no `promote`, and ends with 0.
+    pub(super) fn standby_mark(&self) -> io::Result<i32> {
+        match process::fork()? {
+            Forked::Parent(pid) => Ok(pid),
+            Forked::Child => {
+                self.settle(libc::SIGKILL);
+                if let Err(error) = fence::mark_standby(self.data_dir) {
+                    log::line(format_args!("cannot create standby.signal (do not start PostgreSQL by hand): {error}"));
                     child::exit(CODE_PREPARE);
                 }
                 child::exit(0)
@@ -140,6 +156,7 @@ impl Nursery<'_> {
         match process::fork()? {
             Forked::Parent(pid) => Ok(pid),
             Forked::Child => {
+                log::in_child();
                 child::detach();
                 if let Err(error) = self.become_user().and_then(|()| child::pass_on(page.as_fd(), socket.as_fd())) {
                     log::line(format_args!("cannot prepare the agent: {error}"));
@@ -155,6 +172,7 @@ impl Nursery<'_> {
     }
 
     fn settle(&self, death_signal: i32) {
+        log::in_child();
         child::detach();
         if let Err(error) = self.become_user() {
             log::line(format_args!("cannot become the user of the database: {error}"));
@@ -179,7 +197,7 @@ impl Nursery<'_> {
             Prepare::Primary => {
                 file::remove(dir.as_fd(), c"recovery.signal").and_then(|()| file::remove(dir.as_fd(), c"standby.signal"))
             }
-            Prepare::Standby => file::touch(dir.as_fd(), c"standby.signal", None),
+            Prepare::Standby => file::touch(dir.as_fd(), c"standby.signal"),
         }
     }
 }

@@ -35,7 +35,8 @@ use std::{
 const TURN_ARMED: u64 = 100 * MS;
 /// The same while nothing can be writable.
 const TURN_IDLE: u64 = 500 * MS;
-/// How long the loop waits for the kernel to finish with what it killed, before it goes on and reaps later.
+/// How long the loop waits for the kernel to finish with what it killed, or for the disk to take a mark, before it goes on and reaps
+/// later. Nothing is running then that a deadline could be over for.
 const REAP_WAIT: u64 = 2 * SECOND;
 
 /// Everything the loop knows.
@@ -204,9 +205,10 @@ impl Guard {
             page.beat_guard(boot_now_ns());
             children.reap();
         }
-        self.mark_standby();
+        // The page first: the lease is given up on it, and the mark needs a disk that may be what the fence is for.
         let counter = self.page.record_fence(fenced.signalled_ns, fenced.complete_ns);
         self.set_budget();
+        self.mark_standby();
         log::line(format_args!(
             "fence {counter} ({cause:?}) complete: {} processes, signalled in {} ms, gone in {} ms",
             fenced.killed,
@@ -216,10 +218,22 @@ impl Guard {
         self.outbox.push(Report::Fenced { counter, cause, signalled_ns: fenced.signalled_ns, complete_ns: fenced.complete_ns });
     }
 
-    fn mark_standby(&self) {
-        let owner = self.user.as_ref().map(|user| (user.uid, user.gid));
-        if let Err(error) = fence::mark_standby(&self.data_dir, owner) {
-            log::line(format_args!("cannot create standby.signal (do not start PostgreSQL by hand): {error}"));
+    /// Leave `standby.signal` behind, by a child that may wait for the disk; the guard waits for it no longer than a moment.
+    fn mark_standby(&mut self) {
+        if self.children.marker.is_none() {
+            match Self::nursery(self.user.as_ref(), self.pid, &self.data_dir).standby_mark() {
+                Ok(pid) => self.children.marker = Some(pid),
+                Err(error) => log::line(format_args!("cannot create standby.signal (do not start PostgreSQL by hand): {error}")),
+            }
+        }
+        let until = boot_now_ns() + REAP_WAIT;
+        while self.children.marker.is_some() && boot_now_ns() < until {
+            event::nap(MS);
+            self.page.beat_guard(boot_now_ns());
+            self.children.reap();
+        }
+        if self.children.marker.is_some() {
+            log::line(format_args!("the data directory's storage hangs: standby.signal is created when it answers"));
         }
     }
 

@@ -21,7 +21,12 @@ impl Guard {
             Request::Arm { epoch, deadline_boot, deadline_raw, ttl } => self.arm(epoch, deadline_boot, deadline_raw, ttl),
             Request::Disarm => self.disarm(),
             Request::StartPostgres { job, ref program, primary_epoch } => self.start_postgres(job, program, primary_epoch),
-            Request::Promote { job, epoch } => self.promote(job, epoch),
+            Request::Claimed { epoch, timeline } => {
+                if !self.page.claim(epoch, timeline) {
+                    self.refuse(0, Refusal::ClaimedBefore);
+                }
+            }
+            Request::Promote { job, epoch, timeline } => self.promote(job, epoch, timeline),
             Request::Stop { job, mode } => {
                 if !self.children.stop_postmaster(job, mode) {
                     self.refuse(job, Refusal::NoPostmaster);
@@ -83,7 +88,7 @@ impl Guard {
         if self.children.knows(job) {
             return Err(Refusal::DuplicateJob);
         }
-        if writer && self.children.writer_runs() {
+        if writer && (self.children.writer_runs() || self.children.end_marker()) {
             return Err(Refusal::WriterRuns);
         }
         if self.lists.set_program(program) { Ok(()) } else { Err(Refusal::TooManyStrings) }
@@ -134,11 +139,14 @@ impl Guard {
 
     /// The file first, by a child (a slow disk must not stop the guard); the signal when it is there, if the permission still holds.
     /// PostgreSQL looks for the file at any SIGUSR1, so that its creation counts as the promotion.
-    fn promote(&mut self, job: u64, epoch: u64) {
+    fn promote(&mut self, job: u64, epoch: u64, timeline: u32) {
         let permitted = match self.children.living_postmaster() {
             None => Err(Refusal::NoPostmaster),
             Some(_) if self.children.knows(job) => Err(Refusal::DuplicateJob),
-            Some(_) => self.permit(epoch),
+            Some(_) => self.permit(epoch).and_then(|()| match self.page.claimed() == Some((epoch, timeline)) {
+                true => Ok(()),
+                false => Err(Refusal::NotClaimed),
+            }),
         };
         if let Err(reason) = permitted {
             return self.refuse(job, reason);

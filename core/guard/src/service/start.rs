@@ -60,6 +60,7 @@ impl std::error::Error for StartError {}
 
 /// Run the guard until its agent has ended for good. The exit code of the process.
 pub fn run(mut options: Options) -> Result<u8, StartError> {
+    log::keep_off_the_disk();
     let own = process::user();
     if let Some(user) = options.user.take_if(|_| own != 0)
         && user.uid != own

@@ -47,8 +47,8 @@ pub(crate) fn has(dir: BorrowedFd<'_>, name: &CStr) -> bool {
     unsafe { libc::faccessat(dir.as_raw_fd(), name.as_ptr(), libc::F_OK, 0) == 0 }
 }
 
-/// Make an empty file durable in the directory, where it is missing; give it to `owner`. Links are never followed.
-pub(crate) fn touch(dir: BorrowedFd<'_>, name: &CStr, owner: Option<(u32, u32)>) -> io::Result<()> {
+/// Make an empty file durable in the directory, where it is missing. Links are never followed.
+pub(crate) fn touch(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     // SAFETY: `name` is a C string; the descriptor is ours.
     let opened = unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags, 0o600) };
@@ -59,9 +59,6 @@ pub(crate) fn touch(dir: BorrowedFd<'_>, name: &CStr, owner: Option<(u32, u32)>)
     // SAFETY: as above; the calls take no pointers.
     unsafe {
         let file = OwnedFd::from_raw_fd(opened);
-        if let Some((uid, gid)) = owner {
-            check(libc::fchown(opened, uid, gid))?;
-        }
         check(libc::fsync(file.as_raw_fd()))?;
     }
     sync(dir)
@@ -99,5 +96,44 @@ pub(crate) fn write_if_ready(fd: libc::c_int, bytes: &[u8]) {
     if fds[0].revents & libc::POLLOUT != 0 {
         // SAFETY: the slice is valid for its length.
         unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+    }
+}
+
+/// An open file of a file system, not a pipe, socket or terminal.
+pub(crate) fn is_regular(fd: libc::c_int) -> bool {
+    // SAFETY: `stat` is plain data of the right size.
+    unsafe {
+        let mut stat = std::mem::zeroed::<libc::stat>();
+        libc::fstat(fd, &mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFREG
+    }
+}
+
+/// A pipe: its end for reading, and one for writing that never waits.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    // SAFETY: the array has room for both descriptors, which are ours.
+    unsafe {
+        check(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC))?;
+        let (read, write) = (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]));
+        check(libc::fcntl(write.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK))?;
+        Ok((read, write))
+    }
+}
+
+/// Everything that comes out of one descriptor into the other, until its end. Bytes that cannot be written are left out.
+pub(crate) fn copy(from: &OwnedFd, to: libc::c_int) {
+    let mut bytes = [0_u8; 4096];
+    loop {
+        // SAFETY: the array is valid for its length.
+        let count = unsafe { libc::read(from.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) };
+        match usize::try_from(count) {
+            Ok(0) => return,
+            // SAFETY: so many bytes were read.
+            Ok(count) => unsafe {
+                libc::write(to, bytes.as_ptr().cast(), count);
+            },
+            Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
     }
 }

@@ -3,10 +3,10 @@
 use super::{conn_url, endpoint_of};
 use crate::{
     DecodeError, PATRONI_VERSION, TagMap, dcs_text, engine_tags, fields::Fields, published_tags, role_from_word, state_from_word,
-    state_word,
+    state_word, storage_from_word, storage_word,
 };
 use serde::Serialize;
-use tanist_engine::{Endpoint, Lsn, Member, MemberFace, MemberName, MemberState, Role, Timeline};
+use tanist_engine::{Endpoint, Lsn, Member, MemberFace, MemberName, MemberState, Role, Storage, Timeline};
 
 /// The key's value. Words stay as they were written: a later Patroni may know more of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct MemberKey {
     pub timeline: Option<Timeline>,
     /// It has taken notice of the maintenance mode.
     pub pause: bool,
+    /// Our mark: what is wrong with its storage.
+    pub storage: Storage,
 }
 
 /// What a node's member key says besides its [`MemberFace`]: for people and their tools, nothing is decided by it.
@@ -94,6 +96,8 @@ struct Json<'a> {
     timeline: Option<u32>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pause: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storage: Option<&'static str>,
 }
 
 impl MemberKey {
@@ -117,6 +121,7 @@ impl MemberKey {
             replication_state: fields.text("replication_state")?,
             timeline: fields.timeline("timeline")?,
             pause: fields.flag("pause")?.unwrap_or(false),
+            storage: storage_from_word(fields.text("storage")?.as_deref()),
         })
     }
 
@@ -137,6 +142,7 @@ impl MemberKey {
             replication_state,
             timeline,
             pause,
+            storage,
         } = self;
         dcs_text(&Json {
             conn_url: conn_url.as_deref(),
@@ -153,12 +159,13 @@ impl MemberKey {
             replication_state: replication_state.as_deref(),
             timeline: timeline.map(|timeline| timeline.0),
             pause: *pause,
+            storage: storage_word(*storage),
         })
     }
 
     /// From the engine's face of this node and what the agent knows of it.
     pub fn from_engine(face: &MemberFace, detail: &MemberDetail, identity: &MemberIdentity) -> Self {
-        let MemberFace { state, role, timeline, lsn, streaming } = face;
+        let MemberFace { state, role, timeline, lsn, streaming, storage } = face;
         let MemberDetail { received, replayed, pending_restart } = detail;
         let MemberIdentity { postgres, api_url, tanist, tags } = identity;
         let streams = *role == Role::Replica && (*streaming || *state == MemberState::Streaming);
@@ -177,6 +184,7 @@ impl MemberKey {
             replication_state: streams.then(|| "streaming".to_owned()),
             timeline: *timeline,
             pause: false,
+            storage: *storage,
         }
     }
 
@@ -197,6 +205,7 @@ impl MemberKey {
             xlog_location,
             replication_state,
             timeline,
+            storage,
         } = self;
         let role = role_from_word(&role).ok_or(DecodeError::Wrong {
             key: Self::KEY,
@@ -217,6 +226,7 @@ impl MemberKey {
             lsn: xlog_location,
             tags: engine_tags(Self::KEY, &tags)?,
             tanist: tanist.is_some(),
+            storage,
         })
     }
 }
@@ -241,6 +251,7 @@ mod tests {
             timeline: Some(Timeline(3)),
             lsn: Some(Lsn(0x0300_0060)),
             streaming: true,
+            storage: Storage::Full,
         };
         let detail = MemberDetail { received: face.lsn, replayed: Some(Lsn(0x0300_0028)), pending_restart: true };
         let text = MemberKey::from_engine(&face, &detail, &identity()).encode();
@@ -259,6 +270,7 @@ mod tests {
             lsn: face.lsn,
             tags: tanist_engine::Tags { nosync: true, ..Default::default() },
             tanist: true,
+            storage: Storage::Full,
         };
         assert_eq!(member, wanted);
     }
@@ -267,7 +279,7 @@ mod tests {
     fn a_patroni_is_not_a_tanist() {
         let key = MemberKey::decode(br#"{"state":"running","role":"master","conn_url":"nonsense","later":{"a":1}}"#).unwrap();
         let member = key.into_engine("b".into()).unwrap();
-        assert_eq!((member.tanist, member.role, member.postgres), (false, Role::Primary, None));
+        assert_eq!((member.tanist, member.role, member.postgres, member.storage), (false, Role::Primary, None, Storage::Good));
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl ClusterBody {
 impl ClusterMember {
     /// From a member as the engine sees it and its key in full; `leader_lsn` is the leader's position.
     pub fn from_engine(member: &Member, role: ClusterRole, key: &MemberKey, leader_lsn: Option<Lsn>) -> Self {
-        let Member { name, postgres, api_url, state, role: _, timeline, lsn, tags: _, tanist: _ } = member;
+        let Member { name, postgres, api_url, state, role: _, timeline, lsn, tags: _, tanist: _, storage: _ } = member;
         let shown =
             if *state == MemberState::Streaming && role != ClusterRole::Leader { "streaming" } else { state_word(*state) };
         Self {
@@ -142,6 +142,7 @@ mod tests {
             lsn: lsn.map(Lsn),
             tags: Tags::default(),
             tanist: true,
+            storage: tanist_engine::Storage::Good,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::PATRONI_VERSION;
 use std::{fmt::Display, fmt::Write, time::Duration};
-use tanist_engine::{Lsn, MemberState, Role};
+use tanist_engine::{Lsn, MemberState, Role, Storage};
 
 /// What the series are made from. What is not known is shown as zero, as Patroni does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,10 @@ pub struct OwnMetrics {
     pub since_decision: Duration,
     /// The store answers.
     pub store_answers: bool,
+    /// What the storage of the data directory takes.
+    pub storage: Storage,
+    /// Room in it, bytes; `None`: not known.
+    pub storage_free: Option<u64>,
     /// Plugins by name.
     pub plugins: Vec<PluginMetrics>,
 }
@@ -190,6 +194,13 @@ impl OwnMetrics {
         let help = "Since the agent last took a decision.";
         page.gauge("tanist_since_decision_seconds", help, seconds(Some(self.since_decision)));
         page.flag("tanist_store_answers", "Value is 1 if the store answers, 0 otherwise.", self.store_answers);
+        let help = "Value is 1 if the storage of the data directory takes writes in time, 0 otherwise.";
+        page.flag("tanist_storage_works", help, self.storage != Storage::Broken);
+        let help = "Value is 1 if the storage of the data directory has less room than tanist.storage.minimum_free, 0 otherwise.";
+        page.flag("tanist_storage_full", help, self.storage == Storage::Full);
+        if let Some(free) = self.storage_free {
+            page.gauge("tanist_storage_free_bytes", "Room in the storage of the data directory.", free);
+        }
         if self.plugins.is_empty() {
             return;
         }
@@ -266,6 +277,7 @@ mod tests {
                 epoch: 7,
                 since_decision: Duration::from_millis(250),
                 store_answers: true,
+                storage_free: Some(1 << 30),
                 plugins: vec![PluginMetrics { name: "move".to_owned(), delivered: 3, failed: 1, pending: 0 }],
                 ..OwnMetrics::default()
             },

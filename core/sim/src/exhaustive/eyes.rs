@@ -7,8 +7,8 @@ use std::time::Duration;
 use tanist_engine::{
     Armed, CloneWhy, Endpoint, Epoch, Face, FenceState, Guard, Handoff, Held, Job, JobOutcome, JobReport, Lease, Lsn, Member,
     MemberName, MemberState, Memory, Moment, Observation, Peer, PeerAnswer, Policy, Position, Postgres, Revision, Role, Running,
-    RunningJob, ServerRole, StandbySeen, StartAs, StopMode, Stopped, StoreView, SyncMode, SyncNames, SyncState, SyncTarget, Tags,
-    Theirs, Timeline, TimelineClaim, Upstream, WriteProof,
+    RunningJob, ServerRole, StandbySeen, StartAs, StopMode, Stopped, Storage, StorageSeen, StoreView, SyncMode, SyncNames,
+    SyncState, SyncTarget, Tags, Theirs, Timeline, TimelineClaim, Upstream, WriteProof,
 };
 
 /// Now.
@@ -183,6 +183,7 @@ fn store(keys: Option<&Keys>, nodes: u8) -> StoreView {
         lsn: None,
         tags: Tags::default(),
         tanist: true,
+        storage: Storage::Good,
     };
     let (shown, leader, timeline) = keys.face;
     StoreView {
@@ -261,7 +262,7 @@ fn peer(state: &State, node: &Node, other: u8) -> Peer {
         Server::Opening { timeline: None, .. } => (MemberState::Starting, Role::Primary, None),
         Server::Down { .. } => (MemberState::Stopped, Role::Replica, None),
     };
-    let answer = PeerAnswer { state: member, role, position: known, tags: Tags::default() };
+    let answer = PeerAnswer { state: member, role, position: known, tags: Tags::default(), storage: Storage::Good };
     Peer { name: name(other), asked: NOW, answer: Some(answer) }
 }
 
@@ -284,6 +285,7 @@ pub fn observation(state: &State, place: u8) -> Observation {
         job: node.work.map(|work| RunningJob { job: job(work), since: NOW }),
         last_job: node.worked.map(|(work, done)| JobReport { job: job(work), outcome: outcome(done), at: NOW.minus(TICK) }),
         peers: others.map(|other| peer(state, node, other)).collect(),
+        storage: StorageSeen::default(),
         stopping: false,
         probed: NOW,
         promised: None,

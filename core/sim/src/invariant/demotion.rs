@@ -11,7 +11,7 @@ use crate::{
         clock::{MS, SEC},
         postgres::Server,
     },
-    world::World,
+    world::{World, storage},
 };
 
 /// How hard a fault is.
@@ -67,6 +67,7 @@ fn blow(kind: Kind, span: u64, ttl: u64) -> Blow {
         | Kind::CutNodes
         | Kind::CutOneWay
         | Kind::Slew => Blow::None,
+        Kind::StorageHang if span < storage::TIMEOUT => Blow::None,
         Kind::AgentKill => Blow::Light,
         Kind::StoreElection if ttl >= 10 * SEC => Blow::Light,
         Kind::GuardPause | Kind::GuardAndAgentPause | Kind::Freeze => up_to(500 * MS),
@@ -90,6 +91,8 @@ fn blow(kind: Kind, span: u64, ttl: u64) -> Blow {
         | Kind::LeaderKeyTaken
         | Kind::DirectoryLost
         | Kind::DirectoryReplaced
+        | Kind::StorageHang
+        | Kind::StorageFull
         | Kind::PauseBeforeOpening => Blow::Hard,
     }
 }

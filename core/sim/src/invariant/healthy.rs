@@ -19,8 +19,8 @@ impl World {
         }
     }
 
-    /// A standby that could lead: undisturbed for long, with nothing else to do, and with a position that has not moved since the others may
-    /// have asked for it, while the lease was running out.
+    /// A standby that could lead: undisturbed for long, with nothing else to do, on storage that is good, and with a position that has not
+    /// moved since the others may have asked for it, while the lease was running out.
     pub(crate) fn could_lead(&self, node: usize) -> bool {
         let here = &self.nodes[node];
         let ready = here.pg.server == Server::Standby
@@ -28,6 +28,7 @@ impl World {
             && here.pg.grew_at + self.longest_ttl() * 3 / 10 + SEC < self.now;
         let agent = &here.agent;
         let free = agent.memory.no_lead_until.is_none() && agent.seen.job.is_none() && !agent.seen.directory_replaced;
+        let free = free && agent.seen.storage.state == tanist_engine::Storage::Good;
         let runs = PROCESSES.iter().all(|process| here.runs(*process));
         runs && ready && free && self.undisturbed(node) && self.options.tags(node).may_lead() && !here.stop_wanted
     }

@@ -17,7 +17,7 @@ use crate::{
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
     Action, Armed, Decision, Epoch, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Promised, Reading,
-    Reason, StoreView, audit, decide,
+    Reason, Storage, StorageSeen, StoreView, audit, decide,
 };
 
 /// What a call to the store is for.
@@ -159,6 +159,7 @@ impl Agent {
                 probed: Moment::ZERO,
                 promised: Some(Promised { epoch: world.nodes.get(node).map_or(Epoch::NONE, |here| here.fence), cut: false }),
                 directory_replaced: false,
+                storage: StorageSeen::default(),
                 stopping: false,
             },
             valid_from: Moment::ZERO,
@@ -218,6 +219,7 @@ impl World {
         let third = self.ttl(node) / 3;
         self.store.grants[node] = self.ttl(node);
         self.later(node, third, Local::KeepAlive);
+        self.later(node, super::storage::TIMEOUT, Local::Storage);
         self.plan_watchdog(node);
         if !self.nodes[node].queue.waiting.is_empty() {
             self.later(node, 5 * MS, Local::Deliver);
@@ -272,7 +274,10 @@ impl World {
             return;
         }
         let agent = &mut self.nodes[node].agent;
-        agent.settled = Settled::after(&decision, &agent.policy, matches!(agent.seen.lease, Lease::Mine(_)), now.boot);
+        // Where the storage is in trouble the position of another one may be what is waited for.
+        let calm = agent.seen.storage.state == Storage::Good;
+        let settled = Settled::after(&decision, &agent.policy, matches!(agent.seen.lease, Lease::Mine(_)), now.boot);
+        agent.settled = settled.filter(|_| calm);
         let actions = std::mem::take(&mut decision.actions);
         let out = decision
             .memory
@@ -362,6 +367,7 @@ impl World {
                     self.turn(node);
                 }
             }
+            Local::Storage => self.storage_looked(node),
             Local::KeepAlive => self.keep_alive(node),
             Local::Look { look } => self.look(node, look),
             Local::Found { begun, found } => self.found(node, begun, *found),

@@ -224,6 +224,7 @@ impl World {
             lsn: face.lsn,
             tags: self.options.tags(node),
             tanist: true,
+            storage: face.storage,
         }
     }
 
@@ -265,8 +266,9 @@ impl World {
     /// The write probe, in a session of its own.
     pub fn probe_writes(&mut self, node: usize, epoch: Epoch) {
         let at = self.reading(node).boot;
+        let takes = self.takes_writes(node);
         let here = &mut self.nodes[node];
-        let writable = here.pg.server == Server::Primary && here.stopped[Process::Postgres as usize] == 0;
+        let writable = takes && here.pg.server == Server::Primary && here.stopped[Process::Postgres as usize] == 0;
         if writable {
             here.pg.wal.write(40);
             self.checks.proved.push((epoch, node));

@@ -65,6 +65,7 @@ pub enum Local {
     Relist { watch: u32 },
     Wake { wake: u64 },
     Nudge { turns: u64 },
+    Storage,
     KeepAlive,
     Look { look: u64 },
     Found { begun: Moment, found: Box<Postgres> },

@@ -158,6 +158,7 @@ impl World {
             Kind::CancelWaits => self.cancel_waits(node),
             Kind::SlowReload => (0..nodes).for_each(|node| self.slow(node, 5, on)),
             Kind::SlowReplication => (0..nodes).for_each(|node| self.slow(node, 6, on)),
+            Kind::StorageHang | Kind::StorageFull => self.storage_fault(node, fault.kind, on),
             Kind::PauseBeforeOpening => self.trap = on.then_some(fault.at + fault.span),
         }
     }

@@ -39,6 +39,7 @@ impl World {
             // What is left of it is fenced; the permission stays.
             Local::PostmasterEnded if self.nodes[node].guard.page.fence != FenceState::Complete => self.guard_fences(node),
             Local::Fenced { complete, began } => self.fence_step(node, complete, began),
+            Local::PromoteFile { .. } if self.storage_hangs(node) => self.later(node, 100 * MS, what),
             Local::PromoteFile { job, epoch, timeline } => self.promote_file(node, job, epoch, timeline),
             _ => {}
         }

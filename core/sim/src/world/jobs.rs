@@ -80,7 +80,7 @@ impl World {
             return;
         }
         let Some(running) = agent.seen.job.clone() else { return };
-        let hung = self.nodes[node].stopped[Process::Postgres as usize] > 0;
+        let hung = self.nodes[node].stopped[Process::Postgres as usize] > 0 || self.storage_hangs(node);
         let server = self.nodes[node].pg.server;
         let names = self.reserved(node);
         let done = match running.job {
@@ -146,6 +146,9 @@ impl World {
     pub fn writer_ends(&mut self, node: usize, job: u64) {
         if self.nodes[node].writer.as_ref().is_none_or(|writer| writer.job != job) || !self.nodes[node].powered {
             return;
+        }
+        if self.storage_hangs(node) {
+            return self.at(self.now + 100 * MS, Event::WriterEnds { node, job });
         }
         let Some(writer) = self.nodes[node].writer.take() else { return };
         let outcome = match writer.copy_of {

@@ -17,6 +17,7 @@ mod postgres;
 mod probe;
 mod replay;
 mod replication;
+pub mod storage;
 mod ttl;
 pub(crate) mod view;
 mod wake;

@@ -6,6 +6,7 @@ use super::{
     directory::Backup,
     event::{Event, Local, PROCESSES, Process},
     replay::Replay,
+    storage::Disk,
 };
 use crate::model::{
     clock::{MS, NodeClock, SEC},
@@ -47,6 +48,8 @@ pub struct Node {
     pub backup: Option<Backup>,
     /// The plugin queue.
     pub queue: Queue,
+    /// The storage.
+    pub disk: Disk,
     /// The program that writes the data directory.
     pub writer: Option<Writer>,
     /// It has power.
@@ -81,6 +84,7 @@ impl Node {
             known_directory: 0,
             backup: None,
             queue: Queue::default(),
+            disk: Disk::default(),
             writer: None,
             powered: true,
             stopped: [0; 3],

@@ -17,6 +17,9 @@ impl World {
     /// An event inside PostgreSQL.
     pub fn postgres_event(&mut self, node: usize, what: Local) {
         let Local::Inside(what) = what else { return };
+        if self.waits_for_disk(node, &what) {
+            return;
+        }
         match what {
             Inside::Up => self.up(node),
             Inside::Exhausted => {

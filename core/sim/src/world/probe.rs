@@ -147,7 +147,7 @@ impl World {
             Postgres::Stopped(_) => (MemberState::Stopped, Role::Replica, None),
             _ => (MemberState::Unknown, Role::Uninitialized, None),
         };
-        PeerAnswer { state, role, position, tags: self.options.tags(node) }
+        PeerAnswer { state, role, position, tags: self.options.tags(node), storage: seen.storage.state }
     }
 }
 

@@ -11,6 +11,7 @@ mod names;
 mod plugins;
 mod postgresql;
 mod rest;
+mod storage;
 mod store;
 mod users;
 
@@ -35,7 +36,8 @@ pub(super) fn settings(mut spec: Spec, report: &mut Report, disk: &dyn Programs)
     let bootstrap = bootstrap::bootstrap(spec.bootstrap.take().unwrap_or_default(), report);
     let watchdog = watchdog(spec.watchdog.take(), report);
     let (tags, engine_tags) = tags(spec.tags.take().unwrap_or_default(), report);
-    let TanistSpec { state_dir, user } = spec.tanist.take().unwrap_or_default();
+    let TanistSpec { state_dir, user, storage } = spec.tanist.take().unwrap_or_default();
+    let storage = storage::storage(storage, report);
     let section = spec.postgresql.take();
     let cluster = cluster(spec, report);
 
@@ -78,6 +80,7 @@ pub(super) fn settings(mut spec: Spec, report: &mut Report, disk: &dyn Programs)
         engine_tags: engine_tags?,
         plugins,
         state_dir: state_dir?,
+        storage: storage?,
         user,
     })
 }

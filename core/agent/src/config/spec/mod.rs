@@ -9,8 +9,8 @@ mod postgresql;
 pub(super) use http::{BasicSpec, HttpGrantSpec};
 pub(super) use leaf::{Flag, List, Number, Options, Text};
 pub(super) use ours::{
-    DnsGrantSpec, DnsSpec, GrantsSpec, LimitsSpec, LocalSpec, NameServerSpec, OneOrMany, PluginSpec, SoaSpec, TanistSpec,
-    TsigSpec,
+    DnsGrantSpec, DnsSpec, GrantsSpec, LimitsSpec, LocalSpec, NameServerSpec, OneOrMany, PluginSpec, SoaSpec, StorageSpec,
+    TanistSpec, TsigSpec,
 };
 pub(super) use postgresql::{AuthenticationSpec, CallbacksSpec, PostgresqlSpec, UserSpec};
 

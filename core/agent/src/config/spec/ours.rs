@@ -19,6 +19,14 @@ pub(in crate::config) struct LocalSpec {
 pub(in crate::config) struct TanistSpec {
     pub(in crate::config) state_dir: Option<Text>,
     pub(in crate::config) user: Option<Text>,
+    pub(in crate::config) storage: Option<StorageSpec>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, expecting = "a map with timeout and minimum_free")]
+pub(in crate::config) struct StorageSpec {
+    pub(in crate::config) timeout: Option<Number>,
+    pub(in crate::config) minimum_free: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]

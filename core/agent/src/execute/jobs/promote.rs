@@ -1,7 +1,7 @@
 //! Promotion, by the guard, which is armed for the epoch. The job ends when the server has left recovery.
 //!
 //! It opens the claimed timeline and no other (SAFETY §4.3): without the claim in the store, as this node's mirror has it, nothing is
-//! asked of the guard.
+//! asked of the guard, and the guard refuses a timeline that it was not told of as claimed for the epoch it is armed for.
 
 use super::{JobError, blocking};
 use crate::{execute::Tools, run::clock};
@@ -24,7 +24,9 @@ impl Tools {
         }
         let settings = self.postgres.settings();
         blocking(move || skip_timelines(&settings.data_dir, present, timeline)).await??;
-        self.guard.promote(epoch.0).await?;
+        // The agent that claimed it may have been one before this.
+        self.note_claim(epoch, timeline);
+        self.guard.promote(epoch.0, timeline.0).await?;
         let mut found = self.postgres.found();
         let mut looked = clock::now();
         loop {

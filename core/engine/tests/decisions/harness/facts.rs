@@ -66,6 +66,15 @@ pub fn apply(scene: &mut Scene, command: &str, words: &[&str]) {
             scene.seen.promised = Some(Promised { epoch: Epoch(epoch), cut: !words.has("uncut") });
         }
         "replaced" => scene.seen.directory_replaced = true,
+        "storage" => {
+            let state = storage(&words);
+            let why = match state {
+                Storage::Good => String::new(),
+                Storage::Full => "2 MB are left".to_owned(),
+                Storage::Broken => "a write has not returned for 10 s".to_owned(),
+            };
+            scene.seen.storage = StorageSeen { state, since: now, why };
+        }
         _ => store(scene, command, &words),
     }
 }
@@ -238,10 +247,19 @@ fn state(words: &Words<'_>) -> (MemberState, Role) {
     }
 }
 
+fn storage(words: &Words<'_>) -> Storage {
+    match (words.has("full"), words.has("broken")) {
+        (true, _) => Storage::Full,
+        (_, true) => Storage::Broken,
+        _ => Storage::Good,
+    }
+}
+
 fn peer(scene: &mut Scene, words: &Words<'_>) {
     let name = MemberName::from(words.first());
     let (state, role) = state(words);
-    let answer = PeerAnswer { state, role, position: words.number("lsn").map(|_| position(words)), tags: tags(words) };
+    let position = words.number("lsn").map(|_| position(words));
+    let answer = PeerAnswer { state, role, position, tags: tags(words), storage: storage(words) };
     scene.seen.peers.retain(|peer| peer.name != name);
     let asked = words.moment("asked", scene.now).unwrap_or(scene.now);
     scene.seen.peers.push(Peer { name, asked, answer: (!words.has("silent")).then_some(answer) });
@@ -310,6 +328,7 @@ fn store(scene: &mut Scene, command: &str, words: &Words<'_>) {
                     lsn,
                     tags,
                     tanist: !words.has("patroni"),
+                    storage: storage(words),
                 });
             }
         }

@@ -46,6 +46,7 @@ impl Default for Scene {
             probed: Moment::ZERO,
             promised: None,
             directory_replaced: false,
+            storage: StorageSeen::default(),
             stopping: false,
         };
         // This agent has seen the lease with others: nothing of one before it is under way.

@@ -61,10 +61,11 @@ fn action(action: &Action) -> String {
         Action::PublishPrimary(face) => {
             format!("face {}@{} timeline {} at {}", face.name, face.epoch, face.timeline, face.endpoint.host)
         }
-        Action::PublishMember(MemberFace { state, role, timeline, lsn, streaming: _ }) => {
+        Action::PublishMember(MemberFace { state, role, timeline, lsn, streaming: _, storage }) => {
             let timeline = timeline.map(|timeline| format!(" timeline {timeline}")).unwrap_or_default();
             let lsn = lsn.map(|lsn| format!(" at {lsn}")).unwrap_or_default();
-            format!("member {state}, {role}{timeline}{lsn}")
+            let storage = if *storage == Storage::Good { String::new() } else { format!(", storage {storage}") };
+            format!("member {state}, {role}{timeline}{lsn}{storage}")
         }
         Action::PublishStatus { optime } => format!("/status {optime}"),
         Action::ClearSwitchover { revision } => format!("clear /failover {revision}"),

@@ -84,10 +84,10 @@ fn publish(scene: &mut Scene, face: MemberFace) {
     let name = scene.seen.me.clone();
     let members = &mut scene.seen.store.members;
     members.retain(|member| member.name != name);
-    let MemberFace { state, role, timeline, lsn, streaming: _ } = face;
+    let MemberFace { state, role, timeline, lsn, streaming: _, storage } = face;
     let (postgres, api_url) = (Some(endpoint(&name)), Some(format!("http://{name}:8008")));
     let tags = scene.policy.tags;
-    members.push(Member { name, postgres, api_url, state, role, timeline, lsn, tags, tanist: true });
+    members.push(Member { name, postgres, api_url, state, role, timeline, lsn, tags, tanist: true, storage });
 }
 
 /// Changes the running primary: its proof (by epoch) and its names in force.
