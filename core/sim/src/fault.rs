@@ -183,8 +183,8 @@ pub fn schedule(seed: u64, options: &Options) -> Vec<Fault> {
 /// after half of them, because they do harm only together.
 const OWN: &[(Kind, u64, u64, &[Kind])] = &[
     (Kind::Ttl, 150, 3, &[Kind::Isolate, Kind::PowerLoss]),
-    (Kind::ReplayPaused, 80, 2, &[Kind::VmPause, Kind::Isolate, Kind::CutFromStore]),
-    (Kind::ReplayBlocked, 80, 2, &[Kind::VmPause, Kind::Isolate, Kind::CutFromStore]),
+    (Kind::ReplayPaused, 100, 2, &[Kind::VmPause, Kind::VmPause, Kind::GuardAndAgentPause, Kind::Isolate]),
+    (Kind::ReplayBlocked, 100, 2, &[Kind::VmPause, Kind::VmPause, Kind::GuardAndAgentPause, Kind::Isolate]),
     (Kind::StartupFrozen, 40, 2, &[Kind::Isolate]),
     (Kind::DirectoryLost, 40, 2, &[Kind::PowerLoss]),
     (Kind::DirectoryReplaced, 40, 2, &[Kind::PowerLoss]),

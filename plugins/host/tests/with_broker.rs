@@ -103,6 +103,7 @@ fn lead(broker: &BrokerHandle, epoch: u64, address: &str) {
         role: Role::Primary,
         timeline: Some(Timeline(2)),
         lsn: None,
+        checkpointed: false,
         tags: Tags::default(),
         tanist: true,
         storage: tanist_engine::Storage::Good,
@@ -114,6 +115,7 @@ fn lead(broker: &BrokerHandle, epoch: u64, address: &str) {
         role: Role::Primary,
         members: vec![member],
         lsn: None,
+        checkpointed: false,
     });
 }
 

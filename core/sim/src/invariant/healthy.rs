@@ -19,8 +19,8 @@ impl World {
         }
     }
 
-    /// A standby that could lead: undisturbed for long, with nothing else to do, and with a position that has not moved since the others may
-    /// have asked for it, while the lease was running out.
+    /// A standby that could lead: undisturbed for long, with nothing else to do, on storage that is good, and with a position that has not
+    /// moved since the others may have asked for it, while the lease was running out.
     pub(crate) fn could_lead(&self, node: usize) -> bool {
         let here = &self.nodes[node];
         let ready = here.pg.server == Server::Standby

@@ -41,7 +41,8 @@ impl World {
         if released {
             self.checks.handed =
                 self.store.snap.get(HANDOFF).filter(|kv| kv.revision == revision).and_then(|kv| match &*kv.value {
-                    Value::Handoff(handoff) => Some(handoff.clone()),
+                    // One of an epoch before, when a leader key was put back meanwhile, means nothing.
+                    Value::Handoff(handoff) if handoff.epoch == epoch => Some(handoff.clone()),
                     _ => None,
                 });
         } else if acquired {

@@ -24,6 +24,10 @@ impl World {
         if synchronous || named || !self.undisturbed(winner) {
             return;
         }
+        // An old leader whose guard and agent stand still goes on writing, and a standby goes on receiving after it has said what it has.
+        if (0..self.nodes.len()).any(|node| node != winner && self.can_write(node)) {
+            return;
+        }
         let reach = |node: usize| (self.nodes[node].pg.wal.branch(), self.nodes[node].pg.wal.end());
         let better = (0..self.nodes.len()).find(|other| {
             let same = self.nodes[*other].pg.system == self.nodes[winner].pg.system;

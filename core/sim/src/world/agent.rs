@@ -412,12 +412,8 @@ impl World {
             Local::Effects(actions) => self.effects(node, actions),
             Local::Delivered { number, attempt } => self.delivered(node, number, attempt),
             Local::Exit { dead_guard } => self.last_exit(node, dead_guard),
-            Local::PostmasterEnded
-            | Local::Command(_)
-            | Local::GuardLook { .. }
-            | Local::Fenced { .. }
-            | Local::PromoteFile { .. }
-            | Local::Inside(_) => {}
+            // The guard's and PostgreSQL's.
+            _ => {}
         }
     }
 
