@@ -115,7 +115,6 @@ fn lead(broker: &BrokerHandle, epoch: u64, address: &str) {
         role: Role::Primary,
         members: vec![member],
         lsn: None,
-        checkpointed: false,
     });
 }
 

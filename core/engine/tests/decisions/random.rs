@@ -357,6 +357,7 @@ fn enlist(dice: &mut Dice, seen: &mut Observation, now: Moment) {
         checkpointed: dice.coin(),
         tags: Tags::default(),
         tanist: true,
+        storage: dice.storage(),
     });
     match &mut seen.postgres {
         Postgres::Running(running) => {

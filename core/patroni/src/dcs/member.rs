@@ -322,6 +322,7 @@ mod tests {
             lsn: None,
             streaming: false,
             checkpointed: false,
+            storage: Storage::Good,
         };
         let text = MemberKey::from_engine(&face, &MemberDetail::default(), &identity()).encode();
         assert!(text.contains(r#""checkpoint_after_promote":false"#), "{text}");
