@@ -287,7 +287,12 @@ impl Reason {
         "backing-off",
         "nothing-to-lead-with", "member-has-data", "twin", "bootstrapping", "arming", "starting-primary", "restart-in-place",
         "fail-over-after-crash", "no-data-to-lead", "epoch-not-newer", "promoting", "wait-promises", "handing-over", "writing-initialize",
-"post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "leading-in-trouble", "making-way", "room-elsewhere", "synchronising", "leading-failsafe", "asking-to-wait", "failsafe-refused", "lease-lost", "giving-up", "following", "wait-streaming", "promising", "promised-higher", "following-failsafe", "leader-not-proved", "cloning", "rewinding", "wait-checkpoint", "stopping-to-replace", "keeping-diverged", "keeping-data", "announcing-replacement", "starting-standby", "wait-own-end", "repointing", "switchover-refused", "switchover-checkpoint", "switchover-stop", "switchover-release", "restarting", "stopping",
+        "post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "leading-in-trouble", "making-way",
+        "room-elsewhere", "synchronising", "leading-failsafe", "asking-to-wait", "failsafe-refused", "lease-lost", "giving-up",
+        "following", "wait-streaming", "promising", "promised-higher", "following-failsafe", "leader-not-proved", "cloning",
+        "rewinding", "wait-checkpoint", "stopping-to-replace", "keeping-diverged", "keeping-data", "announcing-replacement",
+        "starting-standby", "wait-own-end", "repointing", "switchover-refused", "switchover-checkpoint", "switchover-stop",
+        "switchover-release", "restarting", "stopping",
     ];
 }
 

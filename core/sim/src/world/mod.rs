@@ -9,6 +9,7 @@ mod failsafe;
 mod faults;
 mod glance;
 mod guard;
+mod heard;
 mod jobs;
 mod lease;
 pub mod node;
