@@ -193,8 +193,19 @@ impl ObserverClock {
         if self.seen.is_some_and(|seen| seen.revision == revision) {
             return;
         }
-        self.seen = Some(Seen { revision, received, patience: observer_patience(ttl) });
+        // A holder never writes a record that lets the others come earlier than the one before it did; one that says so is out of a
+        // restored store, and the holder goes by what it wrote last.
+        let promised = self.seen.map_or(Duration::ZERO, |seen| seen.patience.saturating_sub(received.least_since(seen.received)));
+        self.seen = Some(Seen { revision, received, patience: observer_patience(ttl).max(promised) });
         self.confirmed = None;
+    }
+
+    /// The store has another history: no revision of it is the one that was timed. What a holder promised before still counts.
+    pub fn forget(&mut self) {
+        self.confirmed = None;
+        if let Some(seen) = &mut self.seen {
+            seen.revision = Revision(u64::MAX);
+        }
     }
 
     /// A vacancy that was confirmed counts no more: this node has agreed to wait.
@@ -290,6 +301,18 @@ mod tests {
         }
         assert_eq!(clock.ttl_to_write(at(5_000, 5_000), short), short);
         assert_eq!(clock.ttl_to_write(at(2_000, 2_000), TTL * 2), TTL * 2, "a longer one holds at once");
+    }
+
+    #[test]
+    fn an_older_record_of_a_restored_store_does_not_shorten_what_was_promised() {
+        let mut clock = ObserverClock::default();
+        clock.saw(Revision(9), at(0, 0), TTL * 2);
+        clock.forget();
+        clock.saw(Revision(5), at(1_000, 1_000), TTL / 2);
+        assert!(!clock.is_over(at(20_199, 20_199)), "the holder of revision 9 may still count on its ttl");
+        assert!(clock.is_over(at(20_200, 20_200)));
+        clock.saw(Revision(10), at(30_000, 30_000), TTL / 2);
+        assert!(clock.is_over(at(35_050, 35_050)), "nothing is left of what is over");
     }
 
     #[test]

@@ -64,7 +64,6 @@ fn the_simulator_can_fail() {
         Mutant::FailedCompareIsLoss,
         Mutant::UnknownIsFailed,
         Mutant::UntilFromAnswer,
-        Mutant::ShorterTtlAtOnce,
         Mutant::OverForeignKey,
         Mutant::BootClockOnly,
         Mutant::GuardNeverFences,

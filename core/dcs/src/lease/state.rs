@@ -139,7 +139,7 @@ impl State {
         self.mine = None;
         self.recorded = None;
         self.clock = HolderClock::default();
-        self.observer = ObserverClock::default();
+        self.observer.forget();
         self.went_back = Some(now);
         self.naming.unknown();
     }

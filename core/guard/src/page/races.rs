@@ -125,8 +125,11 @@ fn under_load_no_pair_is_torn_and_every_taking_is_seen() {
     let (extended, lost) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut boot = 1000;
-            for _ in 0..ROUNDS {
+            let (begun, mut boot) = (std::time::Instant::now(), 1000);
+            let mut rounds = 0;
+            // A busy machine may run one thread after the other: then they have not met yet.
+            while rounds < ROUNDS || extended.load(SeqCst) == 0 && begun.elapsed() < std::time::Duration::from_secs(30) {
+                rounds += 1;
                 boot += 2;
                 let epoch = page.epoch();
                 match page.extend(epoch, boot, boot * 3) {

@@ -39,7 +39,8 @@ impl World {
         let enough = |names: &SyncNames| {
             let Some((count, standbys)) = names.demand() else { return *names == SyncNames::Nobody };
             let has = |standby: &MemberName| {
-                self.find(standby).is_some_and(|standby| self.nodes[standby].pg.wal.covers(branch, begin, lsn))
+                // What other hands took from it after it had answered, it had.
+                self.find(standby).is_some_and(|at| self.checks.robbed[at] || self.nodes[at].pg.wal.covers(branch, begin, lsn))
             };
             standbys.iter().filter(|standby| has(standby)).count() >= count as usize
         };

@@ -31,7 +31,12 @@ impl World {
         let reach = |node: usize| (self.nodes[node].pg.wal.branch(), self.nodes[node].pg.wal.end());
         let better = (0..self.nodes.len()).find(|other| {
             let same = self.nodes[*other].pg.system == self.nodes[winner].pg.system;
-            *other != winner && same && reach(*other) > reach(winner) && self.could_lead(*other) && !self.waits(*other)
+            *other != winner
+                && same
+                && reach(*other) > reach(winner)
+                && self.could_lead(*other)
+                && !self.waits(*other)
+                && !self.did_not_know(winner, *other)
         });
         if let Some(better) = better {
             let text = format!("{} took the lease although {}, which is well, has more", self.names[winner], self.names[better]);
@@ -43,6 +48,14 @@ impl World {
     fn waits(&self, node: usize) -> bool {
         let seen = self.nodes[node].agent.keeper.failsafe(self.reading(node));
         seen.waits.is_some() || seen.barred
+    }
+
+    /// Asked by the winner, it could not say yet where its own WAL ends.
+    fn did_not_know(&self, winner: usize, other: usize) -> bool {
+        let answers = &self.nodes[winner].agent.seen.peers;
+        answers
+            .iter()
+            .any(|peer| peer.name == self.names[other] && peer.answer.as_ref().is_some_and(|answer| answer.position.is_none()))
     }
 
     /// In whose favour the lease was given up that is being taken now.

@@ -172,7 +172,7 @@ impl Keeper {
         self.mine = None;
         self.recorded = None;
         self.clock = HolderClock::default();
-        self.observer = ObserverClock::default();
+        self.observer.forget();
         self.went_back = Some(now);
         self.naming.unknown();
     }

@@ -70,6 +70,9 @@ impl World {
         let now = self.reading(node);
         let agent = &self.nodes[node].agent;
         let Some(settled) = agent.settled.filter(|settled| now.boot < settled.until) else { return self.turn(node) };
+        if agent.seen.job.is_some() {
+            return self.turn(node);
+        }
         let guard = agent.seen.guard;
         let lease = agent.keeper.lease(now);
         if !only_renewed(&agent.seen.lease, &lease) || runs_out(&lease, now.boot, self.ttl(node)) {
