@@ -147,6 +147,7 @@ impl<'a> Turn<'a> {
         };
         self.notice_lease();
         self.notice_store();
+        self.notice_names();
         self.notice_cut();
         self.notice_failure();
     }
@@ -183,6 +184,18 @@ impl<'a> Turn<'a> {
         if self.memory.data != store.data {
             self.memory.data = store.data.clone();
             self.memory.data_since = Some(self.now);
+        }
+    }
+
+    /// A position that was read under certain names says nothing any more once others may have been in force: what those let through lies
+    /// beyond it. A server that ended while its names were changing comes back with the reserved ones, as if nothing had been.
+    fn notice_names(&mut self) {
+        let in_force = match &self.seen.postgres {
+            Postgres::Running(crate::Running { role: ServerRole::Primary { names_in_force, .. }, .. }) => names_in_force.as_ref(),
+            _ => None,
+        };
+        if self.memory.sync_target.as_ref().is_some_and(|target| Some(&target.names) != in_force) {
+            self.memory.sync_target = None;
         }
     }
 
