@@ -10,6 +10,7 @@
 pub enum Mutant {
     AnyRecordIsMine,
     Unconfirmed,
+    UnknownIsVacant,
     AcquireWithoutRecord,
     OverForeignKey,
     RenewWithoutCompare,
@@ -37,9 +38,10 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::AnyRecordIsMine,
         Self::Unconfirmed,
+        Self::UnknownIsVacant,
         Self::AcquireWithoutRecord,
         Self::OverForeignKey,
         Self::RenewWithoutCompare,

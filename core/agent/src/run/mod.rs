@@ -19,7 +19,7 @@ mod world;
 
 pub use effect::Effect;
 pub use fact::{Fact, Facts};
-pub use recorder::{Entry, FILE_NAME as FLIGHT_FILE, Line, Story, read as read_flight};
+pub use recorder::{FILE_NAME as FLIGHT_FILE, Line, Story};
 pub use start::{StartError, run_agent};
 pub use status::{Status, StatusCell};
 

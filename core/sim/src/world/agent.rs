@@ -12,12 +12,11 @@ use crate::{
         store::Snap,
     },
     mutant::Mutant,
-    trace::Entry,
 };
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
     Action, Armed, Decision, Epoch, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Promised, Reading,
-    Reason, Storage, StorageSeen, StoreView, audit, decide,
+    Reason, Recorded, Storage, StorageSeen, StoreView, audit, decide,
 };
 
 /// What a call to the store is for.
@@ -141,6 +140,7 @@ impl Agent {
             any_record_of_mine: world.options.without(Mutant::AnyRecordIsMine),
             unconfirmed: world.options.without(Mutant::Unconfirmed),
             over_foreign_key: world.options.without(Mutant::OverForeignKey),
+            unknown_is_vacant: world.options.without(Mutant::UnknownIsVacant),
         };
         Self {
             life: 0,
@@ -260,7 +260,9 @@ impl World {
     /// One turn of the run loop.
     pub fn turn(&mut self, node: usize) {
         let now = self.reading(node);
-        let lease = self.nodes[node].agent.keeper.lease(now);
+        let agent = &mut self.nodes[node].agent;
+        let before = std::mem::replace(&mut agent.seen.lease, Lease::Unknown);
+        let lease = agent.keeper.lease_after(before, now);
         self.observe(node, lease);
         self.check_terms(node, now);
         self.check_usurped(node);
@@ -307,7 +309,7 @@ impl World {
         if !self.trace.tells() || same && violation.is_none() {
             return;
         }
-        let entry = Entry {
+        let entry = Recorded {
             wall_ms: self.now / MS,
             now: now.boot,
             policy: agent.policy.clone(),

@@ -124,7 +124,7 @@ impl World {
             ttl,
             released: false,
             attempt: attempt.0,
-            sync: state,
+            sync: state.map(Rc::new),
         };
         let mut txn = Txn {
             compares: vec![
