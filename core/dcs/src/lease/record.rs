@@ -106,7 +106,7 @@ impl Record {
                 standbys: standbys.iter().map(ToString::to_string).collect(),
                 quorum: *quorum,
             }),
-            failsafe: failsafe.as_ref().map(|named| named.iter().map(|(name, url)| (name.0.clone(), url.clone())).collect()),
+            failsafe: failsafe.as_ref().map(|named| named.iter().map(|(name, url)| (name.to_string(), url.clone())).collect()),
         };
         // Strings and integers always have a JSON form.
         serde_json::to_vec(&wire).unwrap_or_default()

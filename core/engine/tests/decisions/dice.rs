@@ -1,6 +1,6 @@
 //! Chance, and small things made by it: names, epochs, positions, jobs. What they are put together to is in `random`.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use tanist_engine::*;
 
 /// SplitMix64: small, and the same everywhere.
