@@ -26,6 +26,8 @@ pub struct Options {
     pub synchronous: bool,
     /// Synchronous mode with a quorum.
     pub quorum: bool,
+    /// Lines added under `bootstrap: dcs: postgresql:`, each `name: value`.
+    pub postgresql: Vec<String>,
     /// Lines added under `postgresql: parameters:`, each `name: value`.
     pub parameters: Vec<String>,
     /// A `plugins:` section, as YAML.
@@ -36,7 +38,15 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ttl: 5, synchronous: true, quorum: false, parameters: Vec::new(), plugins: String::new(), callback: None }
+        Self {
+            ttl: 5,
+            synchronous: true,
+            quorum: false,
+            postgresql: Vec::new(),
+            parameters: Vec::new(),
+            plugins: String::new(),
+            callback: None,
+        }
     }
 }
 
@@ -139,6 +149,7 @@ impl Node {
         for line in &options.parameters {
             extra += &format!("        {line}\n");
         }
+        let dynamic: String = options.postgresql.iter().map(|line| format!("      {line}\n")).collect();
         let mut callbacks = String::new();
         if let Some(script) = &options.callback {
             callbacks = "  callbacks:\n".into();
@@ -152,7 +163,7 @@ impl Node {
              {store}\
              tanist:\n  state_dir: {directory}/state\n{user}\
              bootstrap:\n  dcs:\n    ttl: {ttl}\n    loop_wait: 1\n    retry_timeout: 2\n    maximum_lag_on_failover: 1048576\n    \
-             synchronous_mode: {synchronous}\n    postgresql:\n      parameters:\n        max_connections: 60\n        \
+             synchronous_mode: {synchronous}\n    postgresql:\n{dynamic}      parameters:\n        max_connections: 60\n        \
              shared_buffers: 16MB\n        fsync: 'on'\n{extra}  initdb:\n    - encoding: UTF8\n    - data-checksums\n\
              postgresql:\n  listen: {postgres}\n  connect_address: {postgres}\n  data_dir: {directory}/data\n  bin_dir: {bin}\n  \
              authentication:\n    superuser: {{username: postgres, password: secret}}\n    \

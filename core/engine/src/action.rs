@@ -89,6 +89,8 @@ pub enum Action {
         /// The timeline that it left, if known.
         parent: Option<Timeline>,
     },
+    /// CHECKPOINT on a primary that was promoted: until its control file is of the new timeline nobody can be rewound from it.
+    Checkpoint,
     /// Run the write probe (SAFETY §6); success shows up as `WriteProof`.
     Prove {
         /// The epoch to prove.
@@ -126,6 +128,13 @@ pub enum Job {
         /// From whom.
         from: Upstream,
     },
+    /// Take back what the data directory has beyond the leader's history, and fetch what changed since (pg_rewind). The server is
+    /// shut down. Does not start it. Where pg_rewind refuses before it has changed anything, the directory is as it was; where it does
+    /// not end, `Postgres::HalfMade` is left.
+    Rewind {
+        /// The leader of the present lease.
+        from: Upstream,
+    },
     /// Start PostgreSQL.
     Start(StartAs),
     /// Make the standby writable, by the guard, which must be armed for the epoch.
@@ -159,6 +168,7 @@ impl Job {
         match self {
             Self::Bootstrap => "bootstrap",
             Self::Clone { .. } => "clone",
+            Self::Rewind { .. } => "rewind",
             Self::Start(StartAs::Standby(_)) => "start as standby",
             Self::Start(StartAs::Primary { .. }) => "start as primary",
             Self::Promote { .. } => "promote",

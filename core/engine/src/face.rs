@@ -31,6 +31,8 @@ pub struct MemberFace {
     pub lsn: Option<Lsn>,
     /// Streaming from its upstream.
     pub streaming: bool,
+    /// A primary that has made its checkpoint after promotion.
+    pub checkpointed: bool,
 }
 
 /// Patroni's words for the state of a member's PostgreSQL.

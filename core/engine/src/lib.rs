@@ -51,7 +51,7 @@ pub use observation::{
     Armed, DataMark, Endpoint, FenceState, Guard, Handoff, JobOutcome, JobReport, Member, MemberName, Observation, Peer,
     PeerAnswer, Promise, Promised, RunningJob, StoreView, Switchover, SyncState, TimelineClaim,
 };
-pub use policy::{Policy, SyncMode, Tags};
+pub use policy::{Diverged, Policy, SyncMode, Tags};
 pub use position::{Lsn, Position, Timeline};
 pub use postgres::{Postgres, Running, ServerRole, StandbySeen, Stopped, SyncNames, WriteProof};
 pub use reason::Reason;

@@ -39,10 +39,15 @@ pub struct Memory {
     pub was_standby: bool,
     /// The standby follows the right leader of that epoch without streaming, since then.
     pub not_streaming: Option<(Epoch, Moment)>,
-    /// The data directory has to be copied anew from the leader of this epoch, and why.
-    pub must_clone: Option<(Epoch, CloneWhy)>,
-    /// The last epoch for which a copy was ordered because nothing streamed.
-    pub cloned_for: Option<Epoch>,
+    /// The data directory has to be replaced by the data of the leader of this epoch (rewound or copied anew), and why.
+    pub must_replace: Option<(Epoch, CloneWhy)>,
+    /// pg_rewind has refused or failed under the leader of that epoch, and what it said.
+    pub rewind_failed: Option<(Epoch, String)>,
+    /// How often in a row an old primary that was not shut down in order was started with nobody to follow and has not answered, under
+    /// the leader of that epoch.
+    pub started_alone: Option<(Epoch, u32)>,
+    /// The last epoch for which the data were replaced.
+    pub replaced_for: Option<Epoch>,
     /// Synchronous standbys that are away, and when each was first missed.
     pub sync_missed: Vec<(MemberName, Moment)>,
     /// The position to which a standby must have flushed before `/sync` may name it.

@@ -132,6 +132,8 @@ pub struct Member {
     pub timeline: Option<Timeline>,
     /// Its position as last written.
     pub lsn: Option<Lsn>,
+    /// A primary that has made its checkpoint after promotion: others may be rewound from it.
+    pub checkpointed: bool,
     /// Its tags.
     pub tags: Tags,
     /// It is a tanist, not a Patroni.

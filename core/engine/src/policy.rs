@@ -22,6 +22,8 @@ pub struct Policy {
     pub primary_start_timeout: Option<Duration>,
     /// How long a fast shutdown may take before it turns into an immediate one; zero: without limit.
     pub primary_stop_timeout: Duration,
+    /// What becomes of data that have left the cluster's history.
+    pub diverged: Diverged,
     /// This node's own tags.
     pub tags: Tags,
 }
@@ -30,6 +32,25 @@ impl Policy {
     /// Renewals are sent this often: a fifth of ttl.
     pub fn renew_every(&self) -> Duration {
         self.ttl / 5
+    }
+}
+
+/// What becomes of data that have left the cluster's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diverged {
+    /// They are rewound to where they left it, where that is possible (`use_pg_rewind`).
+    pub rewind: bool,
+    /// Where they are not rewound they are copied anew; otherwise they are kept for the operator
+    /// (`remove_data_directory_on_diverged_timelines`).
+    pub copy: bool,
+    /// Where they could not be rewound they are copied anew; otherwise they are kept
+    /// (`remove_data_directory_on_rewind_failure`).
+    pub copy_after_failure: bool,
+}
+
+impl Default for Diverged {
+    fn default() -> Self {
+        Self { rewind: false, copy: true, copy_after_failure: true }
     }
 }
 

@@ -38,10 +38,22 @@ pub struct Stopped {
     pub clean: bool,
     /// It was a primary when it stopped ("shut down" or "in production").
     pub was_primary: bool,
-    /// Timeline and end of the last checkpoint record; for a clean primary this is the end of its history.
+    /// Timeline and end of the last checkpoint record, or of what a standby has replayed.
     pub position: Position,
+    /// `position` is the end of all WAL that is here: a primary that was shut down in order, or a directory that was rewound and not
+    /// started since. A standby may have received, and acknowledged, more than it has replayed.
+    pub end_known: bool,
+    /// pg_rewind takes it: shut down in order, with `wal_log_hints` or data checksums.
+    pub rewindable: bool,
     /// The database system identifier of the control file.
     pub system_id: String,
+}
+
+impl Stopped {
+    /// Rewound and not started since: before it is consistent it may need WAL of whom it was rewound from.
+    pub fn is_incomplete(&self) -> bool {
+        self.end_known && !self.was_primary
+    }
 }
 
 /// A server that answers.
@@ -73,6 +85,8 @@ pub enum ServerRole {
         /// `synchronous_standby_names` as the checkpointer and every walsender have it, not as `SHOW` says; `None` while a
         /// change is on its way. `position` above is read after this was established, and `standbys` after `position`.
         names_in_force: Option<SyncNames>,
+        /// The control file is of the running timeline, that is, the checkpoint after a promotion is done: others may be rewound.
+        checkpointed: bool,
     },
     /// In recovery.
     Standby {

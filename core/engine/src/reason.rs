@@ -69,7 +69,7 @@ pub enum Reason {
     NotOfThisHistory { own: Lsn },
     #[error("no leader; this node gave up the lease and lets others win until {until}")]
     BackingOff { until: Moment },
-    #[error("no data here and no leader to copy from")]
+    #[error("no complete data here and no leader to get them from")]
     NothingToLeadWith,
     #[error("the store knows no cluster, but {member} has data: not creating another one")]
     MemberHasData { member: MemberName },
@@ -131,14 +131,24 @@ pub enum Reason {
     LeaderNotProved { leader: MemberName, epoch: Epoch },
     #[error("copying the data directory of {from}: {why}")]
     Cloning { from: MemberName, why: CloneWhy },
-    #[error("stopping PostgreSQL to copy {from} anew: {why}")]
-    StoppingToClone { from: MemberName, why: CloneWhy },
+    #[error("taking back what the data directory has beyond the history of {from} (pg_rewind)")]
+    Rewinding { from: MemberName },
+    #[error("own history left that of {from}: waiting for its checkpoint after promotion, to rewind from it")]
+    WaitCheckpoint { from: MemberName },
+    #[error("stopping PostgreSQL to replace its data by those of {from}: {why}")]
+    StoppingToReplace { from: MemberName, why: CloneWhy },
+    #[error(
+        "own history left that of {from}{failure}, and the configuration says to keep the data: empty the directory to have it copied"
+    )]
+    KeepingDiverged { from: MemberName, failure: String },
     #[error("{from} has to be copied anew, but /sync still names this node: keeping its data until the leader has taken it out")]
     KeepingData { from: MemberName },
     #[error("announcing that the data directory will be replaced")]
     AnnouncingReplacement,
     #[error("starting PostgreSQL as a standby")]
     StartingStandby,
+    #[error("not pointing PostgreSQL at {leader} before the end of its own WAL is known")]
+    WaitOwnEnd { leader: MemberName },
     #[error("pointing PostgreSQL at {leader} of epoch {epoch}")]
     Repointing { leader: MemberName, epoch: Epoch },
 
@@ -213,10 +223,14 @@ impl Reason {
             Self::PromisedHigher { .. } => "promised-higher",
             Self::LeaderNotProved { .. } => "leader-not-proved",
             Self::Cloning { .. } => "cloning",
-            Self::StoppingToClone { .. } => "stopping-to-clone",
+            Self::Rewinding { .. } => "rewinding",
+            Self::WaitCheckpoint { .. } => "wait-checkpoint",
+            Self::StoppingToReplace { .. } => "stopping-to-replace",
+            Self::KeepingDiverged { .. } => "keeping-diverged",
             Self::KeepingData { .. } => "keeping-data",
             Self::AnnouncingReplacement => "announcing-replacement",
             Self::StartingStandby => "starting-standby",
+            Self::WaitOwnEnd { .. } => "wait-own-end",
             Self::Repointing { .. } => "repointing",
             Self::SwitchoverRefused { .. } => "switchover-refused",
             Self::SwitchoverCheckpoint { .. } => "switchover-checkpoint",
@@ -236,8 +250,8 @@ impl Reason {
         "nothing-to-lead-with", "member-has-data", "twin", "bootstrapping", "arming", "starting-primary", "restart-in-place",
         "fail-over-after-crash", "no-data-to-lead", "epoch-not-newer", "promoting", "wait-promises", "handing-over", "writing-initialize",
         "post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "synchronising", "lease-lost", "giving-up",
-        "following", "wait-streaming", "promising", "promised-higher", "leader-not-proved", "cloning", "stopping-to-clone",
-        "keeping-data", "announcing-replacement", "starting-standby",
+        "following", "wait-streaming", "promising", "promised-higher", "leader-not-proved", "cloning", "rewinding", "wait-checkpoint",
+        "stopping-to-replace", "keeping-diverged", "keeping-data", "announcing-replacement", "starting-standby", "wait-own-end",
         "repointing", "switchover-refused", "switchover-checkpoint", "switchover-stop", "switchover-release", "stopping",
     ];
 }

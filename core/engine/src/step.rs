@@ -95,10 +95,10 @@ pub enum Refusal {
 pub enum CloneWhy {
     #[error("there is no data here")]
     NoData,
-    #[error("an unfinished copy is here")]
+    #[error("an unfinished copy or rewind is here")]
     HalfMade,
-    #[error("this old primary was not shut down in order")]
-    UncleanPrimary,
+    #[error("this old primary, not shut down in order, has ended again and again before it answered")]
+    NeverStarts,
     #[error("own history is not part of the leader's")]
     Diverged,
     #[error("no streaming for long, and own history cannot be shown to be part of the leader's")]

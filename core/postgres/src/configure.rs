@@ -181,6 +181,11 @@ fn render(settings: &Settings, role: ServerConfig<'_>, names: &SyncNames, major:
         ServerConfig::Primary => None,
     };
     owned.push(("primary_conninfo", upstream.map(|upstream| conninfo::primary_conninfo(settings, upstream)).unwrap_or_default()));
+    if upstream.is_none() && role != ServerConfig::Primary && major >= 14 {
+        // Who follows nobody takes from nobody: an archive may have WAL of a history that this server is no part of. Before version 14 the
+        // parameter could not be set again without a restart.
+        owned.push(("restore_command", String::new()));
+    }
     if settings.config_dir != settings.data_dir {
         owned.push(("data_directory", settings.data_dir.to_string_lossy().into_owned()));
         owned.push(("hba_file", settings.config_dir.join("pg_hba.conf").to_string_lossy().into_owned()));

@@ -36,6 +36,23 @@ pub fn primary_conninfo(settings: &Settings, upstream: &Upstream) -> String {
     join(&pairs)
 }
 
+/// The connection string of pg_rewind, which reads files over an ordinary session. It answers nothing while it compares, so the session
+/// lives as long as the machine.
+pub(crate) fn rewind_conninfo(settings: &Settings, upstream: &Upstream) -> String {
+    let port = upstream.endpoint.port.to_string();
+    let user = settings.rewind.as_ref().unwrap_or(&settings.superuser);
+    join(&[
+        ("host", upstream.endpoint.host.as_str()),
+        ("port", &port),
+        ("user", &user.username),
+        ("dbname", "postgres"),
+        ("application_name", &settings.name.0),
+        ("sslmode", "prefer"),
+        ("connect_timeout", "5"),
+        ("tcp_user_timeout", "30000"),
+    ])
+}
+
 /// The connection string of a copy from this upstream.
 pub(crate) fn copy_conninfo(settings: &Settings, upstream: &Upstream) -> String {
     let port = upstream.endpoint.port.to_string();

@@ -25,6 +25,8 @@ pub struct ControlData {
     pub wal_block: u64,
     /// Size of a WAL segment.
     pub wal_segment: u64,
+    /// Changes of hint bits are in WAL (`wal_log_hints` or data checksums): pg_rewind finds every block that changed.
+    pub hints_logged: bool,
     /// The settings of the primary that a standby must not go below, by parameter name.
     pub minimum_settings: BTreeMap<&'static str, u32>,
 }
@@ -143,6 +145,7 @@ impl ControlData {
             minimum_recovery_timeline: timeline("Min recovery ending loc's timeline")?,
             wal_block: number("WAL block size", field("WAL block size")?)?,
             wal_segment: number("Bytes per WAL segment", field("Bytes per WAL segment")?)?,
+            hints_logged: field("wal_log_hints setting")? == "on" || field("Data page checksum version")? != "0",
             minimum_settings,
         };
         if data.wal_block <= SEGMENT_HEADER || data.wal_segment < data.wal_block {
@@ -178,8 +181,11 @@ impl ControlData {
         let opened_by = tanist_engine::Epoch::NONE;
         let checkpoint = Position { opened_by, timeline: self.checkpoint_timeline, lsn: self.checkpoint_end() };
         let recovery = Position { opened_by, timeline: self.minimum_recovery_timeline, lsn: self.minimum_recovery };
+        let clean = matches!(self.state, ClusterState::ShutDown | ClusterState::ShutDownInRecovery);
         Stopped {
-            clean: matches!(self.state, ClusterState::ShutDown | ClusterState::ShutDownInRecovery),
+            clean,
+            end_known: self.state == ClusterState::ShutDown,
+            rewindable: clean && self.hints_logged,
             was_primary: match self.state {
                 ClusterState::ShutDown | ClusterState::InProduction | ClusterState::ShuttingDown => true,
                 ClusterState::InCrashRecovery => true,
@@ -222,6 +228,7 @@ Latest checkpoint's REDO WAL file:    000000010000000000000001
 Latest checkpoint's TimeLineID:       1
 Minimum recovery ending location:     0/0
 Min recovery ending loc's timeline:   0
+wal_log_hints setting:                on
 max_connections setting:              100
 max_worker_processes setting:         8
 max_wal_senders setting:              10
@@ -229,6 +236,7 @@ max_prepared_xacts setting:           0
 max_locks_per_xact setting:           64
 WAL block size:                       8192
 Bytes per WAL segment:                16777216
+Data page checksum version:           0
 ";
 
     fn at(lsn: &str) -> ControlData {
@@ -238,7 +246,11 @@ Bytes per WAL segment:                16777216
     #[test]
     fn a_clean_primary() {
         let stopped = ControlData::parse(SAMPLE).unwrap().stopped();
-        assert!(stopped.clean && stopped.was_primary);
+        assert!(stopped.clean && stopped.was_primary && stopped.end_known && stopped.rewindable);
+        let without = SAMPLE.replace("wal_log_hints setting:                on", "wal_log_hints setting:                off");
+        assert!(!ControlData::parse(&without).unwrap().stopped().rewindable);
+        let checksums = without.replace("checksum version:           0", "checksum version:           1");
+        assert!(ControlData::parse(&checksums).unwrap().stopped().rewindable);
         assert_eq!(stopped.system_id, "7423648723846238764");
         assert_eq!((stopped.position.timeline, stopped.position.lsn.to_string()), (Timeline(1), "0/1555120".to_owned()));
     }
@@ -257,7 +269,7 @@ Bytes per WAL segment:                16777216
             .replace("ending location:     0/0", "ending location:     0/3000000")
             .replace("timeline:   0", "timeline:   2");
         let stopped = ControlData::parse(&text).unwrap().stopped();
-        assert!(!stopped.clean && !stopped.was_primary);
+        assert!(!stopped.clean && !stopped.was_primary && !stopped.end_known && !stopped.rewindable);
         assert_eq!((stopped.position.timeline, stopped.position.lsn.to_string()), (Timeline(2), "0/3000000".to_owned()));
     }
 

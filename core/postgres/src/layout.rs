@@ -25,6 +25,9 @@ pub enum OnDisk {
         major: u32,
         /// A base backup that no server has started yet. Its control file is its source's and says nothing of this directory's history.
         copied: bool,
+        /// It was rewound, and no server has started it yet: all of its WAL is its source's, and ends where the control file says. Before
+        /// it is consistent it may need more of that.
+        rewound: bool,
     },
 }
 
@@ -34,8 +37,13 @@ impl OnDisk {
         match self {
             Self::NoData => Postgres::NoData,
             Self::HalfMade => Postgres::HalfMade,
-            Self::Cluster { control, copied: false, .. } => Postgres::Stopped(control.stopped()),
-            Self::Cluster { control, .. } => Postgres::Stopped(Stopped { was_primary: false, ..control.stopped() }),
+            Self::Cluster { control, copied: false, rewound, .. } => {
+                let stopped = control.stopped();
+                Postgres::Stopped(Stopped { end_known: stopped.end_known || *rewound, ..stopped })
+            }
+            Self::Cluster { control, .. } => {
+                Postgres::Stopped(Stopped { was_primary: false, end_known: false, ..control.stopped() })
+            }
         }
     }
 }
@@ -62,6 +70,9 @@ pub enum LayoutError {
         /// Its content.
         version: String,
     },
+    /// pg_rewind ended well and has changed nothing.
+    #[error("pg_rewind has not rewound anything")]
+    NotRewound,
     /// The control file cannot be read.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -83,9 +94,13 @@ pub async fn inspect(settings: &Settings, limit: Duration) -> Result<OnDisk, Lay
     if empty {
         return Ok(OnDisk::NoData);
     }
+    let mut rewound = false;
     for mark in marks(settings) {
-        if mark.try_exists().map_err(read(&mark))? {
-            return Ok(OnDisk::HalfMade);
+        match fs::read(&mark) {
+            Ok(what) if what == REWOUND => rewound = true,
+            Ok(_) => return Ok(OnDisk::HalfMade),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(read(&mark)(error)),
         }
     }
     let path = dir.join("PG_VERSION");
@@ -98,31 +113,64 @@ pub async fn inspect(settings: &Settings, limit: Duration) -> Result<OnDisk, Lay
     let Some(major) = major else {
         return Err(LayoutError::Version { path, version: version.trim().chars().take(20).collect() });
     };
-    let copied = is_copy(dir).map_err(|error| LayoutError::Read { path: dir.join(BACKUP_LABEL), error })?;
-    Ok(OnDisk::Cluster { control: ControlData::read(settings, limit).await?, major, copied })
+    let method = backup_method(dir).map_err(|error| LayoutError::Read { path: dir.join(BACKUP_LABEL), error })?;
+    if rewound && method.as_deref() != Some("pg_rewind") {
+        // A server took the label, and ended before it was consistent.
+        return Ok(OnDisk::HalfMade);
+    }
+    let copied = method.as_deref() == Some("streamed");
+    Ok(OnDisk::Cluster { control: ControlData::read(settings, limit).await?, major, copied, rewound })
 }
 
 /// Where a base backup says where it begins; the server that starts it renames it away.
 const BACKUP_LABEL: &str = "backup_label";
 
-/// Whether the directory is an unstarted base backup. Up to version 14 a primary in exclusive backup mode has such a file, too, of
-/// another method.
-fn is_copy(dir: &Path) -> io::Result<bool> {
+/// The content of the marks when a rewind is complete, until the server has been consistent once.
+const REWOUND: &[u8] = b"rewound";
+
+/// How the directory came to be, while no server has started it: `streamed` is a base backup. Up to version 14 a primary in exclusive
+/// backup mode has such a file, too, of another method.
+fn backup_method(dir: &Path) -> io::Result<Option<String>> {
     match fs::read_to_string(dir.join(BACKUP_LABEL)) {
-        Ok(label) => Ok(label.lines().any(|line| line.trim() == "BACKUP METHOD: streamed")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(label) => {
+            Ok(label.lines().find_map(|line| line.strip_prefix("BACKUP METHOD:")).map(|method| method.trim().to_owned()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Marks the data directory as unfinished, durably. To be called before initdb or pg_basebackup begins.
+/// Marks the data directory as unfinished, durably. To be called before initdb, pg_basebackup or pg_rewind begins.
 ///
 /// The mark is in the state directory and, where its parent can be written, beside the data directory: a lost state directory does
 /// not make a torn copy look whole.
 pub fn begin_work(settings: &Settings, what: &str) -> Result<(), LayoutError> {
+    mark(settings, what.as_bytes())
+}
+
+/// pg_rewind has ended well. The directory may be started with its source to follow, and nothing else, until [`settle`].
+pub fn end_rewind(settings: &Settings) -> Result<(), LayoutError> {
+    let dir = &settings.data_dir;
+    let label = dir.join(BACKUP_LABEL);
+    match backup_method(dir) {
+        Ok(method) if method.as_deref() == Some("pg_rewind") => {}
+        Ok(_) => return Err(LayoutError::NotRewound),
+        Err(error) => return Err(LayoutError::Read { path: label, error }),
+    }
+    files::sync_parent(&label).map_err(|error| LayoutError::Read { path: dir.clone(), error })?;
+    mark(settings, REWOUND)
+}
+
+/// The server is consistent: what a rewind left marked is an ordinary directory from now on.
+pub fn settle(settings: &Settings) -> Result<(), LayoutError> {
+    let rewound = marks(settings).iter().any(|mark| fs::read(mark).is_ok_and(|what| what == REWOUND));
+    if rewound { end_work(settings) } else { Ok(()) }
+}
+
+fn mark(settings: &Settings, what: &[u8]) -> Result<(), LayoutError> {
     let [own, beside] = marks(settings);
-    files::write(&own, what.as_bytes(), 0o600).map_err(|error| LayoutError::Read { path: own, error })?;
-    match files::write(&beside, what.as_bytes(), 0o600) {
+    files::write(&own, what, 0o600).map_err(|error| LayoutError::Read { path: own, error })?;
+    match files::write(&beside, what, 0o600) {
         Err(error) if !is_closed(&error) => Err(LayoutError::Read { path: beside, error }),
         _ => Ok(()),
     }
@@ -187,6 +235,37 @@ mod tests {
         assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade, "the mark beside is enough");
         end_work(&settings).unwrap();
         assert!(matches!(look(&settings).await, Err(LayoutError::Foreign(_))));
+    }
+
+    #[tokio::test]
+    async fn a_rewind_counts_only_whole_and_before_its_first_start() {
+        let root = tempfile::tempdir().unwrap();
+        let settings = settings(root.path());
+        fs::create_dir(&settings.data_dir).unwrap();
+        fs::write(settings.data_dir.join("PG_VERSION"), "15\n").unwrap();
+        begin_work(&settings, "rewind").unwrap();
+        assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade);
+        assert!(matches!(end_rewind(&settings), Err(LayoutError::NotRewound)));
+        assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade);
+        fs::write(settings.data_dir.join(BACKUP_LABEL), "BACKUP METHOD: pg_rewind\nBACKUP FROM: standby\n").unwrap();
+        assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade, "the label alone says nothing");
+        end_rewind(&settings).unwrap();
+        assert!(
+            matches!(look(&settings).await, Err(LayoutError::Control(_))),
+            "a whole directory, whose control file is asked for"
+        );
+        // One of the marks is from before: a crash between the two.
+        fs::write(settings.state_dir.join("unfinished"), "rewind").unwrap();
+        assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade);
+        end_rewind(&settings).unwrap();
+        // Started, and ended before it was consistent.
+        fs::remove_file(settings.data_dir.join(BACKUP_LABEL)).unwrap();
+        assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade);
+        settle(&settings).unwrap();
+        assert!(matches!(look(&settings).await, Err(LayoutError::Control(_))));
+        begin_work(&settings, "clone").unwrap();
+        settle(&settings).unwrap();
+        assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade, "only a rewind is settled");
     }
 
     #[tokio::test]

@@ -126,6 +126,30 @@ pub fn basebackup(settings: &Settings, from: &Upstream) -> Result<Command, PlanE
     Ok(command)
 }
 
+/// Takes back what the data directory has beyond the history of `from`, or only looks whether it could. The server is shut down in
+/// order; the configuration is written ([`crate::configure::write_for`]), for pg_rewind reads `restore_command` from it.
+pub fn rewind(settings: &Settings, from: &Upstream, major: u32, dry_run: bool) -> Result<Command, PlanError> {
+    let log = if dry_run { "rewind-check.log" } else { "rewind.log" };
+    let mut command = Command::new(settings, settings.program("pg_rewind"), log)?;
+    command.argv.extend(["-D".to_owned(), text(&settings.data_dir)?, "--no-ensure-shutdown".to_owned()]);
+    if settings.parameters.get("restore_command").is_some_and(|command| !command.trim().is_empty()) {
+        if major >= 15 {
+            command.argv.push(format!("--config-file={}", text(&settings.config_file())?));
+        }
+        // Before version 15 it looks for the configuration in the data directory only.
+        if major >= 15 || settings.config_dir == settings.data_dir {
+            command.argv.push("--restore-target-wal".to_owned());
+        }
+    }
+    if dry_run {
+        command.argv.push("--dry-run".to_owned());
+    }
+    command.argv.push(format!("--source-server={}", conninfo::rewind_conninfo(settings, from)));
+    command.env.push(("PGPASSFILE".to_owned(), text(&settings.pgpass)?));
+    command.env.push(("LC_ALL".to_owned(), "C".to_owned()));
+    Ok(command)
+}
+
 /// Empties the data directory, the WAL directory and the tablespaces that it points at, and keeps the directories themselves, which
 /// may be mount points. `None`: nothing is there.
 pub fn empty_data_dir(settings: &Settings) -> Result<Option<Command>, PlanError> {
@@ -236,6 +260,7 @@ mod tests {
             minimum_recovery_timeline: tanist_engine::Timeline(0),
             wal_block: 8192,
             wal_segment: 1 << 24,
+            hints_logged: true,
             minimum_settings: [("max_connections", 500), ("max_wal_senders", 3)].into(),
         }
     }
@@ -256,9 +281,25 @@ mod tests {
         settings.superuser.password = Some("hush".into());
         settings.replication.password = Some("hush".into());
         let from = Upstream { name: "b".into(), endpoint: Endpoint { host: "h".into(), port: 1 }, epoch: Epoch(1) };
-        for command in [initdb(&settings).unwrap(), basebackup(&settings, &from).unwrap()] {
+        for command in [initdb(&settings), basebackup(&settings, &from), rewind(&settings, &from, 15, true)].map(Result::unwrap) {
             assert!(!format!("{:?} {command:?}", command.argv).contains("hush"));
         }
+    }
+
+    #[test]
+    fn a_rewind_fetches_old_wal_where_there_is_an_archive() {
+        let mut settings = Settings { config_dir: "/etc/x".into(), ..sample() };
+        let from = Upstream { name: "b".into(), endpoint: Endpoint { host: "h".into(), port: 1 }, epoch: Epoch(1) };
+        let argv = |settings: &Settings, major| rewind(settings, &from, major, false).unwrap().argv.join(" ");
+        assert!(!argv(&settings, 15).contains("--restore-target-wal"));
+        settings.parameters.insert("restore_command".into(), "cp /a/%f %p".into());
+        assert!(argv(&settings, 15).contains("--config-file=/etc/x/postgresql.conf --restore-target-wal"));
+        assert!(!argv(&settings, 14).contains("--restore-target-wal"));
+        settings.config_dir = settings.data_dir.clone();
+        assert!(argv(&settings, 13).contains("--restore-target-wal") && !argv(&settings, 13).contains("--config-file"));
+        assert!(argv(&settings, 13).contains("user=postgres") && argv(&settings, 13).contains("dbname=postgres"));
+        settings.rewind = Some(crate::Credentials { username: "rw".into(), password: None });
+        assert!(argv(&settings, 13).contains("user=rw"));
     }
 
     #[test]

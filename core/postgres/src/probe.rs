@@ -210,7 +210,15 @@ impl Prober {
             RoleRow::Primary { timeline, flushed, standbys, .. } => {
                 let position = Position { opened_by: Epoch::NONE, timeline, lsn: flushed };
                 let (timeline_parent, timeline_begin) = history::origin(&self.settings.data_dir, timeline).unzip();
-                ServerRole::Primary { position, timeline_begin, timeline_parent, proof: None, standbys, names_in_force }
+                ServerRole::Primary {
+                    position,
+                    timeline_begin,
+                    timeline_parent,
+                    proof: None,
+                    standbys,
+                    names_in_force,
+                    checkpointed: row.checkpoint_timeline == timeline,
+                }
             }
             RoleRow::Standby(standby) => {
                 facts.replay_paused = standby.paused;

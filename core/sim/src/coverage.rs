@@ -4,7 +4,7 @@ use crate::fault::Kind;
 use std::fmt::Write as _;
 use tanist_engine::{Action, Reason};
 
-const ACTIONS: [&str; 23] = [
+const ACTIONS: [&str; 24] = [
     "acquire",
     "renew",
     "release",
@@ -28,11 +28,13 @@ const ACTIONS: [&str; 23] = [
     "write-promise",
     "raise-data",
     "adopt-directory",
+    "checkpoint",
 ];
 
 /// What some ten thousand schedules may miss, and why.
 pub const RARE: &[(&str, &str)] = &[
     ("adopt-directory", "no model replaces a data directory behind the agent's back"),
+    ("keeping-diverged", "in every simulated cluster diverged data are replaced; who keeps them waits for an operator"),
     ("epoch-not-newer", "a store restored from a backup between a leader's acquisition and its face, or under a running one"),
     ("primary-on-unknown-lease", "an agent that starts beside a running primary and does not reach the store"),
 ];
@@ -101,6 +103,7 @@ fn action_number(action: &Action) -> usize {
         Action::WritePromise { .. } => 20,
         Action::RaiseData { .. } => 21,
         Action::AdoptDirectory => 22,
+        Action::Checkpoint => 23,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     rng::Rng,
 };
 use std::time::Duration;
-use tanist_engine::{Policy, SyncMode, Tags};
+use tanist_engine::{Diverged, Policy, SyncMode, Tags};
 
 /// The options of one schedule.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Options {
     pub second_looks: bool,
     /// The tags of one node, whose number comes first; the others have none.
     pub tagged: (usize, Tags),
+    /// What becomes of data that have left the cluster's history.
+    pub diverged: Diverged,
     /// The rule that is switched off.
     pub mutant: Option<Mutant>,
 }
@@ -71,6 +73,7 @@ impl Options {
             start_timeout: [None, None, Some(Duration::ZERO), Some(Duration::from_secs(3))][rng.index(4)],
             whole: seed % 8 == 1,
             second_looks: seed % 16 == 2,
+            diverged: Diverged { rewind: Rng::new(seed).fork(13).chance(600), ..Diverged::default() },
             tagged: tagged(Rng::new(seed).fork(9), nodes),
             mutant,
         }
@@ -91,6 +94,7 @@ impl Options {
             synchronous: mode,
             primary_start_timeout: self.start_timeout,
             primary_stop_timeout: Duration::ZERO,
+            diverged: self.diverged,
             tags: self.tags(node),
         }
     }

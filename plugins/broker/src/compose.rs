@@ -141,7 +141,8 @@ fn endpoint(primary: &Face) -> Attributes {
 }
 
 fn member(found: tanist_engine::Member, end: Option<Lsn>) -> Member {
-    let tanist_engine::Member { name, postgres, api_url: _, state, role, timeline: _, lsn, tags, tanist: _ } = found;
+    let tanist_engine::Member { name, postgres, api_url: _, state, role, timeline: _, lsn, checkpointed: _, tags, tanist: _ } =
+        found;
     let (host, port) = postgres.map_or((String::new(), 0), |Endpoint { host, port }| (host, port));
     let lag = end.zip(lsn).map(|(end, lsn)| end.0.saturating_sub(lsn.0));
     Member {
@@ -207,6 +208,7 @@ mod tests {
             role: tanist_engine::Role::Replica,
             timeline: None,
             lsn: Some(Lsn(lsn)),
+            checkpointed: false,
             tags: Tags { nosync: true, ..Tags::default() },
             tanist: true,
         }

@@ -90,8 +90,6 @@ const KNOWN: &[(&str, Kind)] = &[
     ("postgresql.pg_ctl_timeout", Harmless(NO_EFFECT)),
     ("postgresql.use_unix_socket_repl", Harmless(NO_EFFECT)),
     ("postgresql.use_slots", Missing("belongs under bootstrap.dcs.postgresql, in Patroni too")),
-    ("postgresql.remove_data_directory_on_rewind_failure", Harmless("a diverged data directory is always copied anew")),
-    ("postgresql.remove_data_directory_on_diverged_timelines", Harmless("a diverged data directory is always copied anew")),
     ("postgresql.pre_promote", Missing("the script is not run")),
     ("postgresql.before_stop", Missing("the script is not run")),
     ("postgresql.krbsrvname", Missing(NO_EFFECT)),

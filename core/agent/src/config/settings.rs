@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
 };
 use tanist_broker::Url;
-use tanist_engine::{Endpoint, MemberName, Tags};
+use tanist_engine::{Diverged, Endpoint, MemberName, Tags};
 use tanist_patroni::dynamic::{DynamicConfig, DynamicPostgresql};
 
 /// Everything an agent needs.
@@ -182,6 +182,12 @@ pub struct PostgresSettings {
     pub pg_hba: Vec<String>,
     /// Options of pg_basebackup without the leading dashes.
     pub basebackup: Vec<String>,
+    /// `use_pg_rewind` of this node; `None`: the cluster's.
+    pub use_pg_rewind: Option<bool>,
+    /// `remove_data_directory_on_rewind_failure` of this node.
+    pub remove_on_rewind_failure: Option<bool>,
+    /// `remove_data_directory_on_diverged_timelines` of this node.
+    pub remove_on_diverged_timelines: Option<bool>,
     /// Scripts.
     pub callbacks: Callbacks,
 }
@@ -192,6 +198,16 @@ impl PostgresSettings {
         let mut parameters = dynamic.parameters.clone();
         parameters.extend(self.parameters.iter().map(|(name, value)| (name.clone(), value.clone())));
         parameters
+    }
+
+    /// What becomes of diverged data: this node's own word over the cluster's.
+    pub fn effective_diverged(&self, dynamic: &DynamicPostgresql) -> Diverged {
+        let Diverged { rewind, copy, copy_after_failure } = dynamic.diverged();
+        Diverged {
+            rewind: self.use_pg_rewind.unwrap_or(rewind),
+            copy: self.remove_on_diverged_timelines.unwrap_or(copy),
+            copy_after_failure: self.remove_on_rewind_failure.unwrap_or(copy_after_failure),
+        }
     }
 
     /// Lines of pg_hba.conf in force: this node's own, else the cluster's, else those of the bootstrap.

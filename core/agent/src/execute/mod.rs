@@ -6,6 +6,7 @@
 mod acquire;
 mod arm;
 mod ask_peers;
+mod checkpoint;
 mod emit;
 mod fence;
 mod initialize;
@@ -92,6 +93,7 @@ impl Tools {
                 }
                 Action::RaiseData { revision } => tools.raise_data(revision, timeout).await,
                 Action::AdoptDirectory => tools.adopt_directory().await,
+                Action::Checkpoint => tools.checkpoint_after_promotion().await,
                 Action::AskPeers => tools.ask_peers(peers).await,
                 // Done on the spot by the loop, or long jobs.
                 Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => true,

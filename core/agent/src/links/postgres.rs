@@ -62,8 +62,17 @@ impl PostgresLink {
             kick: Notify::new(),
         });
         let (publish, found) = watch::channel(Postgres::Unknown);
-        let looker =
-            Looker { shared: shared.clone(), prober, guard, directory, facts, publish, postmaster: None, sessions_told: 0 };
+        let looker = Looker {
+            shared: shared.clone(),
+            prober,
+            guard,
+            directory,
+            facts,
+            publish,
+            postmaster: None,
+            settled: None,
+            sessions_told: 0,
+        };
         tokio::spawn(looker.run());
         Self { shared, found }
     }
@@ -148,6 +157,8 @@ struct Looker {
     publish: watch::Sender<Postgres>,
     /// The postmaster looked at, and how it was started.
     postmaster: Option<(i32, Started)>,
+    /// The postmaster that was seen to answer.
+    settled: Option<i32>,
     sessions_told: u32,
 }
 
@@ -213,11 +224,24 @@ impl Looker {
         }
         self.prober.configure(settings);
         let mut found = self.prober.look(now, started).await;
+        if matches!(found, Postgres::Running(_)) && self.settled != Some(pid) {
+            self.settle(pid).await;
+        }
         let mut state = lock(&self.shared.state);
         state.facts = self.prober.facts().cloned();
         state.error = self.prober.error().map(ToString::to_string);
         add_proof(&mut found, state.proof);
         found
+    }
+
+    /// A server that answers is consistent: if its directory was rewound it needs no more of whom it was rewound from.
+    async fn settle(&mut self, pid: i32) {
+        let settings = lock(&self.shared.settings).clone();
+        match tokio::task::spawn_blocking(move || layout::settle(&settings)).await {
+            Ok(Ok(())) => self.settled = Some(pid),
+            Ok(Err(error)) => tracing::warn!("the mark of a rewound data directory cannot be removed: {error}"),
+            Err(error) => tracing::warn!("the mark of a rewound data directory was not looked for: {error}"),
+        }
     }
 
     fn on_disk(&self, found: &OnDisk) -> Postgres {

@@ -25,6 +25,9 @@ pub fn postgres_settings(settings: &Settings, dynamic: &DynamicConfig) -> tanist
         parameters: _,
         pg_hba: _,
         basebackup,
+        use_pg_rewind: _,
+        remove_on_rewind_failure: _,
+        remove_on_diverged_timelines: _,
         callbacks: _,
     } = postgres;
     tanist_postgres::Settings {

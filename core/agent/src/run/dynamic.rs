@@ -23,7 +23,9 @@ impl Dynamic {
 
     /// The rules in force.
     pub fn policy(&self) -> Policy {
-        self.in_force.policy(self.settings.engine_tags)
+        let mut policy = self.in_force.policy(self.settings.engine_tags);
+        policy.diverged = self.settings.postgres.effective_diverged(&self.in_force.postgresql);
+        policy
     }
 
     /// PostgreSQL's settings in force.

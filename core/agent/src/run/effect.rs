@@ -19,6 +19,7 @@ pub enum Effect {
     Promise,
     Data,
     Adopt,
+    Checkpoint,
     Initialize,
     Timelines,
     Prove,
@@ -42,6 +43,7 @@ impl Effect {
             Action::WritePromise { .. } => Self::Promise,
             Action::RaiseData { .. } => Self::Data,
             Action::AdoptDirectory => Self::Adopt,
+            Action::Checkpoint => Self::Checkpoint,
             Action::WriteInitialize { .. } => Self::Initialize,
             Action::ClaimTimeline { .. } | Action::RecordTimeline { .. } => Self::Timelines,
             Action::Prove { .. } => Self::Prove,
@@ -58,6 +60,7 @@ impl Effect {
     fn rest(self) -> Duration {
         match self {
             Self::Acquire | Self::Renew | Self::Fence | Self::Prove => Duration::from_millis(50),
+            Self::Checkpoint => Duration::from_secs(5),
             Self::PublishStatus | Self::AskPeers => Duration::from_secs(1),
             _ => Duration::from_millis(200),
         }

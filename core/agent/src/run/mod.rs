@@ -193,7 +193,7 @@ impl Loop {
                 let _in_time = tokio::time::timeout(LAST_RELEASE, release).await;
                 self.ending = Some(Ending::GuardDead);
             }
-            Fact::PostgresChanged(_) => {
+            Fact::PostgresChanged(_) | Fact::Job(_) => {
                 self.world.learn(fact, now);
                 // A look that is under way began too early to count: without another nothing would be known until the next regular one.
                 self.tools.postgres.probe_now();

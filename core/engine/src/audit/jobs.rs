@@ -1,6 +1,6 @@
 //! I1, I2 and I3: what the guard is asked to run.
 
-use super::{Violation, facts::Facts, promise};
+use super::{Violation, facts::Facts, history, promise};
 use crate::{Action, Epoch, FenceState, Job, Lease, Postgres, ServerRole, StartAs, Timeline, Upstream};
 
 /// One writer of the data directory at a time.
@@ -20,9 +20,13 @@ pub(super) fn run(facts: &Facts<'_>, job: &Job) -> Result<(), Violation> {
             upstream(facts, from)?;
             replaceable(facts, what)
         }
+        Job::Rewind { from } => rewind(facts, what, from),
         Job::Start(StartAs::Standby(leader)) => {
-            leader.iter().try_for_each(|leader| upstream(facts, leader))?;
-            startable(facts, what)
+            startable(facts, what)?;
+            leader.iter().try_for_each(|leader| {
+                upstream(facts, leader)?;
+                history::before_start(facts, leader)
+            })
         }
         Job::Start(StartAs::Primary { epoch }) => {
             writable(facts, what, *epoch)?;
@@ -32,7 +36,8 @@ pub(super) fn run(facts: &Facts<'_>, job: &Job) -> Result<(), Violation> {
         Job::Follow(leader) => {
             facts.own_data(what)?;
             upstream(facts, leader)?;
-            in_recovery(facts, what)
+            in_recovery(facts, what)?;
+            history::before_follow(facts, leader)
         }
         Job::PostBootstrap => {
             facts.mine(what)?;
@@ -96,6 +101,19 @@ fn replaceable(facts: &Facts<'_>, what: &'static str) -> Result<(), Violation> {
         .as_ref()
         .is_some_and(|sync| sync.leader.as_ref() == Some(&facts.seen.me) || sync.standbys.contains(&facts.seen.me));
     if named && facts.policy.synchronous.is_on() { Err(Violation::DataNeeded) } else { Ok(()) }
+}
+
+/// A whole directory is rewound, shut down in order, from the server that the present lease shows.
+fn rewind(facts: &Facts<'_>, what: &'static str, from: &Upstream) -> Result<(), Violation> {
+    upstream(facts, from)?;
+    let shown = facts.seen.store.primary.as_ref().is_some_and(|face| face.name == from.name && face.epoch == from.epoch);
+    if !shown {
+        return Err(Violation::OldUpstream);
+    }
+    match &facts.seen.postgres {
+        Postgres::Stopped(stopped) if stopped.clean => replaceable(facts, what),
+        _ => Err(Violation::WrongState { what }),
+    }
 }
 
 /// A directory that was replaced by other hands is taken for known when no leader counts on the one before it.

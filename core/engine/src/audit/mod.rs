@@ -4,6 +4,7 @@
 //! and knows nothing of reasons. The agent replaces a rejected decision by "do nothing this turn, the guard stays armed".
 
 mod facts;
+mod history;
 mod jobs;
 mod lease;
 mod promise;
@@ -51,6 +52,10 @@ pub enum Violation {
     DataNeeded,
     #[error("follows or copies a server of an older epoch, or itself")]
     OldUpstream,
+    #[error("points PostgreSQL at a leader before the end of its own WAL is known")]
+    EndUnknown,
+    #[error("points PostgreSQL at a leader whose history its own is no part of")]
+    OtherHistory,
     #[error("shows a primary that was not proved under this epoch and timeline")]
     NotProved,
     #[error("records a timeline that is not the running one, or begins after its end")]
@@ -87,7 +92,7 @@ pub fn audit(policy: &Policy, seen: &Observation, decision: &Decision, now: Mome
 fn permit(facts: &Facts<'_>, decision: &Decision, action: &Action) -> Result<(), Violation> {
     match action {
         // Harmless at any time: a fence or a raised mark cost availability, never safety; the others change nothing that leads.
-        Action::Fence | Action::AskPeers | Action::PublishMember(_) | Action::RaiseData { .. } => Ok(()),
+        Action::Fence | Action::AskPeers | Action::PublishMember(_) | Action::RaiseData { .. } | Action::Checkpoint => Ok(()),
         Action::Acquire { record } => lease::acquire(facts, *record),
         Action::Renew => facts.mine("renews").map(drop),
         Action::Release { handoff: _, clear_switchover: _ } => lease::release(facts),

@@ -108,7 +108,7 @@ fn member(turn: &mut Turn<'_>) {
 /// What the member key says now.
 fn face(turn: &Turn<'_>) -> Option<MemberFace> {
     let seen = turn.seen;
-    let blank = |state, role| MemberFace { state, role, timeline: None, lsn: None, streaming: false };
+    let blank = |state, role| MemberFace { state, role, timeline: None, lsn: None, streaming: false, checkpointed: false };
     let leads = matches!(seen.lease, Lease::Mine(_));
     let by_lease = if leads { Role::Primary } else { Role::Demoted };
     let mut face = match &seen.postgres {
@@ -124,15 +124,19 @@ fn face(turn: &Turn<'_>) -> Option<MemberFace> {
             blank(MemberState::Unknown, if turn.memory.was_standby { Role::Replica } else { by_lease })
         }
         Postgres::Running(running) => match &running.role {
-            ServerRole::Primary { position, .. } => {
-                MemberFace { timeline: Some(position.timeline), lsn: Some(position.lsn), ..blank(MemberState::Running, by_lease) }
-            }
+            ServerRole::Primary { position, checkpointed, .. } => MemberFace {
+                timeline: Some(position.timeline),
+                lsn: Some(position.lsn),
+                checkpointed: *checkpointed,
+                ..blank(MemberState::Running, by_lease)
+            },
             ServerRole::Standby { position, replayed, streaming, upstream: _ } => MemberFace {
                 state: if *streaming { MemberState::Streaming } else { MemberState::Running },
                 role: Role::Replica,
                 timeline: position.map(|position| position.timeline),
                 lsn: Some(position.map_or(*replayed, |position| position.lsn)),
                 streaming: *streaming,
+                checkpointed: false,
             },
         },
     };

@@ -1,7 +1,8 @@
 //! Another node holds the lease: follow it.
 //!
-//! A standby is pointed at a leader only when the cluster's face proves it writable under the epoch of the present lease, and copied
-//! anew only when its own history is shown not to be part of the leader's, or has kept it from streaming for long.
+//! A standby is pointed at a leader only when the cluster's face proves it writable under the epoch of the present lease, and when it is
+//! known that its own WAL does not go beyond the leader's history. Its data are replaced only when its history is shown not to be part of
+//! the leader's, or has kept it from streaming for long.
 
 use super::{
     ask,
@@ -9,7 +10,7 @@ use super::{
     promise, replaced, returning,
     turn::Turn,
 };
-use crate::{CloneWhy, Face, Job, Position, Postgres, Reason, ServerRole, StopMode, Theirs, Upstream};
+use crate::{CloneWhy, Face, Job, Position, Postgres, Reason, ServerRole, StartAs, StopMode, Theirs, Upstream};
 
 /// What a node does under somebody else's lease.
 pub(super) fn follow(turn: &mut Turn<'_>, theirs: &Theirs) -> Reason {
@@ -22,7 +23,7 @@ pub(super) fn follow(turn: &mut Turn<'_>, theirs: &Theirs) -> Reason {
         Postgres::NoData => returning::clone(turn, theirs, CloneWhy::NoData),
         Postgres::HalfMade => returning::clone(turn, theirs, CloneWhy::HalfMade),
         Postgres::Stopped(stopped) => returning::come_back(turn, theirs, stopped),
-        Postgres::Starting { .. } => Reason::PostgresStarting,
+        Postgres::Starting { .. } => starting(turn, theirs),
         Postgres::Running(running) => match &running.role {
             ServerRole::Standby { position, replayed: _, upstream, streaming } => {
                 ask_ahead(turn, theirs);
@@ -32,6 +33,21 @@ pub(super) fn follow(turn: &mut Turn<'_>, theirs: &Theirs) -> Reason {
             ServerRole::Primary { .. } => Reason::FenceRunning,
         },
         Postgres::Unknown | Postgres::Unresponsive { .. } => Reason::ProbePending,
+    }
+}
+
+/// One that waits for WAL of a leader before this one will get none.
+fn starting(turn: &mut Turn<'_>, theirs: &Theirs) -> Reason {
+    let to = turn.seen.last_job.as_ref().and_then(|last| match &last.job {
+        Job::Start(StartAs::Standby(Some(to))) => Some(to.epoch),
+        _ => None,
+    });
+    match proved(turn, theirs) {
+        Some((_, leader)) if to.is_some_and(|epoch| epoch < leader.epoch) => {
+            let reason = Reason::Repointing { leader: leader.name, epoch: leader.epoch };
+            turn.run(Job::Stop(StopMode::Fast), reason)
+        }
+        _ => Reason::PostgresStarting,
     }
 }
 
@@ -69,9 +85,12 @@ fn standby(turn: &mut Turn<'_>, theirs: &Theirs, here: Standby<'_>) -> Reason {
     };
     let history = here.position.map_or(Ancestry::Uncertain, |own| ancestry(own, face.timeline, &turn.seen.store.timelines));
     if history == Ancestry::Diverged {
-        return clone_running(turn, theirs, CloneWhy::Diverged);
+        return replace_running(turn, theirs, CloneWhy::Diverged);
     }
     if here.upstream != Some(&leader) {
+        if here.position.is_none() {
+            return Reason::WaitOwnEnd { leader: leader.name };
+        }
         let reason = Reason::Repointing { leader: leader.name.clone(), epoch: leader.epoch };
         return turn.run(Job::Follow(leader), reason);
     }
@@ -86,8 +105,8 @@ fn standby(turn: &mut Turn<'_>, theirs: &Theirs, here: Standby<'_>) -> Reason {
     turn.memory.not_streaming = Some((theirs.epoch, since));
     let long = turn.reached(since + turn.policy.ttl * 2);
     // Once per leader: when the fresh copy does not stream either, the cause is elsewhere.
-    if long && history == Ancestry::Uncertain && turn.memory.cloned_for != Some(theirs.epoch) {
-        return clone_running(turn, theirs, CloneWhy::NeverStreams);
+    if long && history == Ancestry::Uncertain && turn.memory.replaced_for != Some(theirs.epoch) {
+        return replace_running(turn, theirs, CloneWhy::NeverStreams);
     }
     let reason = Reason::WaitStreaming { leader: leader.name };
     // Its history is the leader's and it still does not stream: started anew it reads settings and timelines again. Its data stay, for
@@ -99,12 +118,18 @@ fn standby(turn: &mut Turn<'_>, theirs: &Theirs, here: Standby<'_>) -> Reason {
     reason
 }
 
-/// Stops the standby so that it can be copied anew.
-fn clone_running(turn: &mut Turn<'_>, theirs: &Theirs, why: CloneWhy) -> Reason {
+/// Stops the standby so that its data can be replaced.
+fn replace_running(turn: &mut Turn<'_>, theirs: &Theirs, why: CloneWhy) -> Reason {
+    // What pg_rewind says of them is known only after the stop.
+    if !turn.policy.diverged.rewind
+        && let Some(reason) = returning::keep(turn, theirs)
+    {
+        return reason;
+    }
     if let Some(reason) = replaced::announce(turn, &theirs.holder) {
         return reason;
     }
-    turn.memory.must_clone = Some((theirs.epoch, why.clone()));
-    let reason = Reason::StoppingToClone { from: theirs.holder.clone(), why };
+    turn.memory.must_replace = Some((theirs.epoch, why.clone()));
+    let reason = Reason::StoppingToReplace { from: theirs.holder.clone(), why };
     turn.run(Job::Stop(StopMode::Fast), reason)
 }

@@ -72,6 +72,9 @@ fn situation(turn: &mut Turn<'_>) -> Reason {
     if let Some(reason) = bootstrap::foreign(turn).or_else(|| job::running(turn)) {
         return reason;
     }
+    if let Some(reason) = turn.replaced_unseen() {
+        return reason;
+    }
     let seen = turn.seen;
     match (&seen.lease, &seen.postgres) {
         (_, Postgres::Unknown) => Reason::ProbePending,

@@ -15,21 +15,25 @@ pub(super) struct Primary<'a> {
     proof: Option<WriteProof>,
     begin: Option<Lsn>,
     parent: Option<Timeline>,
+    checkpointed: bool,
 }
 
 /// The running server as a primary.
 fn view(running: &Running) -> Option<Primary<'_>> {
     let role = &running.role;
     match role {
-        ServerRole::Primary { position, timeline_begin, timeline_parent, proof, standbys: _, names_in_force } => Some(Primary {
-            role,
-            position: *position,
-            names: names_in_force.as_ref(),
-            system_id: &running.system_id,
-            proof: *proof,
-            begin: *timeline_begin,
-            parent: *timeline_parent,
-        }),
+        ServerRole::Primary { position, timeline_begin, timeline_parent, proof, standbys: _, names_in_force, checkpointed } => {
+            Some(Primary {
+                role,
+                position: *position,
+                names: names_in_force.as_ref(),
+                system_id: &running.system_id,
+                proof: *proof,
+                begin: *timeline_begin,
+                parent: *timeline_parent,
+                checkpointed: *checkpointed,
+            })
+        }
         ServerRole::Standby { .. } => None,
     }
 }
@@ -49,10 +53,14 @@ pub(super) fn lead(turn: &mut Turn<'_>, held: &Held, running: &Running) -> Reaso
         None => None,
     };
     status(turn, primary.position.lsn);
-    if let Some(reason) = show(turn, held, &primary) {
+    let recorded = record(turn, &primary);
+    if let Some(reason) = show(turn, held, &primary, recorded) {
         return reason;
     }
-    record(turn, &primary);
+    // PostgreSQL makes this checkpoint by itself, spread over minutes; until it is done nobody can be rewound from here.
+    if !primary.checkpointed {
+        turn.act(Action::Checkpoint);
+    }
     match synchronising {
         Some(step) => Reason::Synchronising { epoch: held.epoch, step },
         None => Reason::Leading { epoch: held.epoch },
@@ -60,7 +68,7 @@ pub(super) fn lead(turn: &mut Turn<'_>, held: &Held, running: &Running) -> Reaso
 }
 
 /// Makes the cluster know this primary; nothing when it does.
-fn show(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>) -> Option<Reason> {
+fn show(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>, recorded: bool) -> Option<Reason> {
     let (epoch, timeline) = (held.epoch, primary.position.timeline);
     let known = promote::shown_epoch(turn);
     let shown = turn.seen.store.primary.as_ref();
@@ -84,6 +92,10 @@ fn show(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>) -> Option<Reaso
     if mine.is_some_and(|face| face.endpoint == endpoint) {
         return None;
     }
+    // Who sees the face compares where its timeline begins with where own WAL ends, before following.
+    if !recorded {
+        return Some(Reason::Publishing { epoch });
+    }
     let face = Face { epoch, name: turn.seen.me.clone(), endpoint, timeline };
     Some(turn.step(Action::PublishPrimary(face), Reason::Publishing { epoch }))
 }
@@ -94,14 +106,17 @@ fn prepared(turn: &Turn<'_>) -> bool {
     turn.seen.last_job.as_ref().is_some_and(|report| report.job == Job::PostBootstrap && report.outcome == JobOutcome::Done)
 }
 
-/// Records where a timeline this node opened begins, so that others can tell whether they are ahead of the fork.
-fn record(turn: &mut Turn<'_>, primary: &Primary<'_>) {
+/// Records where a timeline this node opened begins, so that others can tell whether they are ahead of the fork. Whether all that can be
+/// recorded is.
+fn record(turn: &mut Turn<'_>, primary: &Primary<'_>) -> bool {
     let timeline = primary.position.timeline;
     let claim = turn.seen.store.timelines.iter().find(|claim| claim.timeline == timeline && claim.begin.is_none());
     if let (Some(claim), Some(begin)) = (claim, primary.begin.filter(|begin| *begin <= primary.position.lsn)) {
         let parent = primary.parent.or(claim.parent);
         turn.act(Action::RecordTimeline { timeline, epoch: claim.epoch, begin, parent });
+        return false;
     }
+    true
 }
 
 /// `/status`: only when the position moved, at most once per loop_wait. It bounds what an asynchronous failover may lose.

@@ -1,4 +1,8 @@
-//! A node without a running server comes (back) under somebody else's lease: start as a standby, or copy the leader.
+//! A node without a running server comes (back) under somebody else's lease: start as a standby, or have its data replaced.
+//!
+//! A server whose end of WAL is not known from its files is started with nobody to follow first: it replays what it has, and `following`
+//! compares where that ends. Pointed at a leader at once, one that has WAL beyond the leader's history would report that as flushed
+//! before PostgreSQL notices, and the leader would count it (SAFETY §4.3).
 
 use super::{
     fence::fence,
@@ -7,31 +11,48 @@ use super::{
     replaced,
     turn::Turn,
 };
-use crate::{Action, CloneWhy, FenceCause, Job, Reason, StartAs, Stopped, Theirs, Upstream};
+use crate::{Action, CloneWhy, Epoch, Face, FenceCause, Job, Reason, StartAs, Stopped, Theirs, Upstream};
 
 /// Data without a server, while `theirs` leads.
 pub(super) fn come_back(turn: &mut Turn<'_>, theirs: &Theirs, stopped: &Stopped) -> Reason {
     if !stopped.clean && !turn.fence_complete() {
         return fence(turn, FenceCause::Leftovers);
     }
-    if let Some((_, why)) = turn.memory.must_clone.clone().filter(|(epoch, _)| *epoch == theirs.epoch) {
-        return clone(turn, theirs, why);
+    if let Some((_, why)) = turn.memory.must_replace.clone().filter(|(epoch, _)| *epoch == theirs.epoch) {
+        return replace(turn, theirs, stopped, why);
     }
     let leader = proved(turn, theirs);
     let Some((face, upstream)) = leader else {
-        if stopped.was_primary && !counted(turn) {
+        if stopped.is_incomplete() || stopped.was_primary && !counted(turn) {
             return Reason::LeaderNotProved { leader: theirs.holder.clone(), epoch: theirs.epoch };
         }
         return start_standby(turn, stopped, None);
     };
-    // The end of an unclean primary's WAL is not in its control file, so nothing shows that it is part of the leader's history.
-    if stopped.was_primary && !stopped.clean {
-        return clone(turn, theirs, CloneWhy::UncleanPrimary);
+    if !stopped.end_known {
+        return replay_own(turn, theirs, stopped);
     }
     if ancestry(stopped.position, face.timeline, &turn.seen.store.timelines) == Ancestry::Diverged {
-        return clone(turn, theirs, CloneWhy::Diverged);
+        return replace(turn, theirs, stopped, CloneWhy::Diverged);
     }
     start_standby(turn, stopped, Some(upstream))
+}
+
+/// So often an old primary is started in vain before its data are given up.
+const STARTS: u32 = 3;
+
+/// Starts a server that shows where its WAL ends. One that crashed as a primary may be beyond that; any other that does not start has a
+/// cause that a copy would not mend.
+fn replay_own(turn: &mut Turn<'_>, theirs: &Theirs, stopped: &Stopped) -> Reason {
+    let tried = turn.memory.started_alone.filter(|(epoch, _)| *epoch == theirs.epoch).map(|(_, times)| times);
+    if tried.is_some_and(|times| times >= STARTS) {
+        return clone(turn, theirs, CloneWhy::NeverStarts);
+    }
+    let crashed = stopped.was_primary && !stopped.clean;
+    let reason = start_standby(turn, stopped, None);
+    if (crashed || tried.is_some()) && turn.asked(|action| matches!(action, Action::Run(_))) {
+        turn.memory.started_alone = Some((theirs.epoch, tried.unwrap_or(0) + 1));
+    }
+    reason
 }
 
 /// The candidate may be waiting for the promise of the old leader, whose position counts like no other: it is given by a standby.
@@ -48,19 +69,65 @@ pub(super) fn start_standby(turn: &mut Turn<'_>, stopped: &Stopped, upstream: Op
     turn.run(Job::Start(StartAs::Standby(upstream)), Reason::StartingStandby)
 }
 
+/// The data are not, or cannot be shown to be, part of the leader's history: rewound where that is possible, copied anew, or kept.
+fn replace(turn: &mut Turn<'_>, theirs: &Theirs, stopped: &Stopped, why: CloneWhy) -> Reason {
+    let Some((face, from)) = proved(turn, theirs) else {
+        return Reason::LeaderNotProved { leader: theirs.holder.clone(), epoch: theirs.epoch };
+    };
+    let rewinds = turn.policy.diverged.rewind
+        && stopped.clean
+        && stopped.rewindable
+        && why == CloneWhy::Diverged
+        && failed_rewind(turn, theirs.epoch).is_none();
+    if !rewinds {
+        return keep(turn, theirs).unwrap_or_else(|| clone(turn, theirs, why));
+    }
+    // Before that pg_rewind takes the two for equal, and leaves all as it is.
+    if !checkpointed(turn, face) {
+        return Reason::WaitCheckpoint { from: from.name };
+    }
+    let reason = Reason::Rewinding { from: from.name.clone() };
+    announced(turn, theirs, Job::Rewind { from }, reason)
+}
+
+/// The operator wants to see such data before they are replaced.
+pub(super) fn keep(turn: &Turn<'_>, theirs: &Theirs) -> Option<Reason> {
+    let failed = failed_rewind(turn, theirs.epoch);
+    let policy = turn.policy.diverged;
+    let copies = if failed.is_some() { policy.copy_after_failure } else { policy.copy };
+    let failure = failed.map(|error| format!(", pg_rewind failed ({error})")).unwrap_or_default();
+    (!copies).then(|| Reason::KeepingDiverged { from: theirs.holder.clone(), failure })
+}
+
+/// pg_rewind has refused these data under the present leader, and what it said.
+fn failed_rewind(turn: &Turn<'_>, epoch: Epoch) -> Option<String> {
+    turn.memory.rewind_failed.clone().filter(|(under, _)| *under == epoch).map(|(_, error)| error)
+}
+
+/// The leader says that its control file is of its own timeline.
+fn checkpointed(turn: &Turn<'_>, face: &Face) -> bool {
+    let leader = turn.seen.store.members.iter().find(|member| member.name == face.name);
+    leader.is_some_and(|leader| leader.checkpointed && leader.timeline == Some(face.timeline))
+}
+
 /// Copies the leader, when it is proved.
 pub(super) fn clone(turn: &mut Turn<'_>, theirs: &Theirs, why: CloneWhy) -> Reason {
     let Some((_, from)) = proved(turn, theirs) else {
         return Reason::LeaderNotProved { leader: theirs.holder.clone(), epoch: theirs.epoch };
     };
+    let reason = Reason::Cloning { from: from.name.clone(), why };
+    announced(turn, theirs, Job::Clone { from }, reason)
+}
+
+/// Begins to replace the data directory, once nobody counts on it any more.
+fn announced(turn: &mut Turn<'_>, theirs: &Theirs, job: Job, reason: Reason) -> Reason {
     if let Some(reason) = replaced::announce(turn, &theirs.holder) {
         return reason;
     }
-    turn.memory.cloned_for = Some(theirs.epoch);
-    turn.memory.must_clone = None;
-    let reason = Reason::Cloning { from: from.name.clone(), why };
-    let reason = turn.run(Job::Clone { from }, reason);
-    if turn.asked(|action| matches!(action, Action::Run(Job::Clone { .. }))) {
+    turn.memory.replaced_for = Some(theirs.epoch);
+    turn.memory.started_alone = None;
+    let reason = turn.run(job, reason);
+    if turn.asked(|action| matches!(action, Action::Run(_))) {
         // The next replacement is announced anew.
         turn.memory.data_raised = None;
     }

@@ -11,7 +11,9 @@ pub(super) fn stop(turn: &mut Turn<'_>) -> Option<Reason> {
     if let Some(running) = &turn.seen.job {
         match running.job {
             // They leave a directory that is known to be half made, and nothing that could write.
-            Job::Clone { .. } | Job::Bootstrap if !turn.seen.postgres.may_be_writable() => return Some(leave(turn)),
+            Job::Clone { .. } | Job::Rewind { .. } | Job::Bootstrap if !turn.seen.postgres.may_be_writable() => {
+                return Some(leave(turn));
+            }
             _ => return Some(wait_for_job(turn, running.since)),
         }
     }

@@ -123,6 +123,7 @@ impl<'a> Turn<'a> {
         let (seen, now) = (self.seen, self.now);
         if let Postgres::Running(running) = &seen.postgres {
             self.memory.was_standby = matches!(running.role, ServerRole::Standby { .. });
+            self.memory.started_alone = None;
             // Somebody else has won and this node streams from him: what it stayed out of the races for is over.
             let follows = matches!(running.role, ServerRole::Standby { streaming: true, .. });
             if follows && matches!(&seen.lease, Lease::Theirs(theirs) if !theirs.twin) {
@@ -139,6 +140,7 @@ impl<'a> Turn<'a> {
         self.notice_lease();
         self.notice_store();
         self.notice_cut();
+        self.notice_replacement();
         self.notice_failure();
     }
 
@@ -183,13 +185,31 @@ impl<'a> Turn<'a> {
         self.memory.cut_since = known.or(cut.map(|epoch| (epoch, self.now)));
     }
 
+    /// What became of the last replacement of the data directory.
+    fn notice_replacement(&mut self) {
+        let Some(last) = &self.seen.last_job else { return };
+        match (&last.job, &last.outcome) {
+            (Job::Clone { .. } | Job::Rewind { .. }, JobOutcome::Done) => self.memory.must_replace = None,
+            (Job::Rewind { from }, JobOutcome::Failed(error)) => self.memory.rewind_failed = Some((from.epoch, error.clone())),
+            _ => {}
+        }
+    }
+
+    /// The data directory was replaced, or that failed, and no look at it has been begun since.
+    pub fn replaced_unseen(&self) -> Option<Reason> {
+        let last = self.seen.last_job.as_ref().filter(|last| self.seen.probed < last.at)?;
+        let replaces = matches!(last.job, Job::Clone { .. } | Job::Rewind { .. } | Job::Bootstrap);
+        replaces.then(|| Reason::WaitForProbe { job: last.job.name().to_owned() })
+    }
+
     /// A node whose promotion, start or bootstrap failed gives up its lease and lets others win for a while.
     fn notice_failure(&mut self) {
         let (Some(held), Some(report)) = (self.held(), &self.seen.last_job) else { return };
         let of_this_lease = match &report.job {
             Job::Promote { epoch, .. } | Job::Start(crate::StartAs::Primary { epoch }) => *epoch == held.epoch,
             Job::Bootstrap | Job::PostBootstrap => true,
-            Job::Clone { .. } | Job::Start(_) | Job::Stop(_) | Job::Promise { .. } | Job::Follow(_) | Job::Checkpoint => false,
+            Job::Clone { .. } | Job::Rewind { .. } | Job::Start(_) | Job::Stop(_) => false,
+            Job::Promise { .. } | Job::Follow(_) | Job::Checkpoint => false,
         };
         let new = self.memory.failure_at != Some(report.at);
         if of_this_lease && new && matches!(report.outcome, JobOutcome::Failed(_)) {

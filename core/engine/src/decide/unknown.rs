@@ -13,6 +13,7 @@ pub(super) fn wait(turn: &mut Turn<'_>) -> Reason {
     }
     match &turn.seen.postgres {
         // Without an upstream it only replays what it has, which is all an isolated standby can do.
+        Postgres::Stopped(stopped) if stopped.is_incomplete() => Reason::LeaseUnknown,
         Postgres::Stopped(stopped) if !stopped.was_primary && (stopped.clean || turn.fence_complete()) => {
             turn.run(Job::Start(StartAs::Standby(None)), Reason::StartingStandby)
         }

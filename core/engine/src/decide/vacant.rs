@@ -89,6 +89,9 @@ fn stopped_here(turn: &mut Turn<'_>, vacancy: Vacancy, stopped: &Stopped) -> Rea
     {
         return reason;
     }
+    if stopped.is_incomplete() {
+        return Reason::NothingToLeadWith;
+    }
     returning::start_standby(turn, stopped, None)
 }
 

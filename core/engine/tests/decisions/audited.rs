@@ -133,7 +133,7 @@ fn only_the_newest_leader_is_followed_and_only_dead_data_are_replaced() {
         ],
     );
     refused(
-        Action::Run(Job::Clone { from: upstream }),
+        Action::Run(Job::Clone { from: upstream.clone() }),
         &format!("{STORE}\npolicy sync=on\nface b@9 tl=1\nlease theirs holder=b epoch=9\npg stopped"),
         &[
             ("pg standby", "forbids"),
@@ -144,10 +144,56 @@ fn only_the_newest_leader_is_followed_and_only_dead_data_are_replaced() {
         ],
     );
     refused(
+        Action::Run(Job::Rewind { from: upstream }),
+        &format!("{STORE}\npolicy sync=on\nface b@9 tl=1\nlease theirs holder=b epoch=9\npg stopped"),
+        &[
+            ("pg standby", "forbids"),
+            ("pg halfmade", "forbids"),
+            ("pg stopped unclean\nguard fence=complete", "forbids"),
+            ("pg stopped id=6666", "another cluster"),
+            ("sync a/b", "/sync names this node"),
+            ("face b@8 tl=1", "older epoch"),
+            ("lease theirs holder=b epoch=10", "older epoch"),
+        ],
+    );
+    refused(
         Action::Run(Job::Bootstrap),
         "store read\npg nodata\nlease mine epoch=7",
         &[("initialize 7000", "forbids"), ("pg stopped", "forbids"), ("lease unknown", "lease")],
     );
+}
+
+#[test]
+fn nobody_is_pointed_at_a_leader_that_lacks_some_of_its_wal() {
+    let endpoint = Endpoint { host: "b".to_owned(), port: 5432 };
+    let upstream = Upstream { name: "b".into(), endpoint, epoch: Epoch(9) };
+    let scene = format!("{STORE}\nface b@9 tl=3\nclaim b@9 tl=3 begin=880 parent=1\nlease theirs holder=b epoch=9");
+    refused(
+        Action::Run(Job::Follow(upstream.clone())),
+        &format!("{scene}\npg standby tl=1 lsn=880"),
+        &[
+            ("pg standby tl=1 position-unknown", "end of its own WAL"),
+            ("pg standby tl=1 lsn=881", "no part of"),
+            ("pg standby tl=2 lsn=800", "no part of"),
+            ("pg standby tl=3 lsn=900 by=8", "no part of"),
+            ("pg standby tl=4 lsn=900", "no part of"),
+        ],
+    );
+    refused(
+        Action::Run(Job::Start(StartAs::Standby(Some(upstream)))),
+        &format!("{scene}\npg stopped was-primary tl=1 lsn=880"),
+        &[
+            ("pg stopped was-primary tl=1 lsn=881", "no part of"),
+            ("pg stopped tl=1 lsn=800", "end of its own WAL"),
+            ("pg stopped was-primary unclean tl=1 lsn=800\nguard fence=complete", "end of its own WAL"),
+            ("pg stopped rewound tl=3 lsn=900 by=8", "no part of"),
+        ],
+    );
+    opinion(
+        &format!("{scene}\npg stopped rewound unclean tl=3 lsn=900\nguard fence=complete"),
+        &Action::Run(Job::Start(StartAs::Standby(None))),
+    )
+    .unwrap();
 }
 
 #[test]

@@ -91,6 +91,7 @@ impl Dice {
         self.pick(&[
             Job::Bootstrap,
             Job::Clone { from: upstream.clone() },
+            Job::Rewind { from: upstream.clone() },
             Job::Start(StartAs::Standby(Some(upstream.clone()))),
             Job::Start(StartAs::Standby(None)),
             Job::Start(StartAs::Primary { epoch }),
@@ -141,8 +142,14 @@ fn postgres(dice: &mut Dice, now: Moment) -> Postgres {
         3 => return Postgres::Starting { since: dice.moment(now), as_primary: dice.coin() },
         4 => return Postgres::Unresponsive { since: dice.moment(now) },
         5 => {
-            let stopped = Stopped { clean: dice.coin(), was_primary: dice.coin(), position: dice.position(), system_id };
-            return Postgres::Stopped(stopped);
+            return Postgres::Stopped(Stopped {
+                clean: dice.coin(),
+                was_primary: dice.coin(),
+                position: dice.position(),
+                end_known: dice.coin(),
+                rewindable: dice.coin(),
+                system_id,
+            });
         }
         6 => ServerRole::Standby {
             position: dice.maybe(Dice::position),
@@ -162,6 +169,7 @@ fn postgres(dice: &mut Dice, now: Moment) -> Postgres {
                 sync: dice.coin(),
             }),
             names_in_force: dice.maybe(Dice::names),
+            checkpointed: dice.coin(),
         },
     };
     Postgres::Running(Running { role, system_id, version: 150_018 })
@@ -186,6 +194,7 @@ fn store(dice: &mut Dice, now: Moment) -> StoreView {
                 role: dice.role(),
                 timeline: dice.maybe(Dice::timeline),
                 lsn: dice.maybe(Dice::lsn),
+                checkpointed: dice.coin(),
                 tags: dice.tags(),
                 tanist: dice.coin(),
             }
@@ -307,11 +316,37 @@ fn enlist(dice: &mut Dice, seen: &mut Observation, now: Moment) {
     let Upstream { name, endpoint, epoch } = leader.clone();
     let face = Face { epoch, name: name.clone(), endpoint, timeline: dice.timeline() };
     seen.lease = Lease::Theirs(Theirs { holder: name, epoch, vacant_at: now + Duration::from_secs(5), twin: false });
+    let timeline = face.timeline;
+    seen.store.members.retain(|member| member.name != leader.name);
     (seen.job, seen.store.as_of, seen.stopping, seen.store.primary) = (None, Some(now), false, Some(face));
-    if let Postgres::Running(running) = &mut seen.postgres
-        && let ServerRole::Standby { upstream, .. } = &mut running.role
-    {
-        *upstream = Some(leader);
+    seen.probed = now;
+    seen.store.members.push(Member {
+        name: "b".into(),
+        postgres: None,
+        api_url: None,
+        state: MemberState::Running,
+        role: Role::Primary,
+        timeline: Some(timeline),
+        lsn: None,
+        checkpointed: dice.coin(),
+        tags: Tags::default(),
+        tanist: true,
+    });
+    match &mut seen.postgres {
+        Postgres::Running(running) => {
+            if let ServerRole::Standby { upstream, .. } = &mut running.role {
+                *upstream = (dice.roll(4) > 0).then_some(leader);
+            }
+        }
+        // Whose history is another one, with a past in which that was seen already.
+        Postgres::Stopped(stopped) => {
+            (stopped.system_id, seen.store.initialize) = ("1".to_owned(), Some("1".to_owned()));
+            seen.guard.fence = FenceState::Complete;
+            let last = Job::Rewind { from: leader };
+            let outcome = JobOutcome::Failed("it broke".to_owned());
+            seen.last_job = dice.coin().then_some(JobReport { job: last, outcome, at: now });
+        }
+        _ => {}
     }
 }
 
@@ -327,6 +362,7 @@ fn policy(dice: &mut Dice) -> Policy {
         },
         primary_start_timeout: dice.pick(&[None, Some(Duration::ZERO), Some(Duration::from_secs(3))]),
         primary_stop_timeout: dice.pick(&[Duration::ZERO, Duration::from_secs(3)]),
+        diverged: Diverged { rewind: dice.coin(), copy: dice.roll(4) > 0, copy_after_failure: dice.roll(4) > 0 },
         tags: dice.tags(),
     }
 }
@@ -373,7 +409,7 @@ fn any_observation_is_answered_safely() {
         return;
     }
     let mut kinds = BTreeSet::new();
-    for seed in 0..100_000 {
+    for seed in 0..200_000 {
         kinds.extend(walk(seed));
     }
     // A generator that reaches only a corner proves only a corner.

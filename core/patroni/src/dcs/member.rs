@@ -27,6 +27,8 @@ pub struct MemberKey {
     pub tags: TagMap,
     /// Some setting waits for a restart.
     pub pending_restart: bool,
+    /// A primary whose checkpoint after promotion is not done yet: nobody can be rewound from it.
+    pub checkpoint_awaited: bool,
     /// Its position: of a primary the end of what it wrote, of a standby the later of received and replayed.
     pub xlog_location: Option<Lsn>,
     /// Of a standby: replayed up to here.
@@ -78,6 +80,8 @@ struct Json<'a> {
     version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tanist: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint_after_promote: Option<bool>,
     #[serde(skip_serializing_if = "TagMap::is_empty")]
     tags: &'a TagMap,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -111,6 +115,8 @@ impl MemberKey {
             tanist: fields.text("tanist")?,
             tags: fields.map("tags")?,
             pending_restart: fields.flag("pending_restart")?.unwrap_or(false),
+            // Patroni writes it only while it is false.
+            checkpoint_awaited: fields.flag("checkpoint_after_promote")? == Some(false),
             xlog_location: fields.lsn("xlog_location")?,
             replay_lsn: fields.lsn("replay_lsn")?,
             receive_lsn: fields.lsn("receive_lsn")?,
@@ -131,6 +137,7 @@ impl MemberKey {
             tanist,
             tags,
             pending_restart,
+            checkpoint_awaited,
             xlog_location,
             replay_lsn,
             receive_lsn,
@@ -145,6 +152,7 @@ impl MemberKey {
             role,
             version: version.as_deref(),
             tanist: tanist.as_deref(),
+            checkpoint_after_promote: checkpoint_awaited.then_some(false),
             tags,
             pending_restart: *pending_restart,
             xlog_location: xlog_location.map(|lsn| lsn.0),
@@ -158,7 +166,7 @@ impl MemberKey {
 
     /// From the engine's face of this node and what the agent knows of it.
     pub fn from_engine(face: &MemberFace, detail: &MemberDetail, identity: &MemberIdentity) -> Self {
-        let MemberFace { state, role, timeline, lsn, streaming } = face;
+        let MemberFace { state, role, timeline, lsn, streaming, checkpointed } = face;
         let MemberDetail { received, replayed, pending_restart } = detail;
         let MemberIdentity { postgres, api_url, tanist, tags } = identity;
         let streams = *role == Role::Replica && (*streaming || *state == MemberState::Streaming);
@@ -171,6 +179,7 @@ impl MemberKey {
             tanist: Some(tanist.clone()),
             tags: published_tags(tags),
             pending_restart: *pending_restart,
+            checkpoint_awaited: *role == Role::Primary && !checkpointed,
             xlog_location: *lsn,
             replay_lsn: *replayed,
             receive_lsn: *received,
@@ -194,6 +203,7 @@ impl MemberKey {
             pause: _,
             tanist,
             tags,
+            checkpoint_awaited,
             xlog_location,
             replication_state,
             timeline,
@@ -215,6 +225,7 @@ impl MemberKey {
             role,
             timeline,
             lsn: xlog_location,
+            checkpointed: role == Role::Primary && !checkpoint_awaited,
             tags: engine_tags(Self::KEY, &tags)?,
             tanist: tanist.is_some(),
         })
@@ -241,6 +252,7 @@ mod tests {
             timeline: Some(Timeline(3)),
             lsn: Some(Lsn(0x0300_0060)),
             streaming: true,
+            checkpointed: false,
         };
         let detail = MemberDetail { received: face.lsn, replayed: Some(Lsn(0x0300_0028)), pending_restart: true };
         let text = MemberKey::from_engine(&face, &detail, &identity()).encode();
@@ -257,6 +269,7 @@ mod tests {
             role: Role::Replica,
             timeline: face.timeline,
             lsn: face.lsn,
+            checkpointed: false,
             tags: tanist_engine::Tags { nosync: true, ..Default::default() },
             tanist: true,
         };
@@ -268,6 +281,29 @@ mod tests {
         let key = MemberKey::decode(br#"{"state":"running","role":"master","conn_url":"nonsense","later":{"a":1}}"#).unwrap();
         let member = key.into_engine("b".into()).unwrap();
         assert_eq!((member.tanist, member.role, member.postgres), (false, Role::Primary, None));
+    }
+
+    #[test]
+    fn a_checkpoint_is_awaited_in_patroni_s_words() {
+        let awaited = |key: &str| {
+            let text = format!(r#"{{"state":"running","role":"{key}}}"#);
+            MemberKey::decode(text.as_bytes()).unwrap().into_engine("b".into()).unwrap().checkpointed
+        };
+        assert!(awaited(r#"primary""#) && !awaited(r#"replica""#));
+        assert!(!awaited(r#"primary","checkpoint_after_promote":false"#));
+        let face = MemberFace {
+            state: MemberState::Running,
+            role: Role::Primary,
+            timeline: Some(Timeline(2)),
+            lsn: None,
+            streaming: false,
+            checkpointed: false,
+        };
+        let text = MemberKey::from_engine(&face, &MemberDetail::default(), &identity()).encode();
+        assert!(text.contains(r#""checkpoint_after_promote":false"#), "{text}");
+        let done = MemberFace { checkpointed: true, ..face };
+        let text = MemberKey::from_engine(&done, &MemberDetail::default(), &identity()).encode();
+        assert!(!text.contains("checkpoint"), "{text}");
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl DynamicConfig {
             primary_start_timeout,
             primary_stop_timeout,
             pause: _,
-            postgresql: _,
+            postgresql,
         } = self;
         let synchronous = match synchronous_mode {
             SynchronousMode::Off => SyncMode::Off,
@@ -140,6 +140,7 @@ impl DynamicConfig {
             synchronous,
             primary_start_timeout: *primary_start_timeout,
             primary_stop_timeout: *primary_stop_timeout,
+            diverged: postgresql.diverged(),
             tags,
         }
     }

@@ -24,7 +24,7 @@ pub(super) const TOP: [(&str, &str); 12] = [
 ];
 
 /// In `postgresql`.
-pub(super) const POSTGRESQL: [(&str, &str); 13] = [
+pub(super) const POSTGRESQL: [(&str, &str); 11] = [
     ("pg_ident", NO_EFFECT),
     ("recovery_conf", NO_EFFECT),
     ("custom_conf", NO_EFFECT),
@@ -32,8 +32,6 @@ pub(super) const POSTGRESQL: [(&str, &str); 13] = [
     ("create_replica_methods", "replicas are made by pg_basebackup"),
     ("create_replica_method", "replicas are made by pg_basebackup"),
     ("basebackup", "pg_basebackup runs with its defaults"),
-    ("remove_data_directory_on_rewind_failure", "a diverged data directory is always copied anew"),
-    ("remove_data_directory_on_diverged_timelines", "a diverged data directory is always copied anew"),
     ("pg_ctl_timeout", NO_EFFECT),
     ("use_unix_socket", "it is configured in each node's own file"),
     ("use_unix_socket_repl", NO_EFFECT),

@@ -6,6 +6,7 @@ use super::{DynamicNote, options};
 use crate::{DecodeError, fields::Fields, scalar_text};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use tanist_engine::Diverged;
 
 /// The section.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub struct DynamicPostgresql {
     pub use_slots: bool,
     /// A diverged node is rewound rather than copied.
     pub use_pg_rewind: bool,
+    /// Whether one that could not be rewound is copied anew; `None`: not configured.
+    pub remove_on_rewind_failure: Option<bool>,
+    /// Whether one that is not to be rewound is copied anew; `None`: not configured.
+    pub remove_on_diverged_timelines: Option<bool>,
 }
 
 /// Parameters that must be the same on all nodes: Patroni takes them from the dynamic configuration alone.
@@ -42,7 +47,14 @@ pub fn is_cluster_wide(parameter: &str) -> bool {
 
 impl Default for DynamicPostgresql {
     fn default() -> Self {
-        Self { parameters: BTreeMap::new(), pg_hba: Vec::new(), use_slots: true, use_pg_rewind: false }
+        Self {
+            parameters: BTreeMap::new(),
+            pg_hba: Vec::new(),
+            use_slots: true,
+            use_pg_rewind: false,
+            remove_on_rewind_failure: None,
+            remove_on_diverged_timelines: None,
+        }
     }
 }
 
@@ -58,12 +70,22 @@ impl DynamicPostgresql {
         };
         let use_slots = fields.flag("use_slots").map_err(within)?.unwrap_or(true);
         let use_pg_rewind = fields.flag("use_pg_rewind").map_err(within)?.unwrap_or(false);
-        if use_pg_rewind {
-            let instead = "a diverged data directory is copied anew";
-            notes.push(DynamicNote::Unsupported { option: "postgresql.use_pg_rewind".to_owned(), instead });
-        }
+        let remove_on_rewind_failure = fields.flag("remove_data_directory_on_rewind_failure").map_err(within)?;
+        let remove_on_diverged_timelines = fields.flag("remove_data_directory_on_diverged_timelines").map_err(within)?;
         options::report_rest(fields, "postgresql.", &options::POSTGRESQL, notes);
-        Ok(Self { parameters, pg_hba, use_slots, use_pg_rewind })
+        Ok(Self { parameters, pg_hba, use_slots, use_pg_rewind, remove_on_rewind_failure, remove_on_diverged_timelines })
+    }
+}
+
+impl DynamicPostgresql {
+    /// What becomes of data that have left the cluster's history. What nobody has configured is as a cluster without anybody at the
+    /// keyboard needs it: copied anew.
+    pub fn diverged(&self) -> Diverged {
+        Diverged {
+            rewind: self.use_pg_rewind,
+            copy: self.remove_on_diverged_timelines.unwrap_or(true),
+            copy_after_failure: self.remove_on_rewind_failure.unwrap_or(true),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use serde_json::json;
+use tanist_engine::Diverged;
 
 fn read(value: Value) -> (DynamicConfig, Vec<String>) {
     let (config, notes) = DynamicConfig::read(value).unwrap();
@@ -33,17 +34,25 @@ fn a_patroni_configuration_of_every_day() {
     }));
     assert_eq!(
         notes,
-        [
-            "postgresql.parameters.wal_keep_segments: was removed in PostgreSQL 13; wal_keep_size: 128MB is used instead",
-            "postgresql.use_pg_rewind: is not supported by this version of tanist: a diverged data directory is copied anew",
-        ]
+        ["postgresql.parameters.wal_keep_segments: was removed in PostgreSQL 13; wal_keep_size: 128MB is used instead"]
     );
     let parameters: Vec<_> = config.postgresql.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(parameters, ["hot_standby=on", "max_wal_senders=10", "wal_keep_size=128MB", "wal_log_hints=on"]);
     let policy = config.policy(Tags { nosync: true, ..Tags::default() });
     assert_eq!(policy.ttl, Duration::from_secs(30));
     assert_eq!(policy.synchronous, SyncMode::On { strict: false, node_count: 1 });
+    assert_eq!(policy.diverged, Diverged { rewind: true, copy: true, copy_after_failure: true });
     assert!(policy.tags.nosync && policy.primary_start_timeout.is_none());
+}
+
+#[test]
+fn what_is_to_be_kept_is_kept_only_where_it_is_said() {
+    let (config, notes) = read(json!({"postgresql": {
+        "remove_data_directory_on_rewind_failure": false, "remove_data_directory_on_diverged_timelines": "off"
+    }}));
+    assert!(notes.is_empty(), "{notes:?}");
+    assert_eq!(config.policy(Tags::default()).diverged, Diverged { rewind: false, copy: false, copy_after_failure: false });
+    assert_eq!(read(json!({})).0.policy(Tags::default()).diverged, Diverged::default());
 }
 
 #[test]

@@ -108,7 +108,7 @@ impl ClusterBody {
 impl ClusterMember {
     /// From a member as the engine sees it and its key in full; `leader_lsn` is the leader's position.
     pub fn from_engine(member: &Member, role: ClusterRole, key: &MemberKey, leader_lsn: Option<Lsn>) -> Self {
-        let Member { name, postgres, api_url, state, role: _, timeline, lsn, tags: _, tanist: _ } = member;
+        let Member { name, postgres, api_url, state, role: _, timeline, lsn, checkpointed: _, tags: _, tanist: _ } = member;
         let shown =
             if *state == MemberState::Streaming && role != ClusterRole::Leader { "streaming" } else { state_word(*state) };
         Self {
@@ -140,6 +140,7 @@ mod tests {
             role: Role::Replica,
             timeline: Some(Timeline(2)),
             lsn: lsn.map(Lsn),
+            checkpointed: false,
             tags: Tags::default(),
             tanist: true,
         }

@@ -9,5 +9,6 @@ mod health;
 mod names;
 mod node;
 mod promise;
+mod rewind;
 mod single;
 mod timelines;

@@ -17,7 +17,9 @@ fn a_life() {
         assert_eq!(new_session::probe(&node.settings, LIMIT).await, NewSession::NoListener);
         node.initdb();
         assert!(!node.settings.state_dir.join("initdb-password").exists());
-        let OnDisk::Cluster { control, major: 15, copied: false } = node.on_disk().await else { panic!("no cluster") };
+        let OnDisk::Cluster { control, major: 15, copied: false, rewound: false } = node.on_disk().await else {
+            panic!("no cluster")
+        };
         assert!(control.stopped().clean && control.stopped().was_primary);
 
         node.start(ServerConfig::Primary, &SyncNames::Reserved).await;
@@ -26,13 +28,14 @@ fn a_life() {
             .await;
         assert_eq!(running.system_id, control.system_id);
         assert!((150_000..160_000).contains(&running.version));
-        let ServerRole::Primary { position, timeline_begin, timeline_parent: _, proof, standbys, names_in_force } = running.role
+        let ServerRole::Primary { position, timeline_begin, timeline_parent: _, proof, standbys, names_in_force, checkpointed } =
+            running.role
         else {
             panic!("no primary")
         };
         assert_eq!((position.timeline, position.opened_by), (Timeline(1), Epoch::NONE));
         assert!(position.lsn >= control.stopped().position.lsn);
-        assert_eq!((timeline_begin, proof), (None, None));
+        assert_eq!((timeline_begin, proof, checkpointed), (None, None, true));
         assert!(standbys.is_empty());
         assert_eq!(names_in_force, Some(SyncNames::Reserved));
 

@@ -58,7 +58,7 @@ impl Node {
                 self.tried = false;
                 self.mind = Mind {
                     stays_out: self.mind.stays_out,
-                    must_clone: self.mind.must_clone,
+                    must_replace: self.mind.must_replace,
                     clear: self.mind.clear,
                     ..Mind::default()
                 };

@@ -5,10 +5,10 @@
 use super::state::{Claim, DEADLINE, Keys, Mind, Names, Node, OLD, OVER, Server, State, Sync, Work};
 use std::time::Duration;
 use tanist_engine::{
-    Armed, CloneWhy, Endpoint, Epoch, Face, FenceState, Guard, Handoff, Held, Job, JobOutcome, JobReport, Lease, Lsn, Member,
-    MemberName, MemberState, Memory, Moment, Observation, Peer, PeerAnswer, Policy, Position, Postgres, Revision, Role, Running,
-    RunningJob, ServerRole, StandbySeen, StartAs, StopMode, Stopped, StoreView, SyncMode, SyncNames, SyncState, SyncTarget, Tags,
-    Theirs, Timeline, TimelineClaim, Upstream, WriteProof,
+    Armed, CloneWhy, Diverged, Endpoint, Epoch, Face, FenceState, Guard, Handoff, Held, Job, JobOutcome, JobReport, Lease, Lsn,
+    Member, MemberName, MemberState, Memory, Moment, Observation, Peer, PeerAnswer, Policy, Position, Postgres, Revision, Role,
+    Running, RunningJob, ServerRole, StandbySeen, StartAs, StopMode, Stopped, StoreView, SyncMode, SyncNames, SyncState,
+    SyncTarget, Tags, Theirs, Timeline, TimelineClaim, Upstream, WriteProof,
 };
 
 /// Now.
@@ -29,6 +29,7 @@ pub fn policy(synchronous: bool) -> Policy {
         synchronous: if synchronous { SyncMode::On { strict: false, node_count: 1 } } else { SyncMode::Off },
         primary_start_timeout: None,
         primary_stop_timeout: Duration::ZERO,
+        diverged: Diverged::default(),
         tags: Tags::default(),
     }
 }
@@ -134,7 +135,7 @@ pub fn work(job: &Job) -> Option<Work> {
             let (from, epoch) = short(from);
             Work::Clone { from, epoch }
         }
-        Job::Bootstrap | Job::Checkpoint | Job::PostBootstrap | Job::Promise { .. } => return None,
+        Job::Bootstrap | Job::Rewind { .. } | Job::Checkpoint | Job::PostBootstrap | Job::Promise { .. } => return None,
     })
 }
 
@@ -181,6 +182,7 @@ fn store(keys: Option<&Keys>, nodes: u8) -> StoreView {
         role: Role::Replica,
         timeline: None,
         lsn: None,
+        checkpointed: true,
         tags: Tags::default(),
         tanist: true,
     };
@@ -225,6 +227,7 @@ fn role(state: &State, place: u8) -> ServerRole {
                 })
                 .collect(),
             names_in_force: node.names.1.is_none().then(|| names(node.names.0)),
+            checkpointed: true,
         },
         Server::Standby { upstream: to } => ServerRole::Standby {
             position: Some(at),
@@ -245,6 +248,8 @@ fn postgres(state: &State, place: u8) -> Postgres {
             clean,
             was_primary,
             position: position(node, node.view.as_ref()),
+            end_known: clean && was_primary,
+            rewindable: clean,
             system_id: "1".to_owned(),
         }),
         Server::Opening { timeline: None, .. } => Postgres::Starting { since: NOW, as_primary: true },
@@ -300,7 +305,7 @@ pub fn memory(node: &Node) -> Memory {
         giving_up: mind.giving_up.map(epoch),
         released: mind.released.map(|(number, to)| (epoch(number), to.map(name))),
         failure_at: mind.failure_seen.then(|| NOW.minus(TICK)),
-        must_clone: mind.must_clone.map(|number| (epoch(number), CloneWhy::Diverged)),
+        must_replace: mind.must_replace.map(|number| (epoch(number), CloneWhy::Diverged)),
         sync_target: mind.target.map(|(demanded, number, entries)| SyncTarget {
             names: names(demanded),
             epoch: epoch(number),
@@ -328,7 +333,7 @@ pub fn mind(memory: &Memory) -> Mind {
         giving_up: memory.giving_up.map(number),
         released: memory.released.as_ref().map(|(epoch, to)| (number(*epoch), to.as_ref().map(node_of))),
         failure_seen: memory.failure_at.is_some(),
-        must_clone: memory.must_clone.as_ref().map(|(epoch, _)| number(*epoch)),
+        must_replace: memory.must_replace.as_ref().map(|(epoch, _)| number(*epoch)),
         target: memory
             .sync_target
             .as_ref()

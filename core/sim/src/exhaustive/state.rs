@@ -122,7 +122,7 @@ pub struct Mind {
     /// The last failure has been answered.
     pub failure_seen: bool,
     /// Epoch under which its data must be copied anew.
-    pub must_clone: Option<u8>,
+    pub must_replace: Option<u8>,
     /// Position with everything acknowledged: names, epoch, entries.
     pub target: Option<(Names, u8, u8)>,
     /// The last write of `/sync`: epoch and version.

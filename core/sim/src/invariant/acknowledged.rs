@@ -2,7 +2,7 @@
 //! behind the last `/status` is lost.
 
 use crate::world::World;
-use tanist_engine::{Epoch, Lsn};
+use tanist_engine::{Epoch, Lsn, MemberName, SyncNames};
 
 impl World {
     /// A write returned as committed.
@@ -14,6 +14,7 @@ impl World {
         }
         let branch = self.nodes[node].pg.wal.branch();
         let begin = self.nodes[node].pg.wal.branch_begin();
+        self.check_witnesses(node, branch, begin, lsn);
         let entry = self.checks.promised.entry(branch).or_insert((begin, lsn));
         entry.1 = entry.1.max(lsn);
         if let Some(current) = self.current_primary().filter(|current| *current != node)
@@ -23,6 +24,27 @@ impl World {
                 "{} acknowledged {lsn} of branch {branch} that the primary {} does not have",
                 self.names[node], self.names[current]
             );
+            self.violate("I2", text);
+        }
+    }
+
+    /// Whoever the commit waited for has it, whatever it reported: a standby of another history may report what it has of that. A stale
+    /// primary may hear late what was true when it was sent, and is judged by what its successor has.
+    fn check_witnesses(&mut self, node: usize, branch: u32, begin: u64, lsn: u64) {
+        if self.current_primary() != Some(node) {
+            return;
+        }
+        let pg = &self.nodes[node].pg;
+        let waited = [Some(&pg.names), pg.names_next.as_ref()].into_iter().flatten();
+        let enough = |names: &SyncNames| {
+            let Some((count, standbys)) = names.demand() else { return *names == SyncNames::Nobody };
+            let has = |standby: &MemberName| {
+                self.find(standby).is_some_and(|standby| self.nodes[standby].pg.wal.covers(branch, begin, lsn))
+            };
+            standbys.iter().filter(|standby| has(standby)).count() >= count as usize
+        };
+        if !waited.into_iter().any(enough) {
+            let text = format!("{} acknowledged {lsn} of branch {branch} by standbys that do not have it", self.names[node]);
             self.violate("I2", text);
         }
     }

@@ -90,6 +90,10 @@ pub struct Pg {
     pub names: SyncNames,
     /// What some processes have already.
     pub names_next: Option<SyncNames>,
+    /// It was rewound and has not been consistent since: it needs WAL of whom it was rewound from. Ended before that it is worth nothing.
+    pub rewound: bool,
+    /// The checkpoint after promotion is done.
+    pub checkpointed: bool,
     /// All local WAL has been replayed since the start, or it has streamed.
     pub exhausted: bool,
     /// Connection to the upstream.
@@ -120,6 +124,8 @@ impl Pg {
             names_file: SyncNames::Nobody,
             names: SyncNames::Nobody,
             names_next: None,
+            rewound: false,
+            checkpointed: true,
             exhausted: false,
             connection: None,
             walsenders: Vec::new(),
@@ -155,6 +161,9 @@ impl Pg {
     }
 
     fn end(&mut self) {
+        if self.server != Server::Down && std::mem::take(&mut self.rewound) {
+            self.dir = Dir::HalfMade;
+        }
         self.server = Server::Down;
         self.life += 1;
         self.connection = None;
@@ -189,6 +198,20 @@ impl Pg {
         have.count() >= count as usize
     }
 
+    /// What the control file tells; of a server whose end it does not know, something that lies before it.
+    fn stopped_at(&self, end: Position) -> Stopped {
+        let end_known = self.clean && self.was_primary || self.rewound;
+        let lsn = if end_known { end.lsn } else { Lsn(end.lsn.0.saturating_sub(4_000)) };
+        Stopped {
+            clean: self.clean,
+            was_primary: self.was_primary,
+            position: Position { lsn, ..end },
+            end_known,
+            rewindable: self.clean,
+            system_id: self.system.to_string(),
+        }
+    }
+
     /// What the probe finds, the opening epoch left empty.
     pub fn look(&self, name: impl Fn(usize) -> MemberName, names_known: bool) -> Postgres {
         let position = || Position { opened_by: Epoch::NONE, timeline: Timeline(self.wal.timeline()), lsn: Lsn(self.wal.end()) };
@@ -197,12 +220,7 @@ impl Pg {
             Server::Down => match self.dir {
                 Dir::Empty => Postgres::NoData,
                 Dir::HalfMade => Postgres::HalfMade,
-                Dir::Cluster => Postgres::Stopped(Stopped {
-                    clean: self.clean,
-                    was_primary: self.was_primary,
-                    position: position(),
-                    system_id: self.system.to_string(),
-                }),
+                Dir::Cluster => Postgres::Stopped(self.stopped_at(position())),
             },
             Server::Starting { since, as_primary } => Postgres::Starting { since, as_primary },
             Server::Standby | Server::Promoting => running(ServerRole::Standby {
@@ -238,6 +256,7 @@ impl Pg {
                     Some(next) if names_known => Some(next.clone()),
                     Some(_) => None,
                 },
+                checkpointed: self.checkpointed,
             }),
         }
     }

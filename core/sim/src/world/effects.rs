@@ -21,7 +21,7 @@ use tanist_engine::{
 };
 
 /// Kinds of effects.
-pub const COUNT: usize = 16;
+pub const COUNT: usize = 17;
 /// Taking the lease.
 pub const ACQUIRE: usize = 0;
 /// Renewing it.
@@ -39,6 +39,7 @@ const STATUS: usize = 11;
 const PEERS: usize = 13;
 const PROMISE: usize = 14;
 const DATA: usize = 15;
+const CHECKPOINT: usize = 16;
 
 /// The kind of an action; nothing for jobs and for what is done on the spot.
 pub fn kind(action: &Action) -> Option<usize> {
@@ -59,6 +60,7 @@ pub fn kind(action: &Action) -> Option<usize> {
         Action::AskPeers => PEERS,
         Action::WritePromise { .. } => PROMISE,
         Action::RaiseData { .. } => DATA,
+        Action::Checkpoint => CHECKPOINT,
         Action::AdoptDirectory | Action::Arm { .. } | Action::Disarm | Action::Run(_) | Action::Emit(_) | Action::Exit => {
             return None;
         }
@@ -136,6 +138,11 @@ impl World {
             }
             Action::ClearSwitchover { revision } => {
                 self.leader_write(node, effect, vec![Op::Delete(store::FAILOVER)], vec![(store::FAILOVER, revision.0)]);
+            }
+            Action::Checkpoint => {
+                let took = self.rng.range(10 * MS, 3 * SEC);
+                self.later(node, took, Local::Inside(super::event::Inside::Checkpointed));
+                self.later(node, took, Local::EffectEnded { effect, done: true });
             }
             Action::AskPeers => self.ask_peers(node),
             Action::WritePromise { epoch, position, revision } => {
@@ -220,6 +227,7 @@ impl World {
             role: face.role,
             timeline: face.timeline,
             lsn: face.lsn,
+            checkpointed: face.checkpointed,
             tags: self.options.tags(node),
             tanist: true,
         }

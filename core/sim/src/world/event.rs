@@ -33,7 +33,7 @@ pub enum Command {
     Start { job: u64, primary: Option<Epoch>, upstream: Option<Upstream>, names: SyncNames },
     Promote { job: u64, epoch: Epoch, timeline: u32 },
     Stop { job: u64, mode: StopMode },
-    Writer { job: u64, copy_of: Option<usize>, names: SyncNames },
+    Writer { job: u64, copy_of: Option<usize>, rewinds: bool, names: SyncNames },
     KillJobs,
 }
 
@@ -51,6 +51,7 @@ pub enum Inside {
     Lost { connection: u64 },
     Left { connection: u64 },
     NamesInForce,
+    Checkpointed,
     Write,
 }
 

@@ -123,7 +123,7 @@ impl World {
                 self.later(node, took, Local::PromoteFile { job, epoch, timeline });
             }
             Command::Stop { job, mode } => self.stop_postgres(node, job, mode),
-            Command::Writer { job, copy_of, names } => self.begin_writer(node, job, copy_of, names),
+            Command::Writer { job, copy_of, rewinds, names } => self.begin_writer(node, job, copy_of, rewinds, names),
             Command::KillJobs => self.nodes[node].writer = None,
         }
     }

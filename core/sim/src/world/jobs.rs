@@ -10,7 +10,9 @@ use crate::model::{
     postgres::{Dir, Server},
     wal::Wal,
 };
-use tanist_engine::{Job, JobOutcome, JobReport, Postgres, Promised, Reading, RunningJob, ServerRole, StartAs, SyncNames};
+use tanist_engine::{
+    Job, JobOutcome, JobReport, MemberName, Postgres, Promised, Reading, RunningJob, ServerRole, StartAs, SyncNames,
+};
 
 impl World {
     /// Begins a job.
@@ -25,11 +27,9 @@ impl World {
             SyncNames::Nobody
         };
         match job {
-            Job::Bootstrap => self.command(node, Command::Writer { job: number, copy_of: None, names }),
-            Job::Clone { from } => match self.find(&from.name) {
-                Some(source) => self.command(node, Command::Writer { job: number, copy_of: Some(source), names }),
-                None => self.fail_job(node, number, "no such member"),
-            },
+            Job::Bootstrap => self.command(node, Command::Writer { job: number, copy_of: None, rewinds: false, names }),
+            Job::Clone { from } => self.begin_replacement(node, number, &from.name, false, names),
+            Job::Rewind { from } => self.begin_replacement(node, number, &from.name, true, names),
             Job::Start(how) => {
                 let (primary, upstream) = match how {
                     StartAs::Primary { epoch } => (Some(epoch), None),
@@ -43,6 +43,13 @@ impl World {
                 let after = self.rng.range(3 * MS, 120 * MS);
                 self.later(node, after, Local::Work { job: number });
             }
+        }
+    }
+
+    fn begin_replacement(&mut self, node: usize, job: u64, from: &MemberName, rewinds: bool, names: SyncNames) {
+        match self.find(from) {
+            Some(source) => self.command(node, Command::Writer { job, copy_of: Some(source), rewinds, names }),
+            None => self.fail_job(node, job, "no such member"),
         }
     }
 
@@ -125,16 +132,21 @@ impl World {
     }
 
     /// The guard begins a program that writes the data directory.
-    pub fn begin_writer(&mut self, node: usize, job: u64, copy_of: Option<usize>, names: SyncNames) {
+    pub fn begin_writer(&mut self, node: usize, job: u64, copy_of: Option<usize>, rewinds: bool, names: SyncNames) {
         if self.nodes[node].pg.server != Server::Down || self.nodes[node].writer.is_some() {
             return self.fail_job(node, job, "a writer runs");
+        }
+        // pg_rewind looks first, and may refuse (WAL is gone that it needs, the leader does not let it in).
+        if rewinds && (self.nodes[node].pg.dir != Dir::Cluster || !self.nodes[node].pg.clean || self.rng.chance(200)) {
+            return self.fail_job(node, job, "pg_rewind refused");
         }
         let source_life = copy_of.map_or(0, |source| self.nodes[source].pg.life);
         let here = &mut self.nodes[node];
         self.checks.forgotten(node);
         here.pg.dir = Dir::HalfMade;
         here.pg.wal = Wal::default();
-        here.writer = Some(Writer { job, copy_of, source_life, names });
+        here.pg.rewound = false;
+        here.writer = Some(Writer { job, copy_of, rewinds, source_life, names });
         let took = if copy_of.is_some() { self.rng.range(300 * MS, 4 * SEC) } else { self.rng.range(300 * MS, 2 * SEC) };
         self.at(self.now + took, Event::WriterEnds { node, job });
     }
@@ -168,7 +180,9 @@ impl World {
                     let (wal, system) = (self.nodes[source].pg.wal.clone(), self.nodes[source].pg.system);
                     let pg = &mut self.nodes[node].pg;
                     (pg.wal, pg.system) = (wal, system);
-                    (pg.dir, pg.clean, pg.was_primary) = (Dir::Cluster, true, false);
+                    // The control file is the source's: of a server that runs.
+                    (pg.dir, pg.clean, pg.was_primary) = (Dir::Cluster, false, false);
+                    pg.rewound = writer.rewinds;
                     pg.names_file = writer.names;
                     JobOutcome::Done
                 } else {

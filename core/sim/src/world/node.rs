@@ -19,6 +19,8 @@ pub struct Writer {
     pub job: u64,
     /// Whose data it copies; nothing: a new cluster.
     pub copy_of: Option<usize>,
+    /// It takes back what has diverged, and fetches only what changed.
+    pub rewinds: bool,
     /// The server life of the source at the beginning.
     pub source_life: u32,
     /// The configuration it ends with.

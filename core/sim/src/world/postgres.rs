@@ -35,6 +35,10 @@ impl World {
                 self.kick(node);
             }
             Inside::NamesInForce => self.names_in_force(node),
+            Inside::Checkpointed => {
+                self.nodes[node].pg.checkpointed = true;
+                self.kick(node);
+            }
             Inside::Write => self.write(node),
         }
     }
@@ -42,8 +46,14 @@ impl World {
     fn up(&mut self, node: usize) {
         let pg = &mut self.nodes[node].pg;
         let Server::Starting { as_primary, .. } = pg.server else { return };
+        if pg.rewound && !self.is_fed(node) {
+            // Not consistent before it has more of whom it was rewound from.
+            return self.later(node, 300 * MS, Local::Inside(Inside::Up));
+        }
+        let pg = &mut self.nodes[node].pg;
+        pg.rewound = false;
         if as_primary {
-            pg.was_primary = true;
+            (pg.was_primary, pg.checkpointed) = (true, true);
             pg.wal.write(60);
             self.becomes_writable(node);
         } else {
@@ -66,7 +76,7 @@ impl World {
         let timeline = if self.options.without(Mutant::TimelineUnclaimed) { pg.wal.timeline() + 1 } else { timeline };
         pg.wal.open(branch, timeline);
         pg.wal.write(60);
-        pg.was_primary = true;
+        (pg.was_primary, pg.checkpointed) = (true, false);
         pg.writable_epoch = epoch;
         self.check_opened(node, branch, timeline, epoch);
         self.becomes_writable(node);

@@ -67,6 +67,8 @@ impl World {
         if begun < agent.valid_from {
             return;
         }
+        // The first look after a job ended is news, whatever it finds.
+        let awaited = agent.seen.last_job.as_ref().is_some_and(|last| agent.seen.probed < last.at);
         agent.seen.probed = begun;
         place(&mut found, &agent.seen.store.timelines);
         if self.options.without(Mutant::PositionAlwaysKnown)
@@ -80,10 +82,13 @@ impl World {
             let led_on = agent.seen.store.primary.as_ref().map(|face| face.timeline);
             let idle = glance::only_moved(&agent.seen.postgres, &found, led_on);
             agent.seen.postgres = found;
-            if idle {
+            if idle && !awaited {
                 return self.glance(node);
             }
             self.found_for_job(node);
+            return self.turn(node);
+        }
+        if awaited {
             return self.turn(node);
         }
         // That it was found again says that nothing has changed since the cut.

@@ -25,14 +25,9 @@ impl World {
             return;
         }
         let Some(upstream) = pg.upstream.as_ref().and_then(|upstream| self.find(&upstream.name)) else { return };
-        let (timeline, end) = (pg.wal.timeline(), pg.wal.end());
-        let accepted = upstream != node
-            && self.net.linked(node, upstream)
-            && self.serves(upstream)
-            && self.nodes[upstream].pg.server != Server::Stopping
-            && self.nodes[upstream].pg.system == self.nodes[node].pg.system
-            && self.nodes[upstream].pg.wal.send(timeline, end, end).is_some();
-        if !accepted {
+        let end = pg.wal.end();
+        if !self.is_fed(node) {
+            self.reports_too_much(node, upstream);
             let pause = self.rng.range(300 * MS, 2 * SEC);
             return self.later(node, pause, Local::Inside(Inside::Connect));
         }
@@ -44,6 +39,39 @@ impl World {
         self.release_commits(upstream);
         self.kick(node);
         self.kick(upstream);
+    }
+
+    /// The upstream would send what this standby lacks.
+    pub fn is_fed(&self, node: usize) -> bool {
+        let pg = &self.nodes[node].pg;
+        let Some(upstream) = pg.upstream.as_ref().and_then(|upstream| self.find(&upstream.name)) else { return false };
+        let (timeline, end) = (pg.wal.timeline(), pg.wal.end());
+        upstream != node
+            && self.net.linked(node, upstream)
+            && self.serves(upstream)
+            && self.nodes[upstream].pg.server != Server::Stopping
+            && self.nodes[upstream].pg.system == self.nodes[node].pg.system
+            && self.nodes[upstream].pg.wal.send(timeline, end, end).is_some()
+    }
+
+    /// A standby that is beyond where its upstream left their timeline is refused, but not at once: it asks for the segment, in which the
+    /// upstream still is on its timeline, and tells what it has flushed before it learns that there is no more.
+    fn reports_too_much(&mut self, node: usize, upstream: usize) {
+        let wal = &self.nodes[node].pg.wal;
+        let (timeline, end) = (wal.timeline(), wal.end());
+        let there = &self.nodes[upstream].pg;
+        let same =
+            self.serves(upstream) && there.system == self.nodes[node].pg.system && there.wal.send(timeline, 0, 0).is_some();
+        if upstream == node || !same || !self.net.linked(node, upstream) || there.server == Server::Stopping {
+            return;
+        }
+        let connection = self.number();
+        self.nodes[upstream].pg.walsenders.retain(|sender| sender.node != node);
+        self.nodes[upstream].pg.walsenders.push(Walsender { node, connection, flushed: end, sent: end });
+        self.release_commits(upstream);
+        self.kick(upstream);
+        let noticed = self.rng.range(MS, 60 * MS);
+        self.later(upstream, noticed, Local::Inside(Inside::Left { connection }));
     }
 
     /// The standby leaves its upstream on its own.

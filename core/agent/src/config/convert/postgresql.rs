@@ -4,7 +4,7 @@ use super::{
     super::{
         Callbacks, Credentials, PostgresSettings, Programs, address, programs,
         report::Report,
-        spec::{AuthenticationSpec, CallbacksSpec, Options, PostgresqlSpec, Text, UserSpec},
+        spec::{AuthenticationSpec, CallbacksSpec, Flag, Options, PostgresqlSpec, Text, UserSpec},
     },
     absolute, users,
 };
@@ -64,6 +64,8 @@ pub(super) fn postgresql(
         basebackup,
         use_unix_socket,
         use_pg_rewind,
+        remove_data_directory_on_rewind_failure,
+        remove_data_directory_on_diverged_timelines,
     } = section;
     let Facts { dynamic, state_dir, data_dir } = facts;
     let addresses = addresses(listen, connect_address, report);
@@ -78,12 +80,6 @@ pub(super) fn postgresql(
             let remark = format!("`{method}` is not supported by this version of tanist: replicas are made by pg_basebackup");
             report.warning(&format!("postgresql.{key}"), remark);
         }
-    }
-    if use_pg_rewind.is_some_and(|flag| flag.0) {
-        report.warning(
-            "postgresql.use_pg_rewind",
-            "is not supported by this version of tanist: a diverged data directory is copied anew",
-        );
     }
     if use_unix_socket.is_some_and(|flag| !flag.0) {
         report.info("postgresql.use_unix_socket", "is not supported by this version of tanist: the Unix socket is always used");
@@ -105,6 +101,7 @@ pub(super) fn postgresql(
         on_reload: script(on_reload),
         on_role_change: script(on_role_change),
     };
+    let flag = |flag: Option<Flag>| flag.map(|Flag(on)| on);
     let parameters = parameters?;
     let socket_dir = socket_directory(&parameters, dynamic, state_dir);
     let (listen, port, connect) = addresses?;
@@ -127,6 +124,9 @@ pub(super) fn postgresql(
         parameters,
         pg_hba: lines,
         basebackup,
+        use_pg_rewind: flag(use_pg_rewind),
+        remove_on_rewind_failure: flag(remove_data_directory_on_rewind_failure),
+        remove_on_diverged_timelines: flag(remove_data_directory_on_diverged_timelines),
         callbacks,
     })
 }
@@ -207,7 +207,7 @@ fn accounts(
             }
             // Without a superuser of its own the one for pg_rewind serves, as in Patroni.
             let superuser = superuser.or_else(|| pg_rewind.clone());
-            ("postgresql", AuthenticationSpec { superuser, replication, rewind: None })
+            ("postgresql", AuthenticationSpec { superuser, replication, rewind: pg_rewind })
         }
     };
     let AuthenticationSpec { superuser, replication, rewind } = users;

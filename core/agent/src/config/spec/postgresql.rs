@@ -26,6 +26,8 @@ pub(in crate::config) struct PostgresqlSpec {
     pub(in crate::config) basebackup: Option<Options>,
     pub(in crate::config) use_unix_socket: Option<super::Flag>,
     pub(in crate::config) use_pg_rewind: Option<super::Flag>,
+    pub(in crate::config) remove_data_directory_on_rewind_failure: Option<super::Flag>,
+    pub(in crate::config) remove_data_directory_on_diverged_timelines: Option<super::Flag>,
 }
 
 #[derive(Debug, Default, Deserialize)]

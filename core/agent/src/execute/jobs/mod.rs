@@ -10,6 +10,7 @@ mod follow;
 mod post_bootstrap;
 mod promise;
 mod promote;
+mod rewind;
 mod start;
 mod stop;
 
@@ -71,6 +72,7 @@ impl Tools {
         let outcome = match job {
             Job::Bootstrap => self.bootstrap(names).await,
             Job::Clone { from } => self.clone_from(from).await,
+            Job::Rewind { from } => self.rewind(from, &names).await,
             Job::Start(how) => self.start(how, names).await,
             Job::Promote { epoch, timeline } => self.promote(*epoch, *timeline, seen).await,
             Job::Stop(mode) => self.stop(*mode, policy).await,
@@ -91,12 +93,15 @@ impl Tools {
         let command = blocking(move || command.prepare().map(|()| command)).await??;
         let ended = self.guard.run_writer(program(&command)).await;
         let log = command.log_file.clone();
+        let users = if command.program.ends_with("pg_rewind") { "rewind (else superuser)" } else { "replication" };
         blocking(move || command.clean_up()).await??;
         match ended {
-            Err(error @ GuardError::Ended { .. }) => Err(JobError::Other(match blocking(move || last_words(&log)).await? {
-                Some(words) => format!("{error}: {words}"),
-                None => error.to_string(),
-            })),
+            Err(error @ GuardError::Ended { .. }) => {
+                Err(JobError::Other(match blocking(move || last_words(&log, users)).await? {
+                    Some(words) => format!("{error}: {words}"),
+                    None => error.to_string(),
+                }))
+            }
             ended => Ok(ended?),
         }
     }
@@ -126,8 +131,8 @@ fn program(command: &Command) -> Program {
     }
 }
 
-/// What a program said last: the end of its log, as one line. A refused login gets the key that has the password.
-fn last_words(log: &Path) -> Option<String> {
+/// What a program said last: the end of its log, as one line. A refused login gets the key that has the password of these `users`.
+fn last_words(log: &Path, users: &str) -> Option<String> {
     let mut file = File::open(log).ok()?;
     let length = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
@@ -138,7 +143,10 @@ fn last_words(log: &Path) -> Option<String> {
     // libpq adds where the password came from; what went wrong is in the line before.
     let last = lines().rfind(|line| line.contains("error: ") || line.contains("FATAL: ")).or_else(|| lines().last())?;
     let refused = last.contains("authentication failed") || last.contains("no pg_hba.conf entry");
-    let remedy = if refused { "; correct postgresql.authentication.replication here, or pg_hba at the leader" } else { "" };
+    let remedy = match refused {
+        true => format!("; correct postgresql.authentication.{users} here, or pg_hba at the leader"),
+        false => String::new(),
+    };
     Some(format!("{last}{remedy}"))
 }
 

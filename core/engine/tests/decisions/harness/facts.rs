@@ -83,6 +83,9 @@ fn policy(scene: &mut Scene, words: &Words<'_>) {
     };
     policy.primary_start_timeout = words.get("start").map(seconds).or(policy.primary_start_timeout);
     policy.primary_stop_timeout = words.get("stop").map_or(policy.primary_stop_timeout, seconds);
+    policy.diverged.rewind |= words.has("rewind");
+    policy.diverged.copy &= !words.has("keep-diverged");
+    policy.diverged.copy_after_failure &= !words.has("keep-on-failure");
     policy.tags = tags(words);
 }
 
@@ -157,6 +160,8 @@ fn postgres(words: &Words<'_>, now: Moment) -> Postgres {
             clean: !words.has("unclean"),
             was_primary: words.has("was-primary"),
             position: position(words),
+            end_known: words.has("was-primary") && !words.has("unclean") || words.has("rewound"),
+            rewindable: !words.has("unclean") && !words.has("no-hints"),
             system_id,
         }),
         "standby" => running(ServerRole::Standby {
@@ -179,6 +184,7 @@ fn postgres(words: &Words<'_>, now: Moment) -> Postgres {
             }),
             standbys: words.get("standbys").map(|list| list.split(',').map(standby).collect()).unwrap_or_default(),
             names_in_force: names(words.get("names").unwrap_or("nobody")),
+            checkpointed: !words.has("no-checkpoint"),
         }),
         other => panic!("pg {other}"),
     }
@@ -307,6 +313,7 @@ fn store(scene: &mut Scene, command: &str, words: &Words<'_>) {
                     role,
                     timeline,
                     lsn,
+                    checkpointed: words.has("checkpointed"),
                     tags,
                     tanist: !words.has("patroni"),
                 });

@@ -24,6 +24,7 @@ pub struct Scene {
 impl Default for Scene {
     fn default() -> Self {
         let policy = Policy {
+            diverged: Diverged::default(),
             ttl: Duration::from_secs(5),
             loop_wait: Duration::from_secs(10),
             retry_timeout: Duration::from_secs(10),

@@ -61,7 +61,7 @@ fn action(action: &Action) -> String {
         Action::PublishPrimary(face) => {
             format!("face {}@{} timeline {} at {}", face.name, face.epoch, face.timeline, face.endpoint.host)
         }
-        Action::PublishMember(MemberFace { state, role, timeline, lsn, streaming: _ }) => {
+        Action::PublishMember(MemberFace { state, role, timeline, lsn, streaming: _, checkpointed: _ }) => {
             let timeline = timeline.map(|timeline| format!(" timeline {timeline}")).unwrap_or_default();
             let lsn = lsn.map(|lsn| format!(" at {lsn}")).unwrap_or_default();
             format!("member {state}, {role}{timeline}{lsn}")
@@ -71,6 +71,7 @@ fn action(action: &Action) -> String {
         Action::Emit(Emission { callback, role, previous, epoch }) => {
             format!("emit {callback} {role} (was {previous}) epoch {epoch}")
         }
+        Action::Checkpoint => "checkpoint".to_owned(),
         Action::AskPeers => "ask peers".to_owned(),
         Action::Exit => "exit".to_owned(),
     }
@@ -79,6 +80,7 @@ fn action(action: &Action) -> String {
 fn job(job: &Job) -> String {
     match job {
         Job::Clone { from } => format!("clone {}@{}", from.name, from.epoch),
+        Job::Rewind { from } => format!("rewind {}@{}", from.name, from.epoch),
         Job::Start(StartAs::Standby(Some(from))) => format!("start standby of {}@{}", from.name, from.epoch),
         Job::Start(StartAs::Standby(None)) => "start standby of nobody".to_owned(),
         Job::Start(StartAs::Primary { epoch }) => format!("start primary {epoch}"),

@@ -67,6 +67,11 @@ fn land(scene: &mut Scene, action: Action) {
             store.data.push(DataMark { name, revision: Revision(newer + 1) });
         }
         Action::AdoptDirectory => scene.seen.directory_replaced = false,
+        Action::Checkpoint => {
+            let Postgres::Running(running) = &mut scene.seen.postgres else { panic!("no server runs") };
+            let ServerRole::Primary { checkpointed, .. } = &mut running.role else { panic!("no primary runs") };
+            *checkpointed = true;
+        }
         Action::Acquire { .. } | Action::Run(_) | Action::Emit(_) | Action::AskPeers | Action::Exit => {}
     }
 }
@@ -84,10 +89,10 @@ fn publish(scene: &mut Scene, face: MemberFace) {
     let name = scene.seen.me.clone();
     let members = &mut scene.seen.store.members;
     members.retain(|member| member.name != name);
-    let MemberFace { state, role, timeline, lsn, streaming: _ } = face;
+    let MemberFace { state, role, timeline, lsn, streaming: _, checkpointed } = face;
     let (postgres, api_url) = (Some(endpoint(&name)), Some(format!("http://{name}:8008")));
     let tags = scene.policy.tags;
-    members.push(Member { name, postgres, api_url, state, role, timeline, lsn, tags, tanist: true });
+    members.push(Member { name, postgres, api_url, state, role, timeline, lsn, checkpointed, tags, tanist: true });
 }
 
 /// Changes the running primary: its proof (by epoch) and its names in force.
