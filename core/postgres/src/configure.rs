@@ -172,7 +172,6 @@ fn render(settings: &Settings, role: ServerConfig<'_>, names: &SyncNames, major:
 
     let mut owned: Vec<(&str, String)> = TARGETS.map(|key| (key, String::new())).into();
     owned.push(("recovery_target_timeline", "latest".into()));
-    owned.push(("primary_slot_name", String::new()));
     if major < 16 {
         owned.push(("promote_trigger_file", String::new()));
     }
@@ -180,6 +179,7 @@ fn render(settings: &Settings, role: ServerConfig<'_>, names: &SyncNames, major:
         ServerConfig::Standby { upstream } => upstream,
         ServerConfig::Primary => None,
     };
+    owned.push(("primary_slot_name", upstream.and(settings.slot.clone()).unwrap_or_default()));
     owned.push(("primary_conninfo", upstream.map(|upstream| conninfo::primary_conninfo(settings, upstream)).unwrap_or_default()));
     if upstream.is_none() && role != ServerConfig::Primary && major >= 14 {
         // Who follows nobody takes from nobody: an archive may have WAL of a history that this server is no part of. Before version 14 the

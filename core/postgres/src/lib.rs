@@ -8,6 +8,7 @@
 //! - [`configure`]: the generated configuration files;
 //! - [`plan`]: command lines; [`progress`]: how far a copy is;
 //! - [`Prober`]: the state of the running server as the engine's [`tanist_engine::Postgres`];
+//! - [`slots`]: replication slots;
 //! - [`mod@cut`]: the barrier under a promise;
 //! - [`mod@prove`], [`bootstrap`], [`sql`]: what is done over a session.
 
@@ -35,6 +36,7 @@ mod quote;
 mod session;
 mod settings;
 mod skip;
+pub mod slots;
 pub mod sql;
 mod standby_position;
 

@@ -40,6 +40,8 @@ pub struct Settings {
     pub basebackup_options: Vec<String>,
     /// Configuration parameters as the operator wants them.
     pub parameters: BTreeMap<String, String>,
+    /// The replication slot of this member at its upstream; `None`: it streams without one.
+    pub slot: Option<String>,
     /// Lines of `pg_hba.conf`; empty: the file is left alone.
     pub pg_hba: Vec<String>,
     /// Synchronous mode is on: standbys start with the reserved name (SAFETY §4.6), a crashed backend ends the whole server.
@@ -185,6 +187,7 @@ pub(crate) mod tests {
             initdb_options: vec!["data-checksums".into(), "encoding=UTF8".into()],
             basebackup_options: Vec::new(),
             parameters: BTreeMap::new(),
+            slot: None,
             pg_hba: Vec::new(),
             synchronous: true,
         }

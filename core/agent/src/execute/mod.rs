@@ -25,7 +25,7 @@ mod timelines;
 
 use crate::{
     config::Settings,
-    links::{DirectoryLink, GuardLink, NamesLink, PeersLink, PluginsLink, PostgresLink, PromiseLink},
+    links::{DirectoryLink, GuardLink, NamesLink, PeersLink, PluginsLink, PostgresLink, PromiseLink, SlotsLink},
     run::{Effect, Fact, Facts, clock},
 };
 use std::sync::Arc;
@@ -48,6 +48,8 @@ pub struct Tools {
     pub postgres: PostgresLink,
     /// What this node has promised.
     pub promise: Arc<PromiseLink>,
+    /// Replication slots.
+    pub slots: SlotsLink,
     /// Whether the data directory is still this node's.
     pub directory: Arc<DirectoryLink>,
     /// Plugins and callback scripts.

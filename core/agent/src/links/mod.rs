@@ -12,6 +12,7 @@ mod postgres;
 mod promised;
 mod requests;
 mod scripts;
+mod slots;
 mod updater;
 mod watch;
 
@@ -22,4 +23,5 @@ pub use peers::PeersLink;
 pub use plugins::{PluginsError, PluginsLink};
 pub use postgres::PostgresLink;
 pub use promised::{PromiseError, PromiseLink};
+pub use slots::SlotsLink;
 pub use watch::watch_guard;

@@ -5,7 +5,7 @@ use crate::run::{Status, clock, wall};
 use std::time::Duration;
 use tanist_engine::{Lease, Moment, Postgres, Role, ServerRole};
 use tanist_guard::page::FenceState;
-use tanist_patroni::rest::{Facts, Metrics, OwnMetrics, PluginMetrics, Standing};
+use tanist_patroni::rest::{Facts, Metrics, OwnMetrics, PluginMetrics, SlotMetrics, Standing};
 
 /// The page.
 pub(super) fn body(api: &Api) -> String {
@@ -69,6 +69,13 @@ fn own(api: &Api, status: Option<&Status>, facts: &Facts, now: Moment) -> OwnMet
         fenced: api.tools.guard.fence_state() != FenceState::Open,
         since_decision: if facts.since_decision == Duration::MAX { Duration::ZERO } else { facts.since_decision },
         store_answers: status.is_some() && api.tools.mirror.snapshot().trouble.is_none(),
+        slots: api
+            .tools
+            .slots
+            .found()
+            .into_iter()
+            .map(|slot| SlotMetrics { name: slot.name, active: slot.active, retained: slot.retained })
+            .collect(),
         plugins: plugins
             .into_iter()
             .map(|plugin| PluginMetrics {

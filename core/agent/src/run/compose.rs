@@ -48,6 +48,7 @@ pub fn postgres_settings(settings: &Settings, dynamic: &DynamicConfig) -> tanist
         initdb_options: initdb.clone(),
         basebackup_options: basebackup.clone(),
         parameters,
+        slot: None,
         pg_hba,
         synchronous: dynamic.policy(settings.engine_tags).synchronous.is_on(),
     }

@@ -144,7 +144,10 @@ impl Loop {
 
     /// Tells REST, DNS and plugins what is so now.
     fn show(&mut self, seen: &Observation, decision: &Decision, now: Moment) {
-        let revision = self.tools.mirror.snapshot().revision;
+        let snapshot = self.tools.mirror.snapshot();
+        let revision = snapshot.revision;
+        let told = snapshot.get(&self.tools.keeper.keys().status()).map(|told| told.kv.value.as_slice());
+        self.tools.slots.show(seen, &self.policy, told);
         self.tools.names.show(&seen.me, &seen.lease, &seen.store, revision);
         self.tools.plugins.show(seen, self.memory.announced.unwrap_or_default());
         self.status.put(Status {

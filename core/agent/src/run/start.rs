@@ -9,7 +9,7 @@ use crate::{
     execute::Tools,
     links::{
         DirectoryLink, GuardLink, NamesError, NamesLink, PeersLink, PluginsError, PluginsLink, PostgresLink, PromiseError,
-        PromiseLink, watch_guard,
+        PromiseLink, SlotsLink, watch_guard,
     },
     rest::{self, RestError},
 };
@@ -91,6 +91,7 @@ pub async fn run_agent(settings: Settings, connection: Connection, plugin_host: 
     let tools = Arc::new(Tools {
         postgres: PostgresLink::spawn(dynamic.postgres(), guard.clone(), directory.clone(), facts.clone()),
         promise: Arc::new(promise),
+        slots: SlotsLink::new(&settings.name.0, &settings.state_dir, dynamic.in_force()),
         directory,
         names: NamesLink::start(&settings.cluster, &settings.name, Arc::new(clock::now))?,
         plugins: PluginsLink::start(&settings, &plugin_host, policy.ttl)?,
@@ -133,6 +134,7 @@ fn spawn_tasks(tools: &Arc<Tools>, dynamic: Dynamic, guard: GuardLink, facts: Fa
     tokio::spawn(store::follow(tools.clone(), dynamic, facts.clone(), story));
     let keeper = tools.clone();
     tokio::spawn(async move { keeper.keeper.keep_expiry_alive().await });
+    tokio::spawn(SlotsLink::keep(tools.clone()));
     let reports = facts.clone();
     tokio::spawn(async move {
         if let Err(error) = guard.read_reports(reports.clone()).await {

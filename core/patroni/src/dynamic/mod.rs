@@ -8,11 +8,13 @@ mod note;
 mod options;
 mod patch;
 mod postgresql;
+mod slots;
 mod timing;
 
 pub use note::DynamicNote;
 pub use patch::patch;
 pub use postgresql::{DynamicPostgresql, is_cluster_wide, parameter_map, text_lines};
+pub use slots::SlotRules;
 pub use timing::Timing;
 
 use crate::{
@@ -43,6 +45,8 @@ pub struct DynamicConfig {
     pub primary_stop_timeout: Duration,
     /// Maintenance mode.
     pub pause: bool,
+    /// Replication slots.
+    pub slots: SlotRules,
     /// The section `postgresql`.
     pub postgresql: DynamicPostgresql,
 }
@@ -97,8 +101,10 @@ impl DynamicConfig {
         if pause {
             notes.push(DynamicNote::Unsupported { option: "pause".to_owned(), instead: "the cluster is not paused" });
         }
+        let mut slots = SlotRules::read(&mut fields, &mut notes)?;
         let section = Value::Object(fields.map("postgresql")?);
         let postgresql = DynamicPostgresql::read(Fields::of(Self::KEY, section)?, &mut notes)?;
+        slots.use_slots = postgresql.use_slots;
         options::report_rest(fields, "", &options::TOP, &mut notes);
         let config = Self {
             timing,
@@ -109,6 +115,7 @@ impl DynamicConfig {
             primary_start_timeout: seconds(start),
             primary_stop_timeout: seconds(stop).unwrap_or_default(),
             pause,
+            slots,
             postgresql,
         };
         Ok((config, notes))
@@ -125,6 +132,7 @@ impl DynamicConfig {
             primary_start_timeout,
             primary_stop_timeout,
             pause: _,
+            slots: _,
             postgresql,
         } = self;
         let synchronous = match synchronous_mode {
@@ -157,6 +165,7 @@ impl Default for DynamicConfig {
             primary_start_timeout: None,
             primary_stop_timeout: Duration::ZERO,
             pause: false,
+            slots: SlotRules::default(),
             postgresql: DynamicPostgresql::default(),
         }
     }
