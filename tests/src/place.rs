@@ -140,19 +140,24 @@ pub fn as_database_user(program: &Path) -> Command {
 /// even when the project lies in a home directory nobody else can read.
 pub fn programs() -> &'static Path {
     PROGRAMS.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
-        let staged = std::env::var_os("TANIST_BIN").map_or_else(|| root.join("target/bin"), PathBuf::from);
         remove_left_over();
         let copy = PathBuf::from(format!("{COPIES}{}", std::process::id()));
         std::fs::create_dir_all(&copy).expect("a directory for the programs");
         open_to_all(&copy);
         for program in ["tanist", "tanist-guard", "tanist-plugin-host"] {
-            let from = staged.join(program);
-            assert!(from.is_file(), "{} is missing: run scripts/stage first (make test does)", from.display());
-            std::fs::copy(&from, copy.join(program)).expect("copy a program");
+            std::fs::copy(staged(program), copy.join(program)).expect("copy a program");
         }
         copy
     })
+}
+
+/// A program in `target/bin`, for who may read it there.
+pub fn staged(program: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
+    let directory = std::env::var_os("TANIST_BIN").map_or_else(|| root.join("target/bin"), PathBuf::from);
+    let found = directory.join(program);
+    assert!(found.is_file(), "{} is missing: run scripts/stage first (make test does)", found.display());
+    found
 }
 
 /// Copies of test processes that have ended: nothing runs at the end of a process that could remove its own.

@@ -35,8 +35,10 @@ mod policy;
 mod position;
 mod postgres;
 mod reason;
+mod recorded;
 mod step;
 mod storage;
+mod text;
 
 pub use action::{Action, Job, StartAs, StopMode, Upstream};
 pub use audit::{Violation, audit};
@@ -58,5 +60,7 @@ pub use policy::{Diverged, Policy, SyncMode, Tags};
 pub use position::{Lsn, Position, Timeline};
 pub use postgres::{Postgres, Running, ServerRole, StandbySeen, Stopped, SyncNames, WriteProof};
 pub use reason::Reason;
+pub use recorded::{Difference, Recorded};
 pub use step::{CloneWhy, FenceCause, PromoteStep, Refusal, RestartStep, StopStep, SyncStep};
 pub use storage::{Storage, StorageSeen};
+pub use text::Text;

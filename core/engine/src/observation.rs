@@ -2,15 +2,15 @@
 
 use crate::{
     Epoch, Face, Failsafe, Job, Lease, Lsn, MemberState, Moment, Named, Position, Postgres, Revision, Role, Storage, StorageSeen,
-    Tags, Timeline,
+    Tags, Text, Timeline,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 /// A member's name: unique in its cluster, also its `application_name`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct MemberName(pub String);
+pub struct MemberName(pub Text);
 
 impl fmt::Display for MemberName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -20,7 +20,7 @@ impl fmt::Display for MemberName {
 
 impl From<&str> for MemberName {
     fn from(name: &str) -> Self {
-        Self(name.to_owned())
+        Self(name.into())
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn member_name(key: &'static str, field: &str, text: &str) -> Result<
     if bad {
         return Err(DecodeError::Wrong { key, field: field.to_owned(), expected: "a member name" });
     }
-    Ok(MemberName(text.to_owned()))
+    Ok(MemberName(text.into()))
 }
 
 /// The fields of one object.

@@ -80,9 +80,9 @@ pub fn upstream(conninfo: &str) -> Option<Upstream> {
     let port = pairs.get("port").map_or(Some(5432), |port| port.parse().ok())?;
     let marked = pairs.get("fallback_application_name").and_then(|mark| {
         let (epoch, name) = mark.strip_prefix(MARK)?.split_once(' ')?;
-        Some((MemberName(name.to_owned()), Epoch(epoch.parse().ok()?)))
+        Some((MemberName(name.into()), Epoch(epoch.parse().ok()?)))
     });
-    let (name, epoch) = marked.unwrap_or((MemberName(String::new()), Epoch::NONE));
+    let (name, epoch) = marked.unwrap_or((MemberName("".into()), Epoch::NONE));
     Some(Upstream { name, endpoint: Endpoint { host, port }, epoch })
 }
 
@@ -140,7 +140,7 @@ mod tests {
         let patroni = "user=replicator passfile=/tmp/pgpass host=10.0.0.3 port=5432 sslmode=prefer application_name=p3";
         let seen = upstream(patroni).unwrap();
         assert_eq!((seen.endpoint.host.as_str(), seen.endpoint.port, seen.epoch), ("10.0.0.3", 5432, Epoch::NONE));
-        assert_eq!(seen.name, MemberName(String::new()));
+        assert_eq!(seen.name, MemberName("".into()));
         assert_eq!(upstream("host = a  user = 'x y'").unwrap().endpoint, Endpoint { host: "a".into(), port: 5432 });
         for nobody in ["", "user=x", "host", "host='a", "host=a port=no"] {
             assert_eq!(upstream(nobody), None, "{nobody:?}");

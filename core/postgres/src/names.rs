@@ -66,7 +66,7 @@ pub fn parse(value: &str) -> Option<SyncNames> {
                 None => break,
             }
         }
-        members.insert(MemberName(name));
+        members.insert(MemberName(name.into()));
         if rest.is_empty() {
             break;
         }

@@ -103,7 +103,7 @@ impl Settings {
     /// Refuses what would not survive the way into PostgreSQL's files unchanged.
     pub fn validate(&self) -> Result<(), SettingsError> {
         if !crate::names::is_valid_member(&self.name) {
-            return Err(SettingsError::Name(self.name.0.clone()));
+            return Err(SettingsError::Name(self.name.to_string()));
         }
         if self.listen_addresses.is_empty() {
             return Err(SettingsError::Listen);

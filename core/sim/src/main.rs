@@ -10,7 +10,7 @@ const HELP: &str = "tanist-sim: a deterministic simulator of whole clusters over
   shrink SEED                                the smallest list of faults that still breaks the same invariant
   replay FILE                                decides a flight recorder's decisions again and compares
   exhaustive [--scope small|full]            every interleaving of small clusters; exit code 1 and the shortest story on a violation
-    [--nodes N --epochs N --faults N --writes N --moves N]   of this cluster alone
+    [--nodes N --epochs N --faults N --writes N] [--states N]   of this cluster alone; gives up after so many states
   mutants [--schedules N] [--seed S]         switches rules off and shows which seed catches each
   mutants --source DIR [--only NAME]         the same with bad changes of the engine's source, from the repository in DIR
 
@@ -50,11 +50,11 @@ fn dispatch(arguments: &[String]) -> Result<bool, String> {
             if let Some(nodes) = number(rest, "--nodes")? {
                 let bound = |name, most: u64| Ok::<_, String>(number(rest, name)?.unwrap_or(1).min(most) as u8);
                 let (epochs, faults, writes) = (bound("--epochs", 9)?, bound("--faults", 9)?, bound("--writes", 9)?);
-                let moves = number(rest, "--moves")?.map_or(u32::MAX, |moves| moves.min(u64::from(u32::MAX)) as u32);
-                let scope = |mode| Scope { writes, ..Scope::of(nodes.clamp(2, 3) as u8, mode, epochs, faults, moves) };
+                let states = number(rest, "--states")?.map_or(usize::MAX, |states| states as usize);
+                let scope = |mode| Scope { writes, states, ..Scope::of(nodes.clamp(2, 3) as u8, mode, epochs, faults) };
                 scopes = vec![scope(true), scope(false)];
             }
-            Ok(command::exhaustive::exhaustive(&scopes, mutant))
+            Ok(command::exhaustive::exhaustive(&scopes, jobs, mutant))
         }
         "mutants" if option(rest, "--source").is_some() => {
             let root = option(rest, "--source").unwrap_or_default();

@@ -10,6 +10,7 @@
 pub enum Mutant {
     AnyRecordIsMine,
     Unconfirmed,
+    UnknownIsVacant,
     AcquireWithoutRecord,
     OverForeignKey,
     RenewWithoutCompare,
@@ -43,9 +44,10 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::AnyRecordIsMine,
         Self::Unconfirmed,
+        Self::UnknownIsVacant,
         Self::AcquireWithoutRecord,
         Self::OverForeignKey,
         Self::RenewWithoutCompare,

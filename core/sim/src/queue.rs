@@ -5,13 +5,13 @@
 use crate::world::event::Event;
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-/// Bits of a key's second word that name the slot; above them counts the number of the plan.
+/// Bits of a key that name the slot; above them counts the number of the plan, above that the time.
 const SLOT_BITS: u32 = 20;
 
 /// The planned events.
 #[derive(Debug)]
 pub struct Queue {
-    keys: BinaryHeap<Reverse<(u64, u64)>>,
+    keys: BinaryHeap<Reverse<u128>>,
     slots: Vec<Option<Event>>,
     free: Vec<u32>,
     pushed: u64,
@@ -38,13 +38,13 @@ impl Queue {
         };
         assert!(slot < 1 << SLOT_BITS, "more is planned than a schedule can plan");
         self.pushed += 1;
-        self.keys.push(Reverse((at, self.pushed << SLOT_BITS | u64::from(slot))));
+        self.keys.push(Reverse(u128::from(at) << 64 | u128::from(self.pushed << SLOT_BITS | u64::from(slot))));
     }
 
     /// The next one and its time.
     pub fn pop(&mut self) -> Option<(u64, Event)> {
-        let Reverse((at, order)) = self.keys.pop()?;
-        let slot = (order & ((1 << SLOT_BITS) - 1)) as u32;
+        let Reverse(key) = self.keys.pop()?;
+        let (at, slot) = ((key >> 64) as u64, key as u32 & ((1 << SLOT_BITS) - 1));
         self.free.push(slot);
         let event = self.slots[slot as usize].take()?;
         Some((at, event))

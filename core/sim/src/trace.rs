@@ -1,26 +1,6 @@
 //! The trace: a hash of everything that was decided, and, where asked for, the story in words and the decisions for `replay`.
 
-use serde::{Deserialize, Serialize};
-use tanist_engine::{Decision, Memory, Moment, Observation, Policy};
-
-/// One decision with its inputs, in the form of the agent's flight recorder.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Entry {
-    /// Milliseconds, for people only.
-    pub wall_ms: u64,
-    /// Boot time of the decision.
-    pub now: Moment,
-    /// The rules.
-    pub policy: Policy,
-    /// What the engine remembered.
-    pub memory: Memory,
-    /// What it saw.
-    pub seen: Observation,
-    /// What it decided.
-    pub decision: Decision,
-    /// What the audit had against it.
-    pub violation: Option<String>,
-}
+use tanist_engine::Recorded;
 
 /// FNV-1a over 64-bit words.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +33,7 @@ pub struct Trace {
     /// The story, while it is told.
     pub story: Option<Vec<String>>,
     /// Decisions, while they are kept.
-    pub entries: Option<Vec<Entry>>,
+    pub entries: Option<Vec<Recorded>>,
 }
 
 impl Trace {

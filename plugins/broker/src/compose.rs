@@ -61,15 +61,15 @@ impl Composer {
         let sequence = self.next();
         let event = Event {
             cluster: self.cluster.clone(),
-            node: self.node.0.clone(),
+            node: self.node.to_string(),
             epoch: epoch.0,
             sequence,
             idempotency_key: self.key(epoch, action.name(), sequence),
             action,
             role: role.into(),
             previous_role: previous.into(),
-            leader: leader.map(|leader| leader.0),
-            previous_leader: self.previous_leader.as_ref().map(|leader| leader.0.clone()),
+            leader: leader.map(|leader| leader.to_string()),
+            previous_leader: self.previous_leader.as_ref().map(|leader| leader.to_string()),
             timeline: timeline.map(|timeline| timeline.0),
             lsn: lsn.map(|lsn| lsn.0),
             members: members.into_iter().map(|found| member(found, end)).collect(),
@@ -94,13 +94,13 @@ impl Composer {
         let ClusterFace { epoch, leader, primary, role, members, lsn } = self.face.clone();
         View {
             cluster: self.cluster.clone(),
-            node: self.node.0.clone(),
+            node: self.node.to_string(),
             epoch: epoch.0,
             sequence,
             idempotency_key: self.key(epoch, "reconcile", sequence),
             role: role.into(),
-            leader: leader.map(|leader| leader.0),
-            previous_leader: self.previous_leader.as_ref().map(|leader| leader.0.clone()),
+            leader: leader.map(|leader| leader.to_string()),
+            previous_leader: self.previous_leader.as_ref().map(|leader| leader.to_string()),
             primary: primary.filter(|primary| primary.epoch == epoch).map(Primary::from),
             lsn: lsn.map(|lsn| lsn.0),
             members: members.into_iter().map(|found| member(found, lsn)).collect(),
@@ -157,7 +157,7 @@ fn member(found: tanist_engine::Member, end: Option<Lsn>) -> Member {
     let (host, port) = postgres.map_or((String::new(), 0), |Endpoint { host, port }| (host, port));
     let lag = end.zip(lsn).map(|(end, lsn)| end.0.saturating_sub(lsn.0));
     Member {
-        name: name.0,
+        name: name.to_string(),
         host,
         port,
         role: role.into(),
@@ -178,7 +178,7 @@ fn attributes(tags: Tags) -> Attributes {
 impl From<Face> for Primary {
     fn from(face: Face) -> Self {
         let Face { epoch, name, endpoint: Endpoint { host, port }, timeline } = face;
-        Self { name: name.0, host, port, epoch: epoch.0, timeline: timeline.0 }
+        Self { name: name.to_string(), host, port, epoch: epoch.0, timeline: timeline.0 }
     }
 }
 

@@ -73,7 +73,7 @@ impl Row {
         };
         let endpoint = member.postgres.as_ref();
         Self {
-            member: member.name.0.clone(),
+            member: member.name.to_string(),
             host: endpoint.map_or_else(String::new, |endpoint| format!("{}:{}", endpoint.host, endpoint.port)),
             role,
             // As patronictl shows it; the member key has `running` for both.

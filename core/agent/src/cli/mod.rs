@@ -12,6 +12,7 @@ mod plugin;
 mod plugin_list;
 mod remote;
 mod repair;
+mod replay;
 mod restart;
 pub mod run;
 mod show_config;
@@ -58,6 +59,8 @@ enum Command {
     Reload(restart::Reload),
     /// Tell why this node did what it did
     Explain(explain::Arguments),
+    /// Decide what a flight recorder holds once more, and compare
+    Replay(replay::Arguments),
     /// Read a configuration file and report every fault and every key that has no effect
     CheckConfig(ConfigFile),
     /// Look at plugins
@@ -137,6 +140,7 @@ pub fn main() -> ExitCode {
         Command::Restart(arguments) => restart::restart(&arguments),
         Command::Reload(arguments) => restart::reload(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::CheckConfig(file) => check_config::run(&file.path),
         Command::Plugin(command) => plugin::run(command),
         Command::Repair(command) => repair::run(&command),

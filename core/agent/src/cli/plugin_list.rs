@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let asked: Vec<(String, thread::JoinHandle<Result<Value, Failure>>)> = members
         .map(|member| {
             let url = member.api_url.as_ref().map(|url| format!("{}/plugins", url.trim_end_matches("/patroni")));
-            (member.name.0.clone(), thread::spawn(move || ask(url)))
+            (member.name.to_string(), thread::spawn(move || ask(url)))
         })
         .collect();
     if asked.is_empty() {

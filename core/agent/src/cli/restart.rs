@@ -69,7 +69,7 @@ fn chosen<'a>(remote: &'a Remote, names: &[String]) -> Result<Vec<&'a Member>, F
     if let Some(unknown) = names.iter().find(|name| !members.iter().any(|member| member.name.0 == **name)) {
         return Err(Failure::failed(format!("{unknown} is no member of {}", remote.settings.scope)));
     }
-    Ok(members.iter().filter(|member| names.is_empty() || names.contains(&member.name.0)).collect())
+    Ok(members.iter().filter(|member| names.is_empty() || names.iter().any(|name| member.name.0 == **name)).collect())
 }
 
 fn ask(remote: &Remote, members: &[&Member], what: &str, body: &str) -> Result<(), Failure> {

@@ -91,7 +91,7 @@ impl ViewReader {
             keys.snapshot.keys.range(prefix.clone()..).map(|(key, _)| key.clone()).take_while(|key| key.starts_with(&prefix));
         let mut members = Vec::new();
         for key in names.collect::<Vec<_>>() {
-            let name = MemberName(key[prefix.len()..].to_owned());
+            let name = MemberName(key[prefix.len()..].into());
             let read = keys.one(&key, |kv| MemberKey::decode(&kv.value)?.into_engine(name.clone()));
             members.extend(read.or(last.iter().find(|member| member.name == name).cloned()));
         }
@@ -141,7 +141,7 @@ impl ViewReader {
 /// The keys of members below a prefix.
 fn below<'a>(snapshot: &'a Snapshot, prefix: &'a str) -> impl Iterator<Item = (MemberName, &'a str, &'a KeyValue)> {
     let all = snapshot.keys.range(prefix.to_owned()..).take_while(move |(key, _)| key.starts_with(prefix));
-    all.map(move |(key, mirrored)| (MemberName(key[prefix.len()..].to_owned()), key.as_str(), &mirrored.kv))
+    all.map(move |(key, mirrored)| (MemberName(key[prefix.len()..].into()), key.as_str(), &mirrored.kv))
 }
 
 /// What became of one key.

@@ -15,8 +15,8 @@ impl Tools {
         // Before the first record that names anybody has landed, nothing that a restarted agent could use is known.
         let ttl = self.keeper.recorded_ttl();
         let kept = members.as_ref().zip(self.keeper.named()).map(|(members, every)| {
-            let named = members.iter().map(|(name, url)| (name.0.clone(), url.clone()));
-            let members = every.into_iter().map(|(name, url)| (name.0, url)).chain(named).collect();
+            let named = members.iter().map(|(name, url)| (name.to_string(), url.clone()));
+            let members = every.into_iter().map(|(name, url)| (name.to_string(), url)).chain(named).collect();
             Kept { epoch: epoch.0, nonce, ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX), members }
         });
         let tools = self.clone();

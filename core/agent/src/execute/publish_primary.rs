@@ -47,7 +47,7 @@ impl Tools {
             lsn: begin,
             reason: "no recovery target specified".to_owned(),
             at: Some(wall::iso_now()),
-            leader: Some(face.name.0.clone()),
+            leader: Some(face.name.to_string()),
         });
         Some((Op::put(key.clone(), history.encode()), Compare::ModRevision(key, revision)))
     }

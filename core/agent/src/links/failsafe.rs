@@ -90,7 +90,7 @@ impl FailsafeLink {
     pub fn kept_for(&self, epoch: Epoch, nonce: u64) -> Option<(BTreeSet<(MemberName, String)>, Duration)> {
         let kept = self.kept();
         let kept = kept.as_ref().filter(|kept| kept.epoch == epoch.0 && kept.nonce == nonce)?;
-        let members = kept.members.iter().map(|(name, url)| (MemberName(name.clone()), url.clone())).collect();
+        let members = kept.members.iter().map(|(name, url)| (MemberName::from(name.as_str()), url.clone())).collect();
         Some((members, Duration::from_millis(kept.ttl_ms)))
     }
 

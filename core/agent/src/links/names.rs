@@ -121,7 +121,7 @@ async fn face_of(scope: &str, shown: &Shown, resolver: &mut Resolver) -> Cluster
     let mut replicas = Vec::new();
     for member in &shown.members {
         let Some(endpoint) = &member.postgres else { continue };
-        let host = Host { name: member.name.0.clone(), addresses: resolver.addresses(&endpoint.host).await };
+        let host = Host { name: member.name.to_string(), addresses: resolver.addresses(&endpoint.host).await };
         let serves = matches!(member.state, MemberState::Running | MemberState::Streaming) && member.role == Role::Replica;
         if serves && shown.face.as_ref().is_none_or(|face| face.name != member.name) {
             replicas.push(host.clone());
@@ -131,7 +131,7 @@ async fn face_of(scope: &str, shown: &Shown, resolver: &mut Resolver) -> Cluster
     let primary = match &shown.face {
         _ if !shown.known => PrimaryFace::Unknown,
         Some(face) => {
-            let host = Host { name: face.name.0.clone(), addresses: resolver.addresses(&face.endpoint.host).await };
+            let host = Host { name: face.name.to_string(), addresses: resolver.addresses(&face.endpoint.host).await };
             primary_of(shown, face, host)
         }
         None => PrimaryFace::Nobody { epoch: epoch_of(&shown.lease) },

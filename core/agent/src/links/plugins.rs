@@ -81,7 +81,7 @@ impl PluginsLink {
         if settings.plugins.is_empty() {
             return Ok(Self { broker: None, scripts });
         }
-        let (mut updater, mut requests) = (Updater::new(settings.name.0.clone()), Requests::default());
+        let (mut updater, mut requests) = (Updater::new(settings.name.to_string()), Requests::default());
         let configured = |plugin| configured(plugin, ttl, &mut updater, &mut requests);
         let plugins = settings.plugins.iter().map(configured).collect::<Result<_, _>>()?;
         let cache = settings.state_dir.join("plugins/cache");

@@ -103,7 +103,7 @@ impl PromiseLink {
         if upstream.epoch >= promised {
             return Ok(());
         }
-        Err(PromiseError::Older { name: upstream.name.0.clone(), epoch: upstream.epoch, promised })
+        Err(PromiseError::Older { name: upstream.name.to_string(), epoch: upstream.epoch, promised })
     }
 
     fn state(&self) -> MutexGuard<'_, Promised> {

@@ -36,7 +36,7 @@ pub(super) fn body(api: &Api) -> Option<String> {
         };
         body.tanist.insert("epoch".into(), epoch.0.into());
         let believed = view.primary.as_ref().filter(|face| face.epoch == epoch);
-        body.tanist.insert("primary".into(), believed.map(|face| face.name.0.clone()).into());
+        body.tanist.insert("primary".into(), believed.map(|face| face.name.to_string()).into());
     }
     if view.fence_is_partial() {
         body.tanist.insert("fence".into(), "partial".into());

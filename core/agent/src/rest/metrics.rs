@@ -28,7 +28,7 @@ pub(super) fn body(api: &Api) -> String {
     let standby = facts.role == Role::Replica;
     Metrics {
         scope: api.tools.settings.cluster.scope.clone(),
-        name: api.tools.settings.name.0.clone(),
+        name: api.tools.settings.name.to_string(),
         state: facts.state,
         role: facts.role,
         postmaster_start_time: known.as_ref().and_then(|known| micros(known.postmaster_started)),

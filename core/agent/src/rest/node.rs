@@ -52,7 +52,7 @@ fn add_postgres(body: &mut NodeBody, postgres: &Postgres) {
                 .iter()
                 .map(|standby| ReplicationRow {
                     usename: String::new(),
-                    application_name: standby.name.0.clone(),
+                    application_name: standby.name.to_string(),
                     client_addr: None,
                     state: if standby.streaming { "streaming" } else { "catchup" }.to_owned(),
                     sync_state: if standby.sync { "sync" } else { "async" }.to_owned(),

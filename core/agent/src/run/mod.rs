@@ -21,7 +21,7 @@ pub use dynamic::Source;
 pub use effect::Effect;
 pub use fact::{Fact, Facts};
 pub use name::place_of;
-pub use recorder::{Entry, FILE_NAME as FLIGHT_FILE, Line, Story, read as read_flight};
+pub use recorder::{FILE_NAME as FLIGHT_FILE, Line, Story};
 pub use start::{StartError, run_agent};
 pub use status::{Status, StatusCell};
 

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
     fs::{File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc},
 };
-use tanist_engine::{Action, Decision, Memory, Moment, Observation, Policy};
+use tanist_engine::{Action, Decision, Memory, Moment, Observation, Policy, Recorded};
 
 /// Entries kept in memory.
 const KEPT: usize = 256;
@@ -22,25 +22,6 @@ const FILE_BYTES: u64 = 8 << 20;
 const QUEUE: usize = 512;
 /// The name of the file in the state directory.
 pub const FILE_NAME: &str = "flight.jsonl";
-
-/// One decision with its inputs: enough to decide it again, bit for bit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Wall-clock time in milliseconds since 1970, for people only.
-    pub wall_ms: u64,
-    /// Boot time of the decision.
-    pub now: Moment,
-    /// The rules.
-    pub policy: Policy,
-    /// What the engine remembered.
-    pub memory: Memory,
-    /// What it saw.
-    pub seen: Observation,
-    /// What it decided.
-    pub decision: Decision,
-    /// What the audit had against it; such a decision was not carried out.
-    pub violation: Option<String>,
-}
 
 /// A shorter form for people: `explain` and `GET /explain`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -61,7 +42,7 @@ pub struct Line {
 pub struct Recorder {
     recent: Arc<Mutex<VecDeque<Line>>>,
     last: (String, Vec<String>),
-    to_disk: mpsc::SyncSender<Entry>,
+    to_disk: mpsc::SyncSender<Recorded>,
     /// Entries that the disk did not take, since the last that it took.
     left_out: u64,
 }
@@ -119,9 +100,9 @@ impl Recorder {
         }
         self.last = (reason.clone(), actions.clone());
         let wall_ms = wall::millis();
-        let line = Line { wall_ms, node: seen.me.0.clone(), reason, actions, violation: violation.clone() };
+        let line = Line { wall_ms, node: seen.me.to_string(), reason, actions, violation: violation.clone() };
         self.story().add(line.clone());
-        let entry = Entry {
+        let entry = Recorded {
             wall_ms,
             now,
             policy: policy.clone(),
@@ -155,18 +136,7 @@ fn is_routine(action: &Action) -> bool {
     matches!(action, Action::Renew | Action::PublishStatus { .. } | Action::PublishMember(_))
 }
 
-/// Reads a recorder file; a torn last line is left out.
-pub fn read(path: &Path) -> io::Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for line in BufReader::new(File::open(path)?).lines() {
-        if let Ok(entry) = serde_json::from_str(&line?) {
-            entries.push(entry);
-        }
-    }
-    Ok(entries)
-}
-
-fn write_all(path: &Path, entries: &mpsc::Receiver<Entry>) {
+fn write_all(path: &Path, entries: &mpsc::Receiver<Recorded>) {
     let mut file = None;
     while let Ok(entry) = entries.recv() {
         if let Err(error) = write_one(path, &mut file, &entry) {
@@ -176,7 +146,7 @@ fn write_all(path: &Path, entries: &mpsc::Receiver<Entry>) {
     }
 }
 
-fn write_one(path: &Path, file: &mut Option<File>, entry: &Entry) -> io::Result<()> {
+fn write_one(path: &Path, file: &mut Option<File>, entry: &Recorded) -> io::Result<()> {
     let mut open = match file.take() {
         Some(open) if open.metadata()?.len() < FILE_BYTES => open,
         Some(_) => {

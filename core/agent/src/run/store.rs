@@ -20,7 +20,7 @@ pub async fn follow(tools: Arc<Tools>, mut dynamic: Dynamic, facts: Facts, story
     let mut snapshots = tools.mirror.subscribe();
     let mut troubles = tools.keeper.troubles();
     let mut reader = ViewReader::new(tools.keeper.keys().clone());
-    let mut telling = Telling::new(tools.settings.name.0.clone(), story);
+    let mut telling = Telling::new(tools.settings.name.to_string(), story);
     let mut name = Naming::new(&tools);
     let mut judged = false;
     loop {

@@ -52,7 +52,7 @@ impl Keeper {
                     let mut state = self.state();
                     let leader = KeyValue {
                         key: self.keys.leader(),
-                        value: plan.record.holder.0.clone().into_bytes(),
+                        value: plan.record.holder.0.as_bytes().to_vec(),
                         create_revision: answer.revision,
                         mod_revision: answer.revision,
                         expiry: Some(plan.expiry),
@@ -133,7 +133,7 @@ impl Keeper {
             ],
             then: vec![
                 Op::put(self.keys.lease(), content.encode()),
-                Op::Put { key: self.keys.leader(), value: me.0.into_bytes(), expiry: Some(expiry) },
+                Op::Put { key: self.keys.leader(), value: me.0.as_bytes().to_vec(), expiry: Some(expiry) },
                 Op::put(self.keys.sync(), sync.value.clone()),
             ],
             otherwise,

@@ -93,7 +93,7 @@ impl Record {
     pub fn encode(&self) -> Vec<u8> {
         let Self { holder, nonce, epoch, base, seq, ttl, released, attempt, sync, failsafe } = self;
         let wire = Wire {
-            holder: holder.0.clone(),
+            holder: holder.to_string(),
             nonce: *nonce,
             epoch: epoch.map(|epoch| epoch.0),
             base: base.0,
@@ -102,11 +102,11 @@ impl Record {
             released: *released,
             attempt: *attempt,
             sync: sync.as_ref().map(|SyncState { revision: _, leader, standbys, quorum }| WireSync {
-                leader: leader.as_ref().map(|name| name.0.clone()),
-                standbys: standbys.iter().map(|name| name.0.clone()).collect(),
+                leader: leader.as_ref().map(ToString::to_string),
+                standbys: standbys.iter().map(ToString::to_string).collect(),
                 quorum: *quorum,
             }),
-            failsafe: failsafe.as_ref().map(|named| named.iter().map(|(name, url)| (name.0.clone(), url.clone())).collect()),
+            failsafe: failsafe.as_ref().map(|named| named.iter().map(|(name, url)| (name.to_string(), url.clone())).collect()),
         };
         // Strings and integers always have a JSON form.
         serde_json::to_vec(&wire).unwrap_or_default()
@@ -121,7 +121,7 @@ impl Record {
         let Wire { holder, nonce, epoch, base, seq, ttl_ms, released, attempt, sync, failsafe } =
             serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
         let name = |name: String| match name.len() {
-            1..=MAX_NAME => Ok(MemberName(name)),
+            1..=MAX_NAME => Ok(MemberName(name.into())),
             length => Err(bad(format!("a name of {length} bytes"))),
         };
         if !TTL_MS.contains(&ttl_ms) {

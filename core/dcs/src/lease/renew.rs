@@ -51,7 +51,7 @@ impl Keeper {
                     let mut state = self.state();
                     let leader = plan.puts_back.map(|expiry| KeyValue {
                         key: self.keys.leader(),
-                        value: plan.record.holder.0.clone().into_bytes(),
+                        value: plan.record.holder.0.as_bytes().to_vec(),
                         create_revision: answer.revision,
                         mod_revision: answer.revision,
                         expiry: Some(expiry),
@@ -117,7 +117,7 @@ impl Keeper {
                 txn.compares.push(Compare::ModRevision(self.keys.leader(), seen));
                 txn.compares.push(Compare::ModRevision(self.keys.epoch(), state.base.revision));
                 let base = state.base.value.clone().map_err(|error| StoreError::Refused(error.to_string()))?;
-                let value = record.holder.0.clone().into_bytes();
+                let value = record.holder.0.as_bytes().to_vec();
                 txn.then.push(Op::Put { key: self.keys.leader(), value, expiry: Some(expiry) });
                 Record { epoch: None, base, ..record }
             }

@@ -303,7 +303,7 @@ impl State {
         if let Some(leader) = self.foreign_leader() {
             let base = self.base.value.clone().unwrap_or_default();
             return Lease::Theirs(Theirs {
-                holder: MemberName(String::from_utf8_lossy(&leader.value).into_owned()),
+                holder: MemberName(String::from_utf8_lossy(&leader.value).into_owned().into()),
                 epoch: Epoch::of(base, leader.create_revision).unwrap_or_default(),
                 vacant_at: Moment::MAX,
                 twin: false,

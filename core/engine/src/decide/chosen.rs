@@ -39,7 +39,7 @@ pub(super) fn choose(turn: &mut Turn<'_>, scene: &Scene<'_>) -> Chosen {
     let (mut standbys, mut grace) = (ranked(turn, scene), None);
     for (name, since) in missed {
         let until = since + patience(turn);
-        let gave_up = replaced::gave_up(&turn.seen.store, &scene.present, &name);
+        let gave_up = replaced::gave_up(&turn.seen.store, scene.present, &name);
         if !gave_up && !turn.reached(until) {
             standbys.insert(0, name.clone());
             grace = grace.or(Some((name, until)));
@@ -112,26 +112,25 @@ fn ranked(turn: &Turn<'_>, scene: &Scene<'_>) -> Vec<MemberName> {
     let mine = scene.present.leader.as_ref() == Some(&turn.seen.me);
     let strange = |name: &&MemberName| mine && **name != turn.seen.me && members::find(turn, name).is_none();
     let strangers = scene.present.standbys.iter().filter(strange);
-    let all: BTreeSet<&MemberName> = members::others(turn).map(|member| &member.name).chain(strangers).collect();
-    let rank = |name: &'_ &MemberName| {
-        let demanded = scene.names.demand().is_some_and(|(_, standbys)| standbys.contains(*name));
-        let priority = members::find(turn, name).and_then(|member| member.tags.failover_priority).unwrap_or(1);
-        let flushed = seen(scene, name).map_or(0, |standby| standby.flushed.0);
-        let room = members::find(turn, name).is_none_or(|member| member.storage == Storage::Good);
-        (room, named(name), demanded, has_everything(scene, name), priority, flushed)
+    let rank = |name| Rank {
+        room: members::find(turn, name).is_none_or(|member| member.storage == Storage::Good),
+        named: named(name),
+        demanded: scene.names.demand().is_some_and(|(_, standbys)| standbys.contains(name)),
+        complete: has_everything(scene, name),
+        priority: members::find(turn, name).and_then(|member| member.tags.failover_priority).unwrap_or(1),
+        flushed: seen(scene, name).map_or(0, |standby| standby.flushed.0),
+        name: Reverse(name),
     };
     let near = |name: &MemberName| {
         let end = scene.primary.position.lsn.0;
         seen(scene, name).is_some_and(|standby| end.saturating_sub(standby.flushed.0) <= NEAR) || has_everything(scene, name)
     };
     let incumbent = |name: &MemberName| incumbents(scene).any(|known| known == name);
-    let mut able: Vec<&MemberName> =
-        all.into_iter().filter(|name| fit(turn, scene, name) && (incumbent(name) || near(name))).collect();
-    able.sort_by_key(|name| {
-        let (room, named, demanded, complete, priority, flushed) = rank(name);
-        Reverse(Rank { room, named, demanded, complete, priority, flushed, name: Reverse(*name) })
-    });
-    able.into_iter().cloned().collect()
+    let all = members::others(turn).map(|member| &member.name).chain(strangers);
+    let able = all.filter(|name| fit(turn, scene, name) && (incumbent(name) || near(name)));
+    let mut ranks: Vec<Rank<'_>> = able.map(rank).collect();
+    ranks.sort_unstable_by(|one, other| other.cmp(one));
+    ranks.into_iter().map(|rank| rank.name.0.clone()).collect()
 }
 
 /// It streams, may lead, keeps the promises of a tanist, and has not given up its data. Of one that `/sync` names an absent member key
@@ -139,7 +138,7 @@ fn ranked(turn: &Turn<'_>, scene: &Scene<'_>) -> Vec<MemberName> {
 fn fit(turn: &Turn<'_>, scene: &Scene<'_>, name: &MemberName) -> bool {
     let member = members::find(turn, name);
     let serves = member.map_or(scene.present.standbys.contains(name), serves);
-    serves && streams(scene, name) && !replaced::gave_up(&turn.seen.store, &scene.present, name)
+    serves && streams(scene, name) && !replaced::gave_up(&turn.seen.store, scene.present, name)
 }
 
 /// How long commits wait for a standby that is away.

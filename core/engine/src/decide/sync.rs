@@ -29,7 +29,8 @@ pub(super) fn step(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>) -> O
     }
     let Some(names) = primary.names else { return Some(SyncStep::NamesPending) };
     let target = target(turn, held, primary, names);
-    let present = turn.seen.store.sync.clone().unwrap_or_default();
+    let (seen, absent) = (turn.seen, SyncState::default());
+    let present = seen.store.sync.as_ref().unwrap_or(&absent);
     let scene = Scene { primary, names, target, present };
     match scene.present.leader.as_ref() == Some(&turn.seen.me) {
         true => scene.go_on(turn),
@@ -56,10 +57,14 @@ fn switch_off(turn: &mut Turn<'_>, primary: &Primary<'_>) -> Option<SyncStep> {
 
 /// The position read after the present names came into force. Forgotten with the memory, it is read anew and only gets larger.
 fn target(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>, names: &SyncNames) -> Lsn {
-    let fits = |target: &&SyncTarget| target.names == *names && target.epoch == held.epoch;
-    let lsn = turn.memory.sync_target.as_ref().filter(fits).map_or(primary.position.lsn, |target| target.lsn);
-    turn.memory.sync_target = Some(SyncTarget { names: names.clone(), epoch: held.epoch, lsn });
-    lsn
+    match &turn.memory.sync_target {
+        Some(target) if target.names == *names && target.epoch == held.epoch => target.lsn,
+        _ => {
+            let lsn = primary.position.lsn;
+            turn.memory.sync_target = Some(SyncTarget { names: names.clone(), epoch: held.epoch, lsn });
+            lsn
+        }
+    }
 }
 
 /// `/sync` as a leader write over what it reads now, comparing the marks of the data directories it counts on.
@@ -83,7 +88,7 @@ pub(super) struct Scene<'a> {
     pub names: &'a SyncNames,
     pub target: Lsn,
     /// `/sync`; not of this leader, it names nobody who counts here.
-    pub present: SyncState,
+    pub present: &'a SyncState,
 }
 
 impl Scene<'_> {
@@ -103,7 +108,7 @@ impl Scene<'_> {
     /// `/sync` is this leader's.
     fn go_on(&self, turn: &mut Turn<'_>) -> Option<SyncStep> {
         let Chosen { standbys, grace } = chosen::choose(turn, self);
-        if !quorum::meet(self.names, &self.present) {
+        if !quorum::meet(self.names, self.present) {
             return Some(self.repair(turn));
         }
         if standbys.is_empty() {
@@ -151,7 +156,7 @@ impl Scene<'_> {
 
     /// Names that are safe with `/sync` as it is and as wanted.
     fn bridge(&self, turn: &mut Turn<'_>, wanted: &SyncState) -> SyncStep {
-        let (count, all) = quorum::bridge(&self.present, wanted);
+        let (count, all) = quorum::bridge(self.present, wanted);
         let there = all.iter().filter(|name| chosen::streams(self, name)).count();
         if there < count {
             return self.set(turn, SyncNames::Reserved, SyncStep::Reserve);
@@ -163,7 +168,7 @@ impl Scene<'_> {
     /// No standby is left that could be waited for.
     fn nobody(&self, turn: &mut Turn<'_>) -> Option<SyncStep> {
         let (alone, store) = (self.present.standbys.is_empty(), &turn.seen.store);
-        let useless = !alone && self.present.standbys.iter().all(|name| replaced::gave_up(store, &self.present, name));
+        let useless = !alone && self.present.standbys.iter().all(|name| replaced::gave_up(store, self.present, name));
         match (strict(turn), alone) {
             (true, _) if *self.names != SyncNames::Reserved && (alone || useless) => {
                 Some(self.set(turn, SyncNames::Reserved, SyncStep::Reserve))
@@ -198,7 +203,7 @@ impl Scene<'_> {
     /// where one of those it names has given up its data meanwhile.
     fn settle(&self, turn: &mut Turn<'_>) -> SyncStep {
         let store = &turn.seen.store;
-        let unsound = |name: &MemberName| *name == turn.seen.me || replaced::gave_up(store, &self.present, name);
+        let unsound = |name: &MemberName| *name == turn.seen.me || replaced::gave_up(store, self.present, name);
         if self.present.standbys.iter().any(unsound) {
             return match strict(turn) && *self.names != SyncNames::Reserved {
                 true => self.set(turn, SyncNames::Reserved, SyncStep::Reserve),
@@ -241,7 +246,7 @@ impl Scene<'_> {
     /// For people: one who is waited for.
     fn slowest(&self, wanted: &SyncState) -> MemberName {
         let behind = wanted.standbys.iter().find(|name| !chosen::has_everything(self, name));
-        behind.or(wanted.standbys.first()).cloned().unwrap_or(MemberName(String::new()))
+        behind.or(wanted.standbys.first()).cloned().unwrap_or_default()
     }
 }
 

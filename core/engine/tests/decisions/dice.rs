@@ -55,7 +55,7 @@ impl Dice {
     }
     pub fn upstream(&mut self) -> Upstream {
         let name = self.name();
-        Upstream { endpoint: Endpoint { host: name.0.clone(), port: 5432 }, name, epoch: self.epoch() }
+        Upstream { endpoint: Endpoint { host: name.to_string(), port: 5432 }, name, epoch: self.epoch() }
     }
     pub fn sync(&mut self) -> SyncState {
         SyncState {

@@ -38,7 +38,7 @@ impl FailoverKey {
     /// Writes it; what is not said is left out.
     pub fn encode(&self) -> String {
         let Self { leader, member, scheduled_at } = self;
-        let text = |name: &Option<MemberName>| name.as_ref().map(|name| name.0.clone());
+        let text = |name: &Option<MemberName>| name.as_ref().map(|name| name.to_string());
         let (leader, member) = (text(leader), text(member));
         dcs_text(&Json { leader: leader.as_deref(), member: member.as_deref(), scheduled_at: scheduled_at.as_deref() })
     }

@@ -42,7 +42,7 @@ fn sync_with_and_without_standbys() {
         assert_eq!(SyncKey::decode(text.as_bytes()).unwrap().encode(), text);
     }
     let names: Vec<String> =
-        SyncKey::decode(golden!("sync").as_bytes()).unwrap().standbys.into_iter().map(|name| name.0).collect();
+        SyncKey::decode(golden!("sync").as_bytes()).unwrap().standbys.into_iter().map(|name| name.to_string()).collect();
     assert_eq!(names, ["b", "c"]);
 }
 

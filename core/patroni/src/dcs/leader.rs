@@ -22,6 +22,6 @@ impl LeaderKey {
     /// Writes it.
     pub fn encode(&self) -> String {
         let Self { name } = self;
-        name.0.clone()
+        name.to_string()
     }
 }

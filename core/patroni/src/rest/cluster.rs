@@ -116,7 +116,7 @@ impl ClusterMember {
         let shown =
             if *state == MemberState::Streaming && role != ClusterRole::Leader { "streaming" } else { state_word(*state) };
         Self {
-            name: name.0.clone(),
+            name: name.to_string(),
             role,
             state: shown.to_owned(),
             api_url: api_url.clone(),

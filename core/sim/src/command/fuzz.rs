@@ -116,7 +116,18 @@ pub fn fuzz(first: u64, schedules: u64, jobs: usize, mutant: Option<Mutant>) -> 
     let [(lead, first_lead), (heal, first_heal)] = hunt.slowest;
     println!("slowest until one primary: {} ms, seed {first_lead}", lead / 1_000_000);
     println!("slowest until all was well: {} ms, seed {first_heal}", heal / 1_000_000);
-    eprintln!("{:.0} schedules per second on {jobs} threads", hunt.schedules as f64 / spent.as_secs_f64().max(0.001));
+    let per = |seconds: f64| hunt.schedules as f64 / seconds.max(0.001);
+    eprint!("{:.0} schedules per second on {jobs} threads", per(spent.as_secs_f64()));
+    eprintln!("{}", cpu_seconds().map_or_else(String::new, |used| format!(", {:.0} per second of CPU", per(used))));
     println!("{}", hunt.line(first));
     hunt.violations == 0
+}
+
+/// What this process has used of the processors, where Linux tells it. It counts in ticks of a hundredth of a second.
+fn cpu_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name in brackets may hold anything; user and system time are the 12th and 13th field behind it.
+    let (_, behind) = text.rsplit_once(')')?;
+    let times = behind.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().ok());
+    times.sum::<Option<u64>>().map(|ticks| ticks as f64 / 100.0)
 }

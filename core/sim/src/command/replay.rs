@@ -1,40 +1,49 @@
 //! Decides recorded decisions again and compares: a flight recorder's file, of this simulator or of a real agent.
 
-use crate::trace::Entry;
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader},
-    path::Path,
-};
-use tanist_engine::{audit, decide};
+use std::{fs, io, path::Path};
+use tanist_engine::Recorded;
 
-/// The command. `false`: a decision differs, or a line cannot be read (a torn last one can).
-pub fn replay(path: &Path) -> io::Result<bool> {
-    let lines: Vec<String> = BufReader::new(File::open(path)?).lines().collect::<Result<_, _>>()?;
-    let (mut same, mut other, mut torn) = (0_u64, 0_u64, 0_u64);
-    for (number, line) in lines.iter().enumerate() {
-        let entry: Entry = match serde_json::from_str(line) {
-            Ok(entry) => entry,
-            Err(_) if number + 1 == lines.len() => {
-                torn += 1;
-                continue;
-            }
-            Err(error) => {
-                println!("line {}: {error}", number + 1);
-                other += 1;
-                continue;
-            }
+/// What came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// The same decision, bit for bit.
+    pub same: u64,
+    /// Another one, or a line that cannot be read or holds more than is read.
+    pub different: u64,
+    /// A last line that was not written to its end.
+    pub torn: u64,
+}
+
+/// Decides every line again, and prints what differs.
+pub fn replayed(path: &Path) -> io::Result<Replayed> {
+    let mut count = Replayed::default();
+    for (number, line) in fs::read(path)?.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let Some(line) = line.strip_suffix(b"\n") else {
+            count.torn += 1;
+            break;
         };
-        let again = decide(&entry.policy, &entry.memory, &entry.seen, entry.now);
-        let verdict = audit(&entry.policy, &entry.seen, &again, entry.now).err().map(|violation| violation.to_string());
-        if again == entry.decision && verdict == entry.violation {
-            same += 1;
-        } else {
-            other += 1;
-            println!("line {}: then {} {:?}", number + 1, entry.decision.reason, entry.decision.actions);
-            println!("line {}: now  {} {:?}", number + 1, again.reason, again.actions);
+        let difference = match serde_json::from_slice::<Recorded>(line) {
+            Err(error) => Some(error.to_string()),
+            Ok(recorded) => match recorded.again() {
+                Some(difference) => Some(difference.to_string()),
+                None if serde_json::to_vec(&recorded)? != line => Some("holds more than is read".to_owned()),
+                None => None,
+            },
+        };
+        match difference {
+            None => count.same += 1,
+            Some(difference) => {
+                count.different += 1;
+                println!("line {}: {difference}", number + 1);
+            }
         }
     }
-    println!("decisions={} same={same} different={other} torn={torn}", lines.len());
-    Ok(other == 0)
+    Ok(count)
+}
+
+/// The command. `false`: something differs.
+pub fn replay(path: &Path) -> io::Result<bool> {
+    let Replayed { same, different, torn } = replayed(path)?;
+    println!("decisions={} same={same} different={different} torn={torn}", same + different);
+    Ok(different == 0)
 }

@@ -2,38 +2,71 @@
 
 use super::{
     eyes,
+    moves::Fate,
     scope::Scope,
-    state::{Call, Claim, DEADLINE, Server, State, Write},
+    state::{Call, Claim, DEADLINE, Node, Server, State, Write},
 };
-use tanist_engine::{Action, audit, decide};
+use tanist_engine::{Action, Decision, audit, decide};
+
+/// Turns in a row that change nothing but the node itself are one move: nobody else can tell them apart.
+const IN_A_ROW: usize = 8;
+
+/// The calls that were made in a move: of the lease, and by a leader.
+pub(super) type Made = (bool, bool);
 
 impl State {
-    /// One turn. An error: the audit rejects it.
-    pub fn turn(&mut self, place: u8, scope: &Scope) -> Result<(), String> {
+    /// Turns, until one asks for something outside of the node, or for nothing. Nothing: it would open an epoch beyond the scope. An
+    /// error: the audit rejects a decision.
+    pub(super) fn turns(&mut self, place: u8, fate: Fate, scope: &Scope) -> Result<Option<Made>, String> {
+        for _ in 0..IN_A_ROW {
+            let before = self.nodes[usize::from(place)].clone();
+            let Some(made) = self.turn(place, fate, scope)? else { return Ok(None) };
+            let node = &self.nodes[usize::from(place)];
+            let began = node.work.is_some() && before.work.is_none();
+            if made.0 || made.1 || began || *node == before {
+                return Ok(Some(made));
+            }
+        }
+        Ok(Some((false, false)))
+    }
+
+    fn decided(&self, place: u8, scope: &Scope) -> Result<Decision, String> {
         let policy = eyes::policy(scope.synchronous);
-        let seen = eyes::observation(self, place);
-        let node = &mut self.nodes[usize::from(place)];
-        let decision = decide(&policy, &eyes::memory(node), &seen, eyes::NOW);
+        let seen = eyes::observation(self, place, scope);
+        let decision = decide(&policy, &eyes::memory(&self.nodes[usize::from(place)]), &seen, eyes::NOW);
         audit(&policy, &seen, &decision, eyes::NOW)
             .map_err(|violation| format!("audit: {}: {violation} {:?}", decision.reason, decision.actions))?;
-        node.mind = eyes::mind(&decision.memory);
+        Ok(decision)
+    }
+
+    /// One turn: the calls that it made. Nothing: one would leave the scope.
+    fn turn(&mut self, place: u8, fate: Fate, scope: &Scope) -> Result<Option<Made>, String> {
+        let decision = self.decided(place, scope)?;
+        self.nodes[usize::from(place)].mind = eyes::mind(&decision.memory);
+        let mut made = (false, false);
         for action in &decision.actions {
-            self.begin(place, action);
+            if let Some(write) = self.begin(place, action) {
+                let lease = write.is_lease();
+                match self.send(place, write, fate, scope)? {
+                    None => return Ok(None),
+                    Some(sent) if lease => made.0 |= sent,
+                    Some(sent) => made.1 |= sent,
+                }
+            }
         }
-        Ok(())
+        Ok(Some(made))
     }
 
     /// What a node would say it does.
-    pub fn reason(&self, place: u8, scope: &Scope) -> String {
-        let node = &self.nodes[usize::from(place)];
-        let seen = eyes::observation(self, place);
-        decide(&eyes::policy(scope.synchronous), &eyes::memory(node), &seen, eyes::NOW).reason.to_string()
+    pub(super) fn reason(&self, place: u8, scope: &Scope) -> String {
+        self.decided(place, scope).map_or_else(|rejected| rejected, |decision| decision.reason.to_string())
     }
 
-    fn begin(&mut self, place: u8, action: &Action) {
+    /// Begins an effect; a call is handed back.
+    fn begin(&mut self, place: u8, action: &Action) -> Option<Write> {
         let node = &mut self.nodes[usize::from(place)];
         match action {
-            Action::Acquire { .. } | Action::Renew | Action::Release { .. } => self.begin_lease(place, action),
+            Action::Acquire { .. } | Action::Renew | Action::Release { .. } => return lease_call(node, action),
             Action::Arm { epoch, .. } => {
                 let age = node.own.as_ref().map_or(DEADLINE, |own| own.age);
                 if age < DEADLINE && node.armed.is_none_or(|(known, _)| known <= epoch.0 as u8) {
@@ -51,39 +84,36 @@ impl State {
             }
             Action::AskPeers => node.asked = true,
             Action::Prove { epoch } if node.server == Server::Primary => node.proof = Some(epoch.0 as u8),
-            action => {
-                if let Some(write) = self.leader_write(place, action) {
-                    self.send(place, write);
-                }
-            }
+            action => return self.leader_write(place, action),
         }
+        None
     }
 
-    fn begin_lease(&mut self, place: u8, action: &Action) {
+    /// Sends a call, unless one of its kind waits for an answer that does not come; whether it was sent. Nothing: it would leave the scope.
+    fn send(&mut self, place: u8, write: Write, fate: Fate, scope: &Scope) -> Result<Option<bool>, String> {
         let node = &mut self.nodes[usize::from(place)];
-        let Some(keys) = &node.view else { return };
-        let own = node.own.as_ref();
-        let write = match (action, own) {
-            (Action::Acquire { .. }, None) => Write::Acquire { record: keys.record.version, sync: keys.sync.version },
-            (Action::Renew, Some(own)) => Write::Renew { record: own.version, epoch: own.epoch },
-            (Action::Release { handoff, .. }, Some(own)) => {
-                Write::Release { record: own.version, epoch: own.epoch, handoff: handoff.as_ref().map(eyes::node_of) }
-            }
-            _ => return,
-        };
-        if self.send(place, write) {
-            self.nodes[usize::from(place)].tried = true;
+        let lease = write.is_lease();
+        if if lease { node.waits.0 } else { node.waits.1 } {
+            return Ok(Some(false));
         }
-    }
-
-    /// Sends a call, unless one of its kind is on its way.
-    fn send(&mut self, place: u8, write: Write) -> bool {
-        let life = self.nodes[usize::from(place)].life;
-        let busy = self.calls.iter().any(|call| call.node == place && call.waited && call.write.is_lease() == write.is_lease());
-        if !busy {
-            self.calls.push(Call { node: place, life, write, age: 0, waited: true, landed: None });
+        node.tried |= lease;
+        let call = Call { node: place, life: node.life, write, age: 0 };
+        let late = node.cut || fate == Fate::Late && lease || fate == Fate::LateWrite && !lease;
+        let unanswered = fate == Fate::Unanswered && lease;
+        if late || unanswered {
+            *(if lease { &mut node.waits.0 } else { &mut node.waits.1 }) = true;
         }
-        !busy
+        if late {
+            // Of one call sent again and again the newest is the most dangerous.
+            self.calls.retain(|known| (known.node, known.life, &known.write) != (call.node, call.life, &call.write));
+            self.calls.push(call);
+            return Ok(Some(true));
+        }
+        let Some(held) = self.land(&call, scope)? else { return Ok(None) };
+        if lease && !unanswered {
+            self.answer(&call, held);
+        }
+        Ok(Some(true))
     }
 
     fn leader_write(&self, place: u8, action: &Action) -> Option<Write> {
@@ -110,4 +140,16 @@ impl State {
             _ => return None,
         })
     }
+}
+
+fn lease_call(node: &Node, action: &Action) -> Option<Write> {
+    let keys = node.view.as_ref()?;
+    Some(match (action, node.own.as_ref()) {
+        (Action::Acquire { .. }, None) => Write::Acquire { record: keys.record.version, sync: keys.sync.version },
+        (Action::Renew, Some(own)) => Write::Renew { record: own.version, epoch: own.epoch },
+        (Action::Release { handoff, .. }, Some(own)) => {
+            Write::Release { record: own.version, epoch: own.epoch, handoff: handoff.as_ref().map(eyes::node_of) }
+        }
+        _ => return None,
+    })
 }

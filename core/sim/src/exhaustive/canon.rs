@@ -1,13 +1,16 @@
 //! One form for states that nothing can tell apart.
 
-use super::state::{Mind, Names, Node, OLD, OVER, Server, State, Write};
+use super::{
+    scope::Scope,
+    state::{Mind, Names, Node, OLD, OVER, Server, State, Write},
+};
 
 /// How long a vacancy lasts matters for so many ticks only, in synchronous mode.
 const HEIR: u8 = 2;
 
 impl State {
     /// Forgets what no decision and no move can depend on any more, and names versions anew.
-    pub(super) fn canonical(&mut self, synchronous: bool) {
+    pub(super) fn canonical(&mut self, scope: &Scope) {
         let record = &mut self.keys.record;
         if record.released || self.nodes[usize::from(record.holder)].life != record.life {
             record.age = 0;
@@ -17,8 +20,9 @@ impl State {
             self.keys.handoff = None;
         }
         for node in &mut self.nodes {
-            node.canonical(if synchronous { HEIR } else { OLD });
+            node.canonical(if scope.synchronous { HEIR } else { OLD });
         }
+        self.forget_calls(scope);
         for call in &mut self.calls {
             let counts = matches!(call.write, Write::Acquire { .. } | Write::Renew { .. });
             call.age = if counts { call.age.min(OVER) } else { 0 };

@@ -2,7 +2,7 @@
 
 use super::{
     scope::Scope,
-    state::{Node, Server, State},
+    state::{Node, Server, State, opened},
 };
 
 impl State {
@@ -14,10 +14,7 @@ impl State {
             place == usize::from(leader)
                 || node.armed.is_none() && node.own.is_none() && !matches!(node.server, Server::Primary | Server::Opening { .. })
         };
-        shown == scope.epochs
-            && scope.epochs > 1
-            && self.nodes.iter().enumerate().all(gone)
-            && self.calls.iter().all(|call| call.node == leader && call.waited)
+        shown == scope.epochs && scope.epochs > 1 && self.nodes.iter().enumerate().all(gone) && self.calls.is_empty()
     }
 
     /// I1: one primary.
@@ -34,6 +31,18 @@ impl State {
         let record = &self.keys.record;
         let held = record.holder == place && record.epoch == epoch && !record.released;
         if held { Ok(()) } else { Err(format!("I3: n{} is promoted under epoch {epoch}, which it does not hold", place + 1)) }
+    }
+
+    /// I4: a timeline is opened once.
+    pub(super) fn check_timelines(&self, place: u8) -> Result<(), String> {
+        let Some(mine) = self.nodes[usize::from(place)].log.iter().rev().find(|entry| opened(**entry).is_some()) else {
+            return Ok(());
+        };
+        let twin = |entry: &&u8| opened(**entry) == opened(*mine) && *entry != mine;
+        match self.nodes.iter().flat_map(|node| &node.log).find(twin) {
+            Some(_) => Err(format!("I4: n{} opens timeline {}, which was opened before", place + 1, opened(*mine).unwrap_or(1))),
+            None => Ok(()),
+        }
     }
 
     /// I2: whoever becomes writable has all that was acknowledged.

@@ -2,7 +2,11 @@
 //!
 //! Now is always the same moment; what is old lies whole ticks before it. A tick is a quarter of a ttl.
 
-use super::state::{Claim, DEADLINE, Keys, Mind, Names, Node, OLD, OVER, Server, State, Sync, Work};
+use super::{
+    scope::Scope,
+    state::{Claim, DEADLINE, Keys, Mind, Names, Node, OLD, OVER, Server, State, Sync, Work, opened},
+};
+use crate::mutant::Mutant;
 use std::time::Duration;
 use tanist_engine::{
     Armed, CloneWhy, Diverged, Endpoint, Epoch, Face, Failsafe, FenceState, Guard, Handoff, Held, Job, JobOutcome, JobReport,
@@ -37,7 +41,7 @@ pub fn policy(synchronous: bool) -> Policy {
 
 /// The name of a node.
 pub fn name(node: u8) -> MemberName {
-    MemberName(["n1", "n2", "n3"].get(usize::from(node)).copied().unwrap_or_default().to_owned())
+    MemberName(["n1", "n2", "n3"].get(usize::from(node)).copied().unwrap_or_default().into())
 }
 
 /// The node of a name.
@@ -90,14 +94,18 @@ fn sync_state(sync: &Sync) -> SyncState {
     }
 }
 
-fn claims(keys: &Keys) -> Vec<TimelineClaim> {
+fn claims(node: &Node, keys: &Keys, scope: &Scope) -> Vec<TimelineClaim> {
     let claim = |claim: &Claim| TimelineClaim {
         timeline: Timeline(u32::from(claim.timeline)),
         epoch: epoch(claim.epoch),
         begin: None,
         parent: None,
     };
-    keys.claims.iter().map(claim).collect()
+    let last = keys.claims.iter().map(|claim| claim.timeline).fold(node.timeline(), u8::max);
+    // As if a claim were in the store before it is written.
+    let unwritten = node.own.as_ref().filter(|_| scope.lacks(Mutant::TimelineUnclaimed));
+    let unwritten = unwritten.map(|own| Claim { timeline: last + 1, epoch: own.epoch });
+    keys.claims.iter().chain(&unwritten).map(claim).collect()
 }
 
 fn position(node: &Node, view: Option<&Keys>) -> Position {
@@ -173,8 +181,8 @@ fn lease(node: &Node, in_flight: bool) -> Lease {
     }
 }
 
-fn store(keys: Option<&Keys>, nodes: u8) -> StoreView {
-    let Some(keys) = keys else { return StoreView::default() };
+fn store(node: &Node, scope: &Scope) -> StoreView {
+    let Some(keys) = &node.view else { return StoreView::default() };
     let member = |node| Member {
         name: name(node),
         postgres: Some(endpoint(node)),
@@ -199,10 +207,10 @@ fn store(keys: Option<&Keys>, nodes: u8) -> StoreView {
             endpoint: endpoint(leader),
             timeline: Timeline(u32::from(timeline)),
         }),
-        members: (0..nodes).map(member).collect(),
+        members: (0..scope.nodes).map(member).collect(),
         switchover: None,
         handoff: keys.handoff.map(|(to, number)| Handoff { to: name(to), epoch: epoch(number) }),
-        timelines: claims(keys),
+        timelines: claims(node, keys, scope),
         optime: None,
         promises: Vec::new(),
         data: Vec::new(),
@@ -213,7 +221,7 @@ fn store(keys: Option<&Keys>, nodes: u8) -> StoreView {
 fn role(state: &State, place: u8) -> ServerRole {
     let node = &state.nodes[usize::from(place)];
     let at = position(node, node.view.as_ref());
-    let begin = node.log.iter().rposition(|entry| *entry > super::state::OPENS).map(lsn);
+    let begin = node.log.iter().rposition(|entry| opened(*entry).is_some()).map(lsn);
     match node.server {
         Server::Primary => ServerRole::Primary {
             position: at,
@@ -270,19 +278,18 @@ fn peer(state: &State, node: &Node, other: u8) -> Peer {
         Server::Down { .. } => (MemberState::Stopped, Role::Replica, None),
     };
     let answer = PeerAnswer { state: member, role, position: known, tags: Tags::default(), storage: Storage::Good };
-    Peer { name: name(other), asked: NOW, answer: Some(answer) }
+    Peer { name: name(other), asked: NOW, answer: there.runs().then_some(answer) }
 }
 
 /// What a node sees.
-pub fn observation(state: &State, place: u8) -> Observation {
+pub fn observation(state: &State, place: u8, scope: &Scope) -> Observation {
     let node = &state.nodes[usize::from(place)];
-    let in_flight = state.calls.iter().any(|call| call.node == place && call.waited && call.write.is_lease());
     let others = (0..state.nodes.len() as u8).filter(|other| node.asked && *other != place);
     let outcome = |done| if done { JobOutcome::Done } else { JobOutcome::Failed("failed".to_owned()) };
     Observation {
         me: name(place),
-        lease: lease(node, in_flight),
-        store: store(node.view.as_ref(), state.nodes.len() as u8),
+        lease: lease(node, node.waits.0),
+        store: store(node, scope),
         postgres: postgres(state, place),
         guard: Guard {
             armed: node.armed.map(|(number, age)| Armed { epoch: epoch(number), until: NOW + ticks(OVER.saturating_sub(age)) }),

@@ -2,40 +2,45 @@
 
 use super::{
     scope::Scope,
-    state::{Call, DEADLINE, OVER, Own, Record, State, Write},
+    state::{Call, DEADLINE, OLD, OVER, Own, Record, State, Write},
 };
 use crate::mutant::Mutant;
 
 impl State {
-    /// A call reaches the store. `false`: it would open an epoch beyond the scope.
-    pub(super) fn land(&mut self, place: usize, scope: &Scope) -> Result<bool, String> {
-        let call = self.calls[place].clone();
-        let held = self.holds(&call, scope);
-        let opens = matches!(call.write, Write::Acquire { .. });
-        if held && opens && self.keys.record.epoch >= scope.epochs {
-            return Ok(false);
+    /// A call reaches the store: whether its comparisons held. Nothing: it would open an epoch beyond the scope.
+    pub(super) fn land(&mut self, call: &Call, scope: &Scope) -> Result<Option<bool>, String> {
+        let held = self.holds(call, scope);
+        if held && matches!(call.write, Write::Acquire { .. }) && self.keys.record.epoch >= scope.epochs {
+            return Ok(None);
         }
         let (epoch, shown) = (self.keys.record.epoch, self.keys.face.0);
         if held {
-            self.carry_out(&call, scope);
+            self.carry_out(call, scope);
         }
-        // The answer to a leader write tells its node nothing that the watch does not.
-        let told = self.calls[place].write.is_lease();
-        self.calls[place].landed = Some((held, self.keys.record.version));
-        self.calls[place].waited &= told;
-        self.forget_calls();
         if self.keys.record.epoch < epoch {
             return Err(format!("I4: the lease's epoch fell from {epoch} to {}", self.keys.record.epoch));
         }
         if self.keys.face.0 < shown {
             return Err(format!("I4: the face went back from epoch {shown} to {}", self.keys.face.0));
         }
-        Ok(true)
+        Ok(Some(held))
     }
 
-    /// Late calls that have landed are of no interest any more.
-    pub(super) fn forget_calls(&mut self) {
-        self.calls.retain(|call| call.waited || call.landed.is_none());
+    /// Forgets late calls whose comparisons can never hold again: versions and epochs only grow.
+    pub(super) fn forget_calls(&mut self, scope: &Scope) {
+        let record = self.keys.record.clone();
+        let (sync, claims) = (self.keys.sync.version, self.keys.claims_version);
+        let leads = |epoch| scope.lacks(Mutant::LeaderWriteUnfenced) || record.epoch == epoch && !record.released;
+        self.calls.retain(|call| match &call.write {
+            Write::Acquire { record: seen, sync: compared } => {
+                *seen == record.version && *compared == sync || scope.lacks(Mutant::AcquireWithoutRecord)
+            }
+            Write::Renew { record: seen, .. } => *seen == record.version || scope.lacks(Mutant::RenewWithoutCompare),
+            Write::Release { record: seen, .. } => *seen == record.version,
+            Write::Sync { epoch, compared, .. } => leads(*epoch) && *compared == sync,
+            Write::Claims { epoch, compared, .. } => leads(*epoch) && *compared == claims,
+            Write::Face { epoch, .. } => leads(*epoch),
+        });
     }
 
     fn holds(&self, call: &Call, scope: &Scope) -> bool {
@@ -90,39 +95,32 @@ impl State {
         }
     }
 
-    /// An answer arrives. Returns its node.
-    pub(super) fn answer(&mut self, place: usize) -> u8 {
-        let call = self.calls.remove(place);
+    /// The answer to a lease call arrives at once.
+    pub(super) fn answer(&mut self, call: &Call, held: bool) {
         let node = &mut self.nodes[usize::from(call.node)];
-        let (held, version) = call.landed.unwrap_or_default();
         if held && matches!(call.write, Write::Release { .. }) {
             node.own = None;
         }
         self.show_record(call.node);
         let node = &mut self.nodes[usize::from(call.node)];
-        // Its own renewal, not overtaken by anybody: the guard's deadline moves.
-        if let (true, Write::Renew { epoch, .. }, Some(own)) = (held, &call.write, &node.own)
-            && own.version == version
-            && let Some((armed, age)) = &mut node.armed
+        // Its own renewal: the guard's deadline moves.
+        if let (true, Write::Renew { epoch, .. }, Some((armed, age))) = (held, &call.write, &mut node.armed)
             && armed == epoch
             && *age < DEADLINE
         {
             *age = (*age).min(call.age);
         }
-        call.node
-    }
-
-    /// The node gives a call up. It may land later.
-    pub(super) fn give_up(&mut self, place: usize) {
-        self.faults += 1;
-        self.calls[place].waited = false;
-        self.forget_calls();
     }
 
     /// The watch shows all keys.
-    pub(super) fn watch(&mut self, place: u8) {
+    pub(super) fn watch(&mut self, place: u8, scope: &Scope) {
+        let began = self.nodes[usize::from(place)].view.is_none();
         self.show_record(place);
-        self.nodes[usize::from(place)].view = Some(self.keys.clone());
+        let node = &mut self.nodes[usize::from(place)];
+        node.view = Some(self.keys.clone());
+        if scope.lacks(Mutant::UnknownIsVacant) && began && node.own.is_none() {
+            (node.seen_age, node.confirmed) = (OLD, Some(0));
+        }
     }
 
     /// A node reads the newest record, and folds it into what it knows of the lease.

@@ -1,94 +1,202 @@
 //! What can happen next. Every move that is possible is taken, so the order in which things happen is never chosen.
 
 use super::{
+    act::Made,
     scope::Scope,
-    state::{DEADLINE, OLD, OVER, Server, State},
+    state::{OLD, OVER, Record, Server, State, Work},
 };
 use crate::mutant::Mutant;
 
-/// A move. Numbers are nodes, for calls their place in the list.
+/// What becomes of the calls that an agent makes in its turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// They are carried out and answered.
+    Good,
+    /// A fault: the lease call lands late or never.
+    Late,
+    /// A fault: the lease call is carried out, and the answer lost.
+    Unanswered,
+    /// A fault: the leader write lands late or never.
+    LateWrite,
+}
+
+/// A move. Numbers are nodes, for `Land` the place of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is told by `tell`")]
 pub enum Move {
     Tick,
-    Turn(u8),
-    Watch(u8),
-    Confirm(u8),
+    Turn(u8, Fate),
+    Watch(u8, Fate),
+    Confirm(u8, Fate),
+    Work(u8, Fate),
     Land(u8),
-    Answer(u8),
-    GiveUp(u8),
     Guard(u8),
-    Work(u8),
     Opened(u8),
     Names(u8),
     Replicate(u8),
     Write(u8),
     Crash(u8),
     Restart(u8),
+    Freeze(u8),
+    Thaw(u8),
+    Cut(u8),
+    Mend(u8),
+    Lose(u8),
+    Return(u8),
 }
 
 impl State {
-    /// All moves; some of them may turn out to change nothing.
-    pub fn moves(&self, scope: &Scope) -> Vec<Move> {
-        let mut moves = Vec::with_capacity(16);
-        let spared = scope.lacks(Mutant::GuardNeverFences);
-        let due = |place: u8| !spared && self.nodes[usize::from(place)].armed.is_some_and(|(_, age)| age >= DEADLINE);
-        // A guard that is due fences before time goes on.
-        if !(0..scope.nodes).any(due) {
-            moves.push(Move::Tick);
+    /// Takes every move: the state behind each that changes something. An error: something is broken by that move.
+    pub(super) fn each(&self, scope: &Scope, mut behind: impl FnMut(Move, Self)) -> Result<(), (String, Move)> {
+        if self.is_settled(scope) {
+            return Ok(());
         }
-        for place in 0..scope.nodes {
-            self.moves_of(place, scope, due(place), &mut moves);
-        }
-        for (place, call) in self.calls.iter().enumerate() {
-            let place = place as u8;
-            match call.landed {
-                None => moves.push(Move::Land(place)),
-                Some(_) if call.waited => moves.push(Move::Answer(place)),
-                Some(_) => {}
+        // Nodes that have something to do before time goes on.
+        let mut busy = [false; 3];
+        for (step, urgent) in self.moves(scope) {
+            let made = self.take(step, scope, &mut behind)?;
+            if let (Some(place), Some(_)) = (urgent, &made) {
+                busy[usize::from(place)] = true;
             }
-            if call.waited && self.faults < scope.faults {
-                moves.push(Move::GiveUp(place));
+            let fates = match made {
+                Some(made) if self.faults < scope.faults => self.fates(step, made),
+                _ => Vec::new(),
+            };
+            for step in fates {
+                self.take(step, scope, &mut behind)?;
+            }
+        }
+        if self.faults < scope.faults {
+            for step in self.standstills(busy) {
+                self.take(step, scope, &mut behind)?;
+            }
+        }
+        if busy == [false; 3] {
+            self.take(Move::Tick, scope, &mut behind)?;
+        }
+        Ok(())
+    }
+
+    /// Nodes that stand still or are cut off from now on. Whether one that has nothing to do does nothing because of a fault shows only
+    /// later, when it has, and to whoever asks it; so it begins then.
+    fn standstills(&self, busy: [bool; 3]) -> Vec<Move> {
+        let mut moves = Vec::new();
+        for (place, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.down) {
+            let asked = self.nodes.iter().enumerate().any(|(other, node)| other != place && node.asked);
+            if !node.frozen && (busy[place] || asked) {
+                moves.push(Move::Freeze(place as u8));
+            }
+            if !node.cut && busy[place] {
+                moves.push(Move::Cut(place as u8));
             }
         }
         moves
     }
 
-    fn moves_of(&self, place: u8, scope: &Scope, due: bool, moves: &mut Vec<Move>) {
+    /// The calls that were made; nothing when the move changes nothing.
+    fn take(&self, step: Move, scope: &Scope, behind: &mut impl FnMut(Move, Self)) -> Result<Option<Made>, (String, Move)> {
+        let mut after = self.clone();
+        let made = after.apply(step, scope).map_err(|text| (text, step))?.filter(|_| after != *self);
+        if made.is_some() {
+            behind(step, after);
+        }
+        Ok(made)
+    }
+
+    /// The same move, with a fault that meets one of its calls. What is cut off needs none.
+    fn fates(&self, step: Move, (lease, leader): Made) -> Vec<Move> {
+        let (again, place): (fn(u8, Fate) -> Move, u8) = match step {
+            Move::Turn(place, _) => (Move::Turn, place),
+            Move::Watch(place, _) => (Move::Watch, place),
+            Move::Confirm(place, _) => (Move::Confirm, place),
+            Move::Work(place, _) => (Move::Work, place),
+            _ => return Vec::new(),
+        };
+        if self.nodes[usize::from(place)].cut {
+            return Vec::new();
+        }
+        let fates = [(Fate::Late, lease), (Fate::Unanswered, lease), (Fate::LateWrite, leader)];
+        fates.into_iter().filter(|(_, made)| *made).map(|(fate, _)| again(place, fate)).collect()
+    }
+
+    /// All moves but `Tick` and `standstills`, and the node for which time waits with it; some may turn out to change nothing.
+    fn moves(&self, scope: &Scope) -> Vec<(Move, Option<u8>)> {
+        let mut moves = Vec::with_capacity(24);
+        for place in 0..scope.nodes {
+            self.moves_of_agent(place, &mut moves);
+            self.moves_of_server(place, scope, &mut moves);
+            if self.faults < scope.faults {
+                self.moves_of_faults(place, &mut moves);
+            }
+        }
+        moves.extend((0..self.calls.len() as u8).map(|place| (Move::Land(place), None)));
+        moves
+    }
+
+    fn moves_of_agent(&self, place: u8, moves: &mut Vec<(Move, Option<u8>)>) {
+        let (node, newest) = (&self.nodes[usize::from(place)], self.keys.view());
+        if node.runs() {
+            let mut turn = |step: fn(u8, Fate) -> Move| moves.push((step(place, Fate::Good), Some(place)));
+            turn(Move::Turn);
+            if node.work.is_some() && !matches!(node.server, Server::Opening { .. }) {
+                turn(Move::Work);
+            }
+            if node.hears() && node.view.as_ref() != Some(&newest) {
+                turn(Move::Watch);
+            }
+            if node.hears() && self.is_over_for(place) {
+                turn(Move::Confirm);
+            }
+        }
+        if node.frozen {
+            moves.push((Move::Thaw(place), None));
+        }
+        if node.cut && !node.down {
+            moves.push((Move::Mend(place), None));
+        }
+        if node.down {
+            moves.push((Move::Return(place), None));
+        }
+    }
+
+    /// The record in its view is over by its own time, and still the newest.
+    fn is_over_for(&self, place: u8) -> bool {
         let node = &self.nodes[usize::from(place)];
-        moves.push(Move::Turn(place));
-        if node.view.as_ref() != Some(&self.keys) {
-            moves.push(Move::Watch(place));
-        }
+        let newest = |record: &Record| !record.released && record.version == self.keys.record.version;
         let over = node.own.is_none() && node.seen_age >= OLD && node.confirmed.is_none();
-        if over && node.view.as_ref().is_some_and(|keys| !keys.record.released && keys.record.version == self.keys.record.version)
-        {
-            moves.push(Move::Confirm(place));
-        }
-        if due {
-            moves.push(Move::Guard(place));
-        }
-        if node.work.is_some() && !matches!(node.server, Server::Opening { .. }) {
-            moves.push(Move::Work(place));
+        over && node.view.as_ref().is_some_and(|keys| newest(&keys.record))
+    }
+
+    fn moves_of_server(&self, place: u8, scope: &Scope, moves: &mut Vec<(Move, Option<u8>)>) {
+        let node = &self.nodes[usize::from(place)];
+        // Time waits for a guard: it is never late.
+        if !scope.lacks(Mutant::GuardNeverFences) && node.armed.is_some_and(|(_, age)| age >= scope.deadline()) {
+            moves.push((Move::Guard(place), Some(place)));
         }
         match node.server {
-            Server::Opening { .. } => moves.push(Move::Opened(place)),
+            Server::Opening { .. } => moves.push((Move::Opened(place), None)),
             Server::Standby { .. } if self.streams_from(place).is_some_and(|up| self.behind(place, up)) => {
-                moves.push(Move::Replicate(place));
+                moves.push((Move::Replicate(place), None));
             }
-            Server::Primary if self.writes < scope.writes => moves.push(Move::Write(place)),
+            Server::Primary if self.writes < scope.writes => moves.push((Move::Write(place), None)),
             _ => {}
         }
         if node.names.1.is_some() {
-            moves.push(Move::Names(place));
+            moves.push((Move::Names(place), None));
         }
-        if self.faults < scope.faults {
-            if matches!(node.server, Server::Primary | Server::Opening { .. }) {
-                moves.push(Move::Crash(place));
-            }
-            if node.view.is_some() {
-                moves.push(Move::Restart(place));
-            }
+    }
+
+    fn moves_of_faults(&self, place: u8, moves: &mut Vec<(Move, Option<u8>)>) {
+        let node = &self.nodes[usize::from(place)];
+        if node.down {
+            return;
+        }
+        moves.push((Move::Lose(place), None));
+        if matches!(node.server, Server::Primary | Server::Opening { .. }) {
+            moves.push((Move::Crash(place), None));
+        }
+        if node.runs() && node.view.is_some() {
+            moves.push((Move::Restart(place), None));
         }
     }
 
@@ -96,49 +204,67 @@ impl State {
         self.nodes[usize::from(place)].log.len() < self.nodes[usize::from(upstream)].log.len()
     }
 
-    /// Carries a move out. `Ok(false)`: it is not possible after all. An error: something is broken.
-    pub fn apply(&mut self, step: Move, scope: &Scope) -> Result<bool, String> {
-        match step {
-            Move::Tick => self.tick(),
-            Move::Turn(place) => self.turn(place, scope)?,
-            Move::Watch(place) => {
-                self.watch(place);
-                self.turn(place, scope)?;
+    /// Carries a move out: the calls that were made. Nothing: it is not possible after all. An error: something is broken.
+    pub(super) fn apply(&mut self, step: Move, scope: &Scope) -> Result<Option<Made>, String> {
+        let made = match step {
+            Move::Turn(place, fate) => self.turns(place, fate, scope)?,
+            Move::Watch(place, fate) => {
+                self.watch(place, scope);
+                self.turns(place, fate, scope)?
             }
-            Move::Confirm(place) => {
+            Move::Confirm(place, fate) => {
                 self.nodes[usize::from(place)].confirmed = Some(0);
-                self.turn(place, scope)?;
+                self.turns(place, fate, scope)?
+            }
+            Move::Work(place, fate) => {
+                let opens = self.nodes[usize::from(place)].work.is_some_and(Work::opens);
+                match self.work(place, scope)? {
+                    // PostgreSQL may open before the agent looks again.
+                    true if opens => Some((false, false)),
+                    true => self.turns(place, fate, scope)?,
+                    false => None,
+                }
             }
             Move::Land(place) => {
-                if !self.land(usize::from(place), scope)? {
-                    return Ok(false);
-                }
+                let call = self.calls.remove(usize::from(place));
+                self.land(&call, scope)?.map(|_| (false, false))
             }
-            Move::Answer(place) => {
-                let node = self.answer(usize::from(place));
-                self.turn(node, scope)?;
+            other => {
+                self.happen(other, scope)?;
+                Some((false, false))
             }
-            Move::GiveUp(place) => self.give_up(usize::from(place)),
+        };
+        let late = match step {
+            Move::Turn(_, fate) | Move::Watch(_, fate) | Move::Confirm(_, fate) | Move::Work(_, fate) => fate != Fate::Good,
+            _ => false,
+        };
+        self.faults += u8::from(late);
+        self.check()?;
+        self.canonical(scope);
+        Ok(made)
+    }
+
+    /// What is always possible.
+    fn happen(&mut self, step: Move, scope: &Scope) -> Result<(), String> {
+        match step {
             Move::Guard(place) => self.fence(place),
-            Move::Work(place) => {
-                if !self.work(place, scope)? {
-                    return Ok(false);
-                }
-                self.turn(place, scope)?;
-            }
             Move::Opened(place) => self.opened(place, scope)?,
             Move::Names(place) => self.names_in_force(place)?,
             Move::Replicate(place) => self.replicate(place)?,
             Move::Write(place) => self.write(place)?,
-            Move::Crash(place) => {
-                self.faults += 1;
-                self.crash(place);
-            }
+            Move::Crash(place) => self.crash(place),
             Move::Restart(place) => self.restart(place),
+            Move::Freeze(place) => self.nodes[usize::from(place)].frozen = true,
+            Move::Thaw(place) => self.nodes[usize::from(place)].frozen = false,
+            Move::Cut(place) => self.nodes[usize::from(place)].cut = true,
+            Move::Mend(place) => self.nodes[usize::from(place)].cut = false,
+            Move::Lose(place) => self.lose(place),
+            Move::Return(place) => self.nodes[usize::from(place)].down = false,
+            _ => self.tick(),
         }
-        self.check()?;
-        self.canonical(scope.synchronous);
-        Ok(true)
+        let fault = matches!(step, Move::Crash(_) | Move::Restart(_) | Move::Freeze(_) | Move::Cut(_) | Move::Lose(_));
+        self.faults += u8::from(fault);
+        Ok(())
     }
 
     /// A quarter of a ttl goes by, on every clock.
@@ -157,52 +283,15 @@ impl State {
                 keys.record.age = (keys.record.age + 1).min(OLD);
             }
             if let Some((_, age)) = &mut node.armed {
-                *age = (*age + 1).min(OVER);
+                *age = (*age + 1).min(OLD);
             }
             node.tried = false;
+            node.waits = (false, false);
             node.asked = false;
             node.mind.stays_out = false;
             if let Some((_, before)) = &mut node.mind.missed {
                 *before = true;
             }
-        }
-    }
-
-    fn restart(&mut self, place: u8) {
-        self.faults += 1;
-        for call in self.calls.iter_mut().filter(|call| call.node == place) {
-            call.waited = false;
-        }
-        self.forget_calls();
-        let node = &mut self.nodes[usize::from(place)];
-        node.life += 1;
-        node.mind = Default::default();
-        (node.view, node.own, node.confirmed) = (None, None, None);
-        (node.work, node.worked) = (None, None);
-        (node.tried, node.asked, node.seen_age) = (false, false, 0);
-    }
-
-    /// A move in words.
-    pub fn tell(&self, step: Move, scope: &Scope) -> String {
-        let call = |place: u8| self.calls.get(usize::from(place)).map(|call| format!("n{}: {:?}", call.node + 1, call.write));
-        match step {
-            Move::Tick => "a quarter of a ttl goes by".to_owned(),
-            Move::Turn(place) => format!("n{}: {}", place + 1, self.reason(place, scope)),
-            Move::Watch(place) => format!("n{} sees the newest keys, and turns", place + 1),
-            Move::Confirm(place) => format!("n{} confirms that the record is over, and turns", place + 1),
-            Move::Land(place) => format!("the store carries out {}", call(place).unwrap_or_default()),
-            Move::Answer(place) => format!("the answer arrives: {}", call(place).unwrap_or_default()),
-            Move::GiveUp(place) => format!("no answer, given up: {}", call(place).unwrap_or_default()),
-            Move::Guard(place) => format!("n{}: the guard fences", place + 1),
-            Move::Work(place) => {
-                format!("n{}: {:?}, and turns", place + 1, self.nodes.get(usize::from(place)).and_then(|node| node.work))
-            }
-            Move::Opened(place) => format!("n{}: PostgreSQL is writable", place + 1),
-            Move::Names(place) => format!("n{}: the new names are in force", place + 1),
-            Move::Replicate(place) => format!("n{} receives and flushes one entry", place + 1),
-            Move::Write(place) => format!("a client writes to n{}", place + 1),
-            Move::Crash(place) => format!("n{}: PostgreSQL crashes", place + 1),
-            Move::Restart(place) => format!("n{}: the agent starts anew", place + 1),
         }
     }
 }

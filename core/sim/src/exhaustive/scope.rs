@@ -1,8 +1,9 @@
 //! How much is enumerated.
 
+use super::state::{DEADLINE, OLD};
 use crate::mutant::Mutant;
 
-/// Bounds of one enumeration.
+/// Bounds of one enumeration. Within them it is complete.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
     /// Nodes.
@@ -11,12 +12,14 @@ pub struct Scope {
     pub synchronous: bool,
     /// Epochs, the first leader's included.
     pub epochs: u8,
-    /// Faults: a call given up before its answer, a crash of PostgreSQL, a restart of an agent.
+    /// Faults.
     pub faults: u8,
     /// Client writes.
     pub writes: u8,
-    /// Moves from the first state, at most.
-    pub moves: u32,
+    /// States after which the search gives up, incomplete.
+    pub states: usize,
+    /// Threads.
+    pub jobs: usize,
     /// Tells how far it is, on standard error.
     pub tells: bool,
     /// The rule that is switched off.
@@ -25,8 +28,8 @@ pub struct Scope {
 
 impl Scope {
     /// Bounds of so many nodes, epochs and faults.
-    pub fn of(nodes: u8, synchronous: bool, epochs: u8, faults: u8, moves: u32) -> Self {
-        Self { nodes, synchronous, epochs, faults, writes: 1, moves, tells: false, mutant: None }
+    pub fn of(nodes: u8, synchronous: bool, epochs: u8, faults: u8) -> Self {
+        Self { nodes, synchronous, epochs, faults, writes: 1, states: usize::MAX, jobs: 1, tells: false, mutant: None }
     }
 
     /// With a rule switched off.
@@ -37,5 +40,10 @@ impl Scope {
     /// A rule is switched off.
     pub fn lacks(&self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)
+    }
+
+    /// The guard fences so many ticks after the send that its deadline counts from.
+    pub fn deadline(&self) -> u8 {
+        if self.lacks(Mutant::NoBudget) { OLD } else { DEADLINE }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     scope::Scope,
-    state::{DEADLINE, Names, OPENS, Server, State, Work},
+    state::{Names, Server, State, Work, opening},
 };
 use crate::mutant::Mutant;
 
@@ -25,6 +25,7 @@ impl State {
     /// The server dies; the guard fences what is left of it, and the permission stays.
     pub(super) fn crash(&mut self, place: u8) {
         let node = &mut self.nodes[usize::from(place)];
+        let opening = matches!(node.server, Server::Opening { .. });
         let was_primary = match node.server {
             Server::Primary | Server::Opening { timeline: None, .. } => true,
             Server::Standby { .. } | Server::Opening { .. } => false,
@@ -33,16 +34,18 @@ impl State {
         if !matches!(node.server, Server::Down { .. }) {
             node.server = Server::Down { clean: false, was_primary };
         }
+        // What the agent has not begun yet it begins later, and finds what it finds.
+        let began = |work: &mut Work| *work == Work::Stop || matches!(work, Work::Promote { .. }) && opening;
         node.fenced = true;
         node.end_server();
-        if let Some(work) = node.work.take_if(|work| matches!(work, Work::Promote { .. } | Work::Stop)) {
+        if let Some(work) = node.work.take_if(began) {
             node.worked = Some((work, work == Work::Stop));
         }
     }
 
     fn permitted(&self, place: u8, epoch: u8, scope: &Scope) -> bool {
         let armed = self.nodes[usize::from(place)].armed;
-        scope.lacks(Mutant::PromoteUnarmed) || armed.is_some_and(|(known, age)| known == epoch && age < DEADLINE)
+        scope.lacks(Mutant::PromoteUnarmed) || armed.is_some_and(|(known, age)| known == epoch && age < scope.deadline())
     }
 
     /// The running job goes on. `false`: it still waits.
@@ -117,12 +120,13 @@ impl State {
         let node = &mut self.nodes[usize::from(place)];
         let Server::Opening { epoch, timeline } = node.server else { return Ok(()) };
         if let Some(timeline) = timeline {
-            node.log.push(OPENS + timeline);
+            node.log.push(opening(timeline, epoch));
             (node.work, node.worked) = (None, Some((Work::Promote { epoch, timeline }, true)));
         }
         let reserved = scope.synchronous && !scope.lacks(Mutant::NoReservedName);
         node.names = (if reserved { Names::Reserved } else { Names::Nobody }, None);
         node.server = Server::Primary;
+        self.check_timelines(place)?;
         self.check_winner(place)
     }
 

@@ -1,6 +1,7 @@
 //! A state of the small cluster. Everything is finite: ages saturate, versions are renamed after every move.
 
 use super::scope::Scope;
+use serde::{Deserialize, Serialize};
 
 /// Ages count ticks; this one means "long ago".
 pub const OLD: u8 = 4;
@@ -8,11 +9,22 @@ pub const OLD: u8 = 4;
 pub const DEADLINE: u8 = 2;
 /// The lease is over for its holder then; for everybody else at `OLD`.
 pub const OVER: u8 = 3;
-/// Entries of a log from here on open a timeline; below are writes.
-pub const OPENS: u8 = 100;
+/// Entries of a log from here on open a timeline; below are writes. The tens above it are its number, the ones the epoch that opened it,
+/// which PostgreSQL does not know.
+const OPENS: u8 = 100;
+
+/// The entry that opens a timeline.
+pub fn opening(timeline: u8, epoch: u8) -> u8 {
+    OPENS + 10 * timeline + epoch
+}
+
+/// The timeline that an entry opens.
+pub fn opened(entry: u8) -> Option<u8> {
+    entry.checked_sub(OPENS).map(|opened| opened / 10)
+}
 
 /// `synchronous_standby_names`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Names {
     Nobody,
     Reserved,
@@ -20,7 +32,7 @@ pub enum Names {
 }
 
 /// `/sync`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Sync {
     /// Version.
     pub version: u8,
@@ -31,7 +43,7 @@ pub struct Sync {
 }
 
 /// The lease record.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Record {
     /// Version.
     pub version: u8,
@@ -50,7 +62,7 @@ pub struct Record {
 }
 
 /// A claimed timeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Claim {
     /// Number.
     pub timeline: u8,
@@ -59,7 +71,7 @@ pub struct Claim {
 }
 
 /// The store's keys.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Keys {
     /// The lease record.
     pub record: Record,
@@ -75,8 +87,15 @@ pub struct Keys {
     pub handoff: Option<(u8, u8)>,
 }
 
+impl Keys {
+    /// As a node keeps them: without the age of the record, for that of the store's own counts.
+    pub fn view(&self) -> Self {
+        Self { record: Record { age: 0, ..self.record.clone() }, ..self.clone() }
+    }
+}
+
 /// What a call writes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Write {
     Acquire { record: u8, sync: u8 },
     Renew { record: u8, epoch: u8 },
@@ -93,8 +112,8 @@ impl Write {
     }
 }
 
-/// A call on its way.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A call that its node has given up, and that may yet reach the store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Call {
     /// From which node.
     pub node: u8,
@@ -104,14 +123,10 @@ pub struct Call {
     pub write: Write,
     /// Ticks since it was sent.
     pub age: u8,
-    /// The node waits for its answer.
-    pub waited: bool,
-    /// It has reached the store: whether its comparisons held, and the version it wrote.
-    pub landed: Option<(bool, u8)>,
 }
 
 /// What the engine remembers, as far as it matters here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Mind {
     /// Stays out of races, this and the next tick.
     pub stays_out: bool,
@@ -136,7 +151,7 @@ pub struct Mind {
 }
 
 /// The own lease.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Own {
     /// Epoch.
     pub epoch: u8,
@@ -149,7 +164,7 @@ pub struct Own {
 }
 
 /// A server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Server {
     Down { clean: bool, was_primary: bool },
     Standby { upstream: Option<(u8, u8)> },
@@ -158,7 +173,7 @@ pub enum Server {
 }
 
 /// A long job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Work {
     Standby { upstream: Option<(u8, u8)> },
     Start { epoch: u8 },
@@ -168,8 +183,15 @@ pub enum Work {
     Clone { from: u8, epoch: u8 },
 }
 
+impl Work {
+    /// Makes a PostgreSQL that may write.
+    pub fn opens(self) -> bool {
+        matches!(self, Self::Start { .. } | Self::Promote { .. })
+    }
+}
+
 /// A node.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Node {
     /// Life of its agent.
     pub life: u8,
@@ -185,6 +207,14 @@ pub struct Node {
     pub own: Option<Own>,
     /// An attempt was sent in this tick.
     pub tried: bool,
+    /// A lease call, and a leader write, whose answer will not come; given up with the tick.
+    pub waits: (bool, bool),
+    /// The agent stands still.
+    pub frozen: bool,
+    /// Nothing goes between this node and the store.
+    pub cut: bool,
+    /// The machine is down.
+    pub down: bool,
     /// Peers were asked in this tick.
     pub asked: bool,
     /// The guard: epoch and ticks since the send that its deadline counts from.
@@ -210,18 +240,28 @@ pub struct Node {
 impl Node {
     /// The present timeline.
     pub fn timeline(&self) -> u8 {
-        self.log.iter().rev().find(|entry| **entry > OPENS).map_or(1, |entry| entry - OPENS)
+        self.log.iter().rev().find_map(|entry| opened(*entry)).unwrap_or(1)
+    }
+
+    /// Its agent takes turns.
+    pub fn runs(&self) -> bool {
+        !(self.frozen || self.down)
+    }
+
+    /// Its agent hears of the store.
+    pub fn hears(&self) -> bool {
+        self.runs() && !self.cut
     }
 }
 
 /// A state.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct State {
     /// The store.
     pub keys: Keys,
     /// Nodes.
     pub nodes: Vec<Node>,
-    /// Calls on their way, and late ones nobody waits for.
+    /// Calls that may land late.
     pub calls: Vec<Call>,
     /// Writes so far.
     pub writes: u8,
@@ -262,6 +302,30 @@ impl State {
         }
     }
 
+    /// As bytes; of a view that is the newest only that it is.
+    pub fn encode(mut self) -> Vec<u8> {
+        let (mut newest, view) = (0_u8, self.keys.view());
+        for (place, node) in self.nodes.iter_mut().enumerate() {
+            if node.view.as_ref() == Some(&view) {
+                node.view = None;
+                newest |= 1 << place;
+            }
+        }
+        postcard::to_stdvec(&(newest, self)).expect("a state has a form")
+    }
+
+    /// And back.
+    pub fn decode(encoded: &[u8]) -> Self {
+        let (newest, mut state): (u8, Self) = postcard::from_bytes(encoded).expect("this is the form of a state");
+        let view = state.keys.view();
+        for (place, node) in state.nodes.iter_mut().enumerate() {
+            if newest >> place & 1 == 1 {
+                node.view = Some(view.clone());
+            }
+        }
+        state
+    }
+
     fn first_node(node: u8, keys: &Keys, scope: &Scope) -> Node {
         let leads = node == 0;
         let names = if leads && scope.synchronous { Names::First(1) } else { Names::Nobody };
@@ -274,6 +338,10 @@ impl State {
             confirmed: None,
             own: leads.then_some(own),
             tried: leads,
+            waits: (false, false),
+            frozen: false,
+            cut: false,
+            down: false,
             asked: false,
             armed: leads.then_some((1, 0)),
             fenced: false,
@@ -286,75 +354,4 @@ impl State {
             worked: None,
         }
     }
-
-    /// Renames versions to 1, 2, 3 …, which keeps what compares equal and what is newer.
-    pub fn rename(&mut self) {
-        rename(
-            self,
-            |keys, each| {
-                each(&mut keys.record.version);
-            },
-            |state, each| {
-                for own in state.nodes.iter_mut().filter_map(|node| node.own.as_mut()) {
-                    each(&mut own.version);
-                }
-                for call in &mut state.calls {
-                    match &mut call.write {
-                        Write::Acquire { record, .. } | Write::Renew { record, .. } | Write::Release { record, .. } => {
-                            each(record)
-                        }
-                        _ => {}
-                    }
-                    if let (true, Some((true, version))) = (call.write.is_lease(), &mut call.landed) {
-                        each(version);
-                    }
-                }
-            },
-        );
-        rename(
-            self,
-            |keys, each| each(&mut keys.sync.version),
-            |state, each| {
-                for asked in state.nodes.iter_mut().filter_map(|node| node.mind.asked.as_mut()) {
-                    each(&mut asked.1);
-                }
-                for call in &mut state.calls {
-                    match &mut call.write {
-                        Write::Acquire { sync, .. } => each(sync),
-                        Write::Sync { compared, .. } => each(compared),
-                        _ => {}
-                    }
-                }
-            },
-        );
-        rename(
-            self,
-            |keys, each| each(&mut keys.claims_version),
-            |state, each| {
-                for call in &mut state.calls {
-                    if let Write::Claims { compared, .. } = &mut call.write {
-                        each(compared);
-                    }
-                }
-            },
-        );
-    }
-}
-
-type Each<'a> = &'a mut dyn FnMut(&mut u8);
-
-/// Renames one kind of versions, wherever it stands.
-fn rename(state: &mut State, keys: fn(&mut Keys, Each<'_>), others: fn(&mut State, Each<'_>)) {
-    let visit = |state: &mut State, each: Each<'_>| {
-        keys(&mut state.keys, each);
-        for view in state.nodes.iter_mut().filter_map(|node| node.view.as_mut()) {
-            keys(view, each);
-        }
-        others(state, each);
-    };
-    let mut known: Vec<u8> = Vec::new();
-    visit(state, &mut |version| known.push(*version));
-    known.sort_unstable();
-    known.dedup();
-    visit(state, &mut |version| *version = known.binary_search(version).map_or(0, |place| place as u8 + 1));
 }

@@ -73,7 +73,7 @@ impl Terms {
         }
         self.superseded.push_back((before, at));
         let Some(attempts) = holder.map(|holder| &mut self.nodes[holder]) else { return };
-        let Some(sent) = attempts.sent.iter().find(|sent| sent.number == record.attempt) else { return };
+        let Some(sent) = attempts.sent.iter().rev().find(|sent| sent.number == record.attempt) else { return };
         attempts.warranted = Some(match attempts.warranted {
             None => sent.end,
             Some(known) => Reading { boot: known.boot.max(sent.end.boot), raw: known.raw.max(sent.end.raw) },
@@ -183,7 +183,7 @@ impl World {
         }
         let acquisition = record.acquisition_at(revision);
         let whole = snap.get(LEADER).is_none_or(|leader| leader.revision == acquisition);
-        let sent = attempts.sent.iter().find(|sent| sent.number == record.attempt && sent.life == agent.life)?;
+        let sent = attempts.sent.iter().rev().find(|sent| sent.number == record.attempt && sent.life == agent.life)?;
         let left = now.left_until(sent.end);
         let counted = agent.keeper.until().is_some_and(|until| until.boot >= sent.end.boot && until.raw >= sent.end.raw);
         (whole && left > Duration::ZERO && !counted).then(|| {

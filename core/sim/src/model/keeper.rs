@@ -40,8 +40,8 @@ struct Recorded {
 impl Recorded {
     /// Another attempt's record of the same revision: the store was restored, and its revisions have caught up.
     fn contradicts(&self, shown: &Record, revision: u64) -> bool {
-        let identity = |record: &Record| (record.holder.clone(), record.nonce, record.attempt);
-        revision == self.revision && identity(&self.record) != identity(shown)
+        let same = self.record.attempt == shown.attempt && self.record.nonce == shown.nonce && self.record.holder == shown.holder;
+        revision == self.revision && !same
     }
 }
 
@@ -82,6 +82,8 @@ pub struct Keeper {
     /// Revision and value of the base.
     pub base: (u64, Epoch),
     recorded: Option<Recorded>,
+    /// How many revisions of the record this agent has seen.
+    renewals_seen: u32,
     observer: ObserverClock,
     page: Option<Adopted>,
     last_good: Option<LastGood>,
@@ -116,6 +118,8 @@ pub struct Broken {
     pub takes_unnamed: bool,
     /// Only whom the next record names are asked.
     pub asks_next_only: bool,
+    /// Vacant as long as the record has not been seen to change, in place of a full term.
+    pub unknown_is_vacant: bool,
 }
 
 impl Keeper {
@@ -131,6 +135,7 @@ impl Keeper {
             leader: None,
             base: (0, Epoch::NONE),
             recorded: None,
+            renewals_seen: 0,
             observer: ObserverClock::default(),
             page: None,
             last_good: None,
@@ -203,6 +208,7 @@ impl Keeper {
                 }
                 let received = if other { now } else { received };
                 let known = self.recorded.take().filter(|recorded| recorded.revision == revision);
+                self.renewals_seen += u32::from(known.is_none());
                 let recorded = known.unwrap_or_else(|| Recorded { revision, record: record.clone(), received });
                 self.fold_record(revision, &recorded.record, recorded.received, now);
                 self.recorded = Some(recorded);
@@ -220,13 +226,13 @@ impl Keeper {
 
     fn fold_record(&mut self, revision: u64, record: &Record, received: Reading, now: Reading) {
         self.observer.saw(Revision(revision), received, record.ttl);
-        let mine = Self::own(record.clone(), revision);
-        self.last_good =
-            Some(LastGood { holder: record.holder.clone(), epoch: mine.epoch, acquisition: mine.acquisition, ttl: record.ttl });
+        let (epoch, acquisition) = (record.epoch_at(revision), record.acquisition_at(revision));
+        self.last_good = Some(LastGood { holder: record.holder.clone(), epoch, acquisition, ttl: record.ttl });
         let same = record.nonce == self.nonce || self.broken.any_record_of_mine;
         if record.holder != self.me || !same || record.released {
             return self.lose();
         }
+        let mine = Self::own(record.clone(), revision);
         if self.broken.any_record_of_mine && !self.landed(Attempt(record.attempt)) {
             self.clock.adopt(now.plus(record.ttl));
             self.mine = Some(mine);
@@ -296,14 +302,41 @@ impl Keeper {
     /// The own lease in the engine's words.
     pub fn held(&self, now: Reading) -> Option<Held> {
         let mine = self.mine.as_ref()?;
-        Some(Held {
+        Some(self.held_of(mine, self.sync_at_acquisition(mine), now))
+    }
+
+    fn held_of(&self, mine: &Mine, sync_at_acquisition: Option<SyncState>, now: Reading) -> Held {
+        Held {
             epoch: mine.epoch,
             acquisition: Revision(mine.acquisition),
             until: self.clock.until_moment(now),
             renewed: self.clock.renewed().unwrap_or_default().boot,
             attempted: self.clock.attempted().unwrap_or_default().boot,
             in_flight: self.in_flight,
-            sync_at_acquisition: mine.record.sync.clone().map(|sync| SyncState { revision: Revision(mine.acquisition), ..sync }),
+            sync_at_acquisition,
+        }
+    }
+
+    fn sync_at_acquisition(&self, mine: &Mine) -> Option<SyncState> {
+        mine.record.sync.as_ref().map(|sync| SyncState { revision: Revision(mine.acquisition), ..SyncState::clone(sync) })
+    }
+
+    /// The lease as the engine sees it, where it was last seen as `before`, of which is kept what cannot have changed.
+    pub fn lease_after(&self, before: Lease, now: Reading) -> Lease {
+        match (before, &self.mine) {
+            (Lease::Mine(known), Some(mine)) if known.acquisition.0 == mine.acquisition && known.epoch == mine.epoch => {
+                Lease::Mine(Held { sync_at_acquisition: known.sync_at_acquisition, ..self.held_of(mine, None, now) })
+            }
+            _ => self.lease(now),
+        }
+    }
+
+    /// The own lease is as it was, to the moment.
+    pub fn is_still(&self, known: &Held, now: Reading) -> bool {
+        self.mine.as_ref().is_some_and(|mine| {
+            let held = self.held_of(mine, None, now);
+            (held.epoch, held.acquisition, held.until, held.renewed, held.attempted, held.in_flight)
+                == (known.epoch, known.acquisition, known.until, known.renewed, known.attempted, known.in_flight)
         })
     }
 
@@ -348,6 +381,7 @@ impl Keeper {
             _ if bound.is_some() => None,
             Some(recorded) if released => Some(recorded.received.boot),
             _ if self.broken.unconfirmed && self.observer.is_over(now) => Some(self.observer.over_at(now)),
+            _ if self.broken.unknown_is_vacant && self.renewals_seen < 2 => Some(now.boot),
             _ => self.observer.vacant_since(),
         };
         if let Some(since) = since {

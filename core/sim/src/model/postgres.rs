@@ -197,8 +197,14 @@ impl Pg {
     /// The first `count` connected ones, in the order of the list, have it.
     fn first(&self, count: u32, demanded: &BTreeSet<MemberName>, lsn: u64, name: &impl Fn(usize) -> MemberName) -> bool {
         let connected = demanded.iter().filter_map(|wanted| self.walsenders.iter().find(|sender| name(sender.node) == *wanted));
-        let first: Vec<&Walsender> = connected.take(count as usize).collect();
-        first.len() == count as usize && first.iter().all(|sender| sender.flushed >= lsn)
+        let mut left = count;
+        for sender in connected.take(count as usize) {
+            if sender.flushed < lsn {
+                return false;
+            }
+            left -= 1;
+        }
+        left == 0
     }
 
     /// Any `count` have it.

@@ -1,6 +1,6 @@
 //! The lease record as a value; its bytes are the store adapter's matter.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 use tanist_engine::{Epoch, MemberName, Named, Revision, SyncState};
 
 /// `tanist/lease`.
@@ -23,7 +23,7 @@ pub struct Record {
     /// Number of the attempt that wrote it.
     pub attempt: u64,
     /// `/sync` as the acquisition read it.
-    pub sync: Option<SyncState>,
+    pub sync: Option<Rc<SyncState>>,
     /// Failsafe mode: only these may take over.
     pub failsafe: Option<Named>,
 }

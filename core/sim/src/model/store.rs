@@ -76,9 +76,22 @@ pub struct Snap {
     /// The revision.
     pub revision: u64,
     keys: Vec<Option<Kv>>,
+    /// Of all snapshots of a store, also when it goes back, each has a number of its own.
+    number: u64,
+    /// The number of the one it was made from, and the keys in which it differs, as bits.
+    made_from: (u64, u64),
 }
 
 impl Snap {
+    /// The keys that may differ from those of another snapshot, as bits.
+    pub fn changes_since(&self, other: Option<&Self>) -> u64 {
+        match other {
+            Some(other) if other.number == self.number => 0,
+            Some(other) if other.number == self.made_from.0 => self.made_from.1,
+            _ => u64::MAX,
+        }
+    }
+
     /// One key.
     pub fn get(&self, key: Key) -> Option<&Kv> {
         self.keys.get(key)?.as_ref()
@@ -199,13 +212,16 @@ pub struct Store {
     /// The ttl with which the next one of each node is granted.
     pub grants: Vec<u64>,
     backup: Option<Rc<Snap>>,
+    snaps: u64,
 }
 
 impl Store {
     /// An empty store for `nodes` nodes.
     pub fn new(nodes: usize, ttl: u64) -> Self {
-        let snap = Snap { revision: 1, keys: vec![None; MEMBER0 + 3 * nodes] };
-        Self { snap: Rc::new(snap), expiry: vec![None; nodes], grants: vec![ttl; nodes], backup: None }
+        let keys = vec![None; MEMBER0 + 3 * nodes];
+        assert!(keys.len() <= 64, "the keys of so many nodes do not fit the bits of a word");
+        let snap = Snap { revision: 1, keys, number: 1, made_from: (0, u64::MAX) };
+        Self { snap: Rc::new(snap), expiry: vec![None; nodes], grants: vec![ttl; nodes], backup: None, snaps: 1 }
     }
 
     /// Carries out a transaction. `true` beside the answer: something changed.
@@ -221,6 +237,7 @@ impl Store {
     fn write(&mut self, ops: Vec<Op>, now: u64) -> bool {
         let revision = self.snap.revision + 1;
         let mut keys: Option<Vec<Option<Kv>>> = None;
+        let mut changed = 0;
         for op in ops {
             match op {
                 Op::KeepAlive(node) => {
@@ -231,23 +248,29 @@ impl Store {
                 Op::Revoke(node) => {
                     self.expiry[node] = None;
                     let keys = keys.get_or_insert_with(|| self.snap.keys.clone());
-                    clear_expired(keys, node);
+                    changed |= clear_expired(keys, node);
                 }
                 Op::Delete(key) => {
                     let keys = keys.get_or_insert_with(|| self.snap.keys.clone());
                     keys[key] = None;
+                    changed |= 1 << key;
                 }
-                Op::Put(key, value) => put(keys.get_or_insert_with(|| self.snap.keys.clone()), key, value, revision, None),
+                Op::Put(key, value) => {
+                    changed |= 1 << key;
+                    put(keys.get_or_insert_with(|| self.snap.keys.clone()), key, value, revision, None);
+                }
                 Op::PutOn(node, key, value) => {
                     let granted = self.grants[node];
                     self.expiry[node].get_or_insert(Expiry { end: now + granted, granted });
                     let keys = keys.get_or_insert_with(|| self.snap.keys.clone());
                     put(keys, key, value, revision, Some(node));
+                    changed |= 1 << key;
                 }
             }
         }
         let Some(keys) = keys else { return false };
-        self.snap = Rc::new(Snap { revision, keys });
+        self.snaps += 1;
+        self.snap = Rc::new(Snap { revision, keys, number: self.snaps, made_from: (self.snap.number, changed) });
         true
     }
 
@@ -311,10 +334,14 @@ fn put(keys: &mut [Option<Kv>], key: Key, value: Value, revision: u64, expiry: O
     keys[key] = Some(Kv { create, revision, value: Rc::new(value), expiry });
 }
 
-fn clear_expired(keys: &mut [Option<Kv>], node: usize) {
-    for key in keys {
+/// The cleared keys, as bits.
+fn clear_expired(keys: &mut [Option<Kv>], node: usize) -> u64 {
+    let mut cleared = 0;
+    for (number, key) in keys.iter_mut().enumerate() {
         if key.as_ref().is_some_and(|kv| kv.expiry == Some(node)) {
             *key = None;
+            cleared |= 1 << number;
         }
     }
+    cleared
 }

@@ -12,12 +12,11 @@ use crate::{
         store::Snap,
     },
     mutant::Mutant,
-    trace::Entry,
 };
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
     Action, Armed, Decision, Epoch, Failsafe, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Promised,
-    Reading, Reason, Storage, StorageSeen, StoreView, audit, decide, failsafe::Naming,
+    Reading, Reason, Recorded, Storage, StorageSeen, StoreView, audit, decide, failsafe::Naming,
 };
 
 /// What a call to the store is for.
@@ -146,6 +145,7 @@ impl Agent {
             forgets_agreement: world.options.without(Mutant::AgreementForgotten),
             takes_unnamed: world.options.without(Mutant::UnnamedTakes),
             asks_next_only: world.options.without(Mutant::AsksNextOnly),
+            unknown_is_vacant: world.options.without(Mutant::UnknownIsVacant),
         };
         Self {
             life: 0,
@@ -273,7 +273,9 @@ impl World {
     /// One turn of the run loop.
     pub fn turn(&mut self, node: usize) {
         let now = self.reading(node);
-        let lease = self.nodes[node].agent.keeper.lease(now);
+        let agent = &mut self.nodes[node].agent;
+        let before = std::mem::replace(&mut agent.seen.lease, Lease::Unknown);
+        let lease = agent.keeper.lease_after(before, now);
         self.observe(node, lease);
         self.check_terms(node, now);
         self.check_usurped(node);
@@ -320,7 +322,7 @@ impl World {
         if !self.trace.tells() || same && violation.is_none() {
             return;
         }
-        let entry = Entry {
+        let entry = Recorded {
             wall_ms: self.now / MS,
             now: now.boot,
             policy: agent.policy.clone(),

@@ -85,7 +85,7 @@ pub enum Local {
     Delivered { number: u64, attempt: Attempt },
     Effects(Vec<Action>),
     Exit { dead_guard: bool },
-    Command(Command),
+    Command(Box<Command>),
     GuardLook { look: u64 },
     Fenced { complete: bool, began: u64 },
     PostmasterEnded,

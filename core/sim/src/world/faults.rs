@@ -244,7 +244,7 @@ impl World {
 
     /// The leader key is written by somebody who knows nothing of the record, and is gone some time later.
     fn take_leader_key(&mut self, on: bool) {
-        let stranger = MemberName("stranger".to_owned());
+        let stranger = MemberName::from("stranger");
         let his = self.store.snap.get(store::LEADER).is_some_and(|kv| *kv.value == Value::Leader(stranger.clone()));
         if on && self.store.snap.face().is_some() {
             self.operator_writes(store::LEADER, Value::Leader(stranger));

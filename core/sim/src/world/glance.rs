@@ -41,7 +41,6 @@ fn only_renewed(known: &Lease, lease: &Lease) -> bool {
                 && known.vacant_at <= theirs.vacant_at
                 && known.holder == theirs.holder
         }
-        (Lease::Mine(_), Lease::Mine(_)) => known == lease,
         _ => false,
     }
 }
@@ -70,18 +69,24 @@ impl World {
         let now = self.reading(node);
         let agent = &self.nodes[node].agent;
         let Some(settled) = agent.settled.filter(|settled| now.boot < settled.until) else { return self.turn(node) };
-        if agent.seen.job.is_some() {
+        if agent.seen.job.is_some() || self.failsafe_seen(node) != agent.seen.failsafe {
             return self.turn(node);
         }
         let guard = agent.seen.guard;
-        let lease = agent.keeper.lease(now);
-        if !only_renewed(&agent.seen.lease, &lease) || runs_out(&lease, now.boot, self.ttl(node)) {
-            return self.turn(node);
+        if let Lease::Mine(known) = &agent.seen.lease {
+            if !agent.keeper.is_still(known, now) {
+                return self.turn(node);
+            }
+            let agent = &mut self.nodes[node].agent;
+            let lease = std::mem::replace(&mut agent.seen.lease, Lease::Unknown);
+            self.observe(node, lease);
+        } else {
+            let lease = agent.keeper.lease(now);
+            if !only_renewed(&agent.seen.lease, &lease) || runs_out(&lease, now.boot, self.ttl(node)) {
+                return self.turn(node);
+            }
+            self.observe(node, lease);
         }
-        if self.failsafe_seen(node) != self.nodes[node].agent.seen.failsafe {
-            return self.turn(node);
-        }
-        self.observe(node, lease);
         self.check_terms(node, now);
         let agent = &self.nodes[node].agent;
         if agent.seen.guard != guard {

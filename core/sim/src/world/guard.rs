@@ -18,7 +18,7 @@ impl World {
     /// Sends a command.
     pub fn command(&mut self, node: usize, command: Command) {
         let took = self.rng.range(MS / 20, MS);
-        self.later(node, took, Local::Command(command));
+        self.later(node, took, Local::Command(Box::new(command)));
     }
 
     /// An event in the guard's process. The deadline comes before everything else.
@@ -34,7 +34,7 @@ impl World {
             }
         }
         match what {
-            Local::Command(command) => self.obey(node, command),
+            Local::Command(command) => self.obey(node, *command),
             Local::GuardLook { look } if self.nodes[node].guard.look == look => self.plan_guard_look(node),
             // What is left of it is fenced; the permission stays.
             Local::PostmasterEnded if self.nodes[node].guard.page.fence != FenceState::Complete => self.guard_fences(node),

@@ -129,7 +129,7 @@ impl World {
             ttl,
             released: false,
             attempt: attempt.0,
-            sync: state,
+            sync: state.map(Rc::new),
             failsafe: None,
         };
         let mut txn = Txn {

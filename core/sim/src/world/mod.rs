@@ -86,7 +86,7 @@ impl World {
     pub fn new(options: Options, seed: u64, faults: Vec<Fault>, trace: Trace) -> Self {
         let mut rng = Rng::new(seed).fork(1);
         let nodes = options.nodes;
-        let names: Vec<MemberName> = (1..=nodes).map(|number| MemberName(format!("n{number}"))).collect();
+        let names: Vec<MemberName> = (1..=nodes).map(|number| MemberName(format!("n{number}").into())).collect();
         let mut world = Self {
             now: 0,
             queue: Queue::default(),

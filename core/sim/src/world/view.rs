@@ -39,8 +39,12 @@ pub enum News {
 pub fn read(known: Option<&Snap>, snap: &Snap, now: Moment, view: &mut StoreView) -> News {
     let mut news = if view.as_of.is_none() { News::Other } else { News::Idle };
     view.as_of = Some(now);
+    let changed = snap.changes_since(known);
+    if changed == 0 {
+        return news;
+    }
     let mut differs = |key| {
-        let differs = differs(known, snap, key);
+        let differs = changed >> key & 1 != 0 && differs(known, snap, key);
         if differs {
             news = news.max(News::Other);
         }
@@ -90,7 +94,8 @@ pub fn read(known: Option<&Snap>, snap: &Snap, now: Moment, view: &mut StoreView
             view.timelines.extend(claims.iter().copied());
         }
     }
-    news.max(members(known, snap, view))
+    let keys = (1 << snap.nodes()) - 1;
+    if changed >> store::MEMBER0 & keys == 0 { news } else { news.max(members(known, snap, view)) }
 }
 
 /// Promises and marks of data directories.

@@ -20,7 +20,7 @@ pub(super) fn member(name: Option<Text>, report: &mut Report) -> Option<MemberNa
             .error("name", "must have 1 to 63 printable ASCII characters without blanks, slashes, commas, quotes and asterisks");
         return None;
     }
-    Some(MemberName(name))
+    Some(MemberName(name.into()))
 }
 
 /// `scope`.

@@ -47,7 +47,7 @@ fn at_epoch(text: &str) -> (MemberName, Epoch) {
 }
 
 pub fn endpoint(name: &MemberName) -> Endpoint {
-    Endpoint { host: name.0.clone(), port: 5432 }
+    Endpoint { host: name.to_string(), port: 5432 }
 }
 
 /// Applies one command.
