@@ -240,7 +240,10 @@ impl Member {
             }
             Kind::Etcd => {
                 let mut command = place::as_database_user(Path::new("/usr/bin/etcd"));
-                command.args(["--name", &self.name, "--log-level", "warn", "--data-dir"]).arg(self.directory.join("etcd"));
+                // A member that was cut off and comes back must not unseat the leader: with etcd 3.4 that is not the default.
+                command
+                    .args(["--name", &self.name, "--log-level", "warn", "--pre-vote", "--data-dir"])
+                    .arg(self.directory.join("etcd"));
                 command.args(["--listen-client-urls", &format!("http://{}", self.client)]);
                 command.args(["--advertise-client-urls", &format!("http://{}", self.client)]);
                 command.args(["--listen-peer-urls", &format!("http://{}", self.peer)]);

@@ -76,7 +76,12 @@ const KEYS: [&str; 14] = [
 /// A switchover, so that a timeline has been claimed.
 fn claimed(cluster: &Cluster) {
     let old = cluster.settled(true);
-    tanist(&["switchover", "--config", &cluster.nodes[0].config().display().to_string()]).output();
+    let config = cluster.nodes[0].config().display().to_string();
+    // A cluster this young may refuse the first one; what is tested comes after it.
+    wait::until("a switchover", SLACK * 2, || match tanist(&["switchover", "--config", &config]) {
+        answer if answer.code == 0 => Ok(()),
+        answer => Err(answer.err),
+    });
     cluster.next_primary(old, SLACK);
     cluster.settled(true);
 }

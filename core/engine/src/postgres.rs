@@ -99,6 +99,8 @@ pub enum ServerRole {
         upstream: Option<Upstream>,
         /// A walreceiver is streaming.
         streaming: bool,
+        /// It uses another replication slot than it should, or none where it should, or one where it should not.
+        slot_differs: bool,
     },
 }
 

@@ -142,6 +142,8 @@ pub enum Reason {
     // The lease is theirs.
     #[error("following {leader}")]
     Following { leader: MemberName },
+    #[error("following {leader}, changing its replication slot")]
+    ChangingSlot { leader: MemberName },
     #[error("following {leader}, not streaming yet")]
     WaitStreaming { leader: MemberName },
     #[error("promising to follow no leader before epoch {epoch}: ending what still comes from the old one")]
@@ -252,6 +254,7 @@ impl Reason {
             Self::LeaseLost => "lease-lost",
             Self::GivingUp { .. } => "giving-up",
             Self::Following { .. } => "following",
+            Self::ChangingSlot { .. } => "changing-slot",
             Self::WaitStreaming { .. } => "wait-streaming",
             Self::Promising { .. } => "promising",
             Self::PromisedHigher { .. } => "promised-higher",
@@ -289,8 +292,8 @@ impl Reason {
         "fail-over-after-crash", "no-data-to-lead", "epoch-not-newer", "promoting", "wait-promises", "handing-over", "writing-initialize",
         "post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "leading-in-trouble", "making-way",
         "room-elsewhere", "synchronising", "leading-failsafe", "asking-to-wait", "failsafe-refused", "lease-lost", "giving-up",
-        "following", "wait-streaming", "promising", "promised-higher", "following-failsafe", "leader-not-proved", "cloning",
-        "rewinding", "wait-checkpoint", "stopping-to-replace", "keeping-diverged", "keeping-data", "announcing-replacement",
+        "following", "changing-slot", "wait-streaming", "promising", "promised-higher", "following-failsafe", "leader-not-proved",
+        "cloning", "rewinding", "wait-checkpoint", "stopping-to-replace", "keeping-diverged", "keeping-data", "announcing-replacement",
         "starting-standby", "wait-own-end", "repointing", "switchover-refused", "switchover-checkpoint", "switchover-stop",
         "switchover-release", "restarting", "stopping",
     ];

@@ -167,6 +167,7 @@ fn kept(settings: &Settings, role: ServerConfig<'_>, names: &SyncNames) -> Kept 
     Kept {
         standby: matches!(role, ServerConfig::Standby { .. }),
         conninfo: quote::guc(&conninfo),
+        slot: quote::guc(&upstream.and(settings.slot.clone()).unwrap_or_default()),
         names: (settings.synchronous || *names != SyncNames::Nobody).then(|| quote::guc(&names::render(names))),
     }
 }
@@ -249,7 +250,6 @@ fn render(settings: &Settings, kept: &Kept, major: u32, base: bool) -> String {
     let parameters = parameters(settings);
     let mut owned: Vec<(&str, String)> = TARGETS.map(|key| (key, String::new())).into();
     owned.push(("recovery_target_timeline", "latest".into()));
-    owned.push(("primary_slot_name", String::new()));
     if major < 16 {
         owned.push(("promote_trigger_file", String::new()));
     }

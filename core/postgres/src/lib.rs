@@ -8,6 +8,7 @@
 //! - [`configure`]: the generated configuration files; [`accepted`]: what PostgreSQL would say to the values in them;
 //! - [`plan`]: command lines; [`progress`]: how far a copy is;
 //! - [`Prober`]: the state of the running server as the engine's [`tanist_engine::Postgres`];
+//! - [`slots`]: replication slots;
 //! - [`mod@cut`]: the barrier under a promise;
 //! - [`mod@prove`], [`bootstrap`], [`sql`]: what is done over a session.
 
@@ -39,6 +40,7 @@ mod rules;
 mod session;
 mod settings;
 mod skip;
+pub mod slots;
 pub mod sql;
 mod standby_position;
 

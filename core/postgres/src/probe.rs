@@ -48,6 +48,8 @@ pub struct Facts {
     pub upstream_end: Option<Lsn>,
     /// The walreceiver's process id.
     pub receiver_pid: Option<i32>,
+    /// The replication slot through which a standby is to stream.
+    pub slot: Option<String>,
     /// `synchronous_standby_names` as this session shows it; what is in force is in [`ServerRole::Primary`].
     pub names_shown: String,
 }
@@ -163,7 +165,7 @@ impl Prober {
         }
     }
 
-    /// Looks, while the guard says that a postmaster lives. `proof` and every `opened_by` are left to the caller: it knows the write
+    /// Looks, while the guard says that a postmaster lives. `proof`, `slot_differs` and every `opened_by` are left to the caller: it knows which slot there is, the write
     /// probe's result and, from the store's timeline claims, which epoch opened a timeline.
     pub async fn look(&mut self, now: Moment, started: Started) -> Postgres {
         let starting = Postgres::Starting { since: started.since, as_primary: started.as_primary };
@@ -224,6 +226,7 @@ impl Prober {
             replayed_commit: None,
             upstream_end: None,
             receiver_pid: None,
+            slot: None,
             names_shown: row.names,
         };
         let role = match row.role {
@@ -245,6 +248,7 @@ impl Prober {
                 facts.replayed_commit = standby.replayed_commit;
                 facts.upstream_end = standby.upstream_end;
                 facts.receiver_pid = standby.receiver_pid;
+                facts.slot = Some(standby.slot.clone()).filter(|slot| !slot.is_empty());
                 if !self.in_force.knows_flag(row.at.started) {
                     // So that after a promotion nothing is left to be found out.
                     self.refresh(row.at, &facts.names_shown).await;
@@ -254,6 +258,7 @@ impl Prober {
                     replayed: standby.replayed,
                     upstream: conninfo::upstream(&standby.conninfo),
                     streaming: standby.streaming,
+                    slot_differs: false,
                 }
             }
         };

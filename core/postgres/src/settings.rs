@@ -40,6 +40,8 @@ pub struct Settings {
     pub basebackup_options: Vec<String>,
     /// Configuration parameters as the operator wants them.
     pub parameters: BTreeMap<String, String>,
+    /// The replication slot of this member at its upstream; `None`: it streams without one.
+    pub slot: Option<String>,
     /// Lines of `pg_hba.conf`; empty: the file is left alone.
     pub pg_hba: Vec<String>,
     /// Lines of `pg_ident.conf`; empty: the file is left alone.
@@ -189,6 +191,7 @@ pub(crate) mod tests {
             initdb_options: vec!["data-checksums".into(), "encoding=UTF8".into()],
             basebackup_options: Vec::new(),
             parameters: BTreeMap::new(),
+            slot: None,
             pg_hba: Vec::new(),
             pg_ident: Vec::new(),
             synchronous: true,

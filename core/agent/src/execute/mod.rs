@@ -29,7 +29,7 @@ use crate::{
     config::Settings,
     links::{
         DirectoryLink, FailsafeLink, GuardLink, LiveLink, NamesLink, PeersLink, PluginsLink, PostgresLink, PromiseLink,
-        StorageLink,
+        SlotsLink, StorageLink,
     },
     run::{Effect, Fact, Facts, clock},
 };
@@ -61,6 +61,8 @@ pub struct Tools {
     pub tags: Mutex<Arc<TagMap>>,
     /// What this node has promised.
     pub promise: Arc<PromiseLink>,
+    /// Replication slots.
+    pub slots: SlotsLink,
     /// Whether the data directory is still this node's.
     pub directory: Arc<DirectoryLink>,
     /// Whether the data directory's storage takes writes.

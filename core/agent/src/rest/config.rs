@@ -42,11 +42,11 @@ pub(super) async fn change(api: &Api, body: &[u8]) -> Answer {
     }
     let unchanged = Compare::ModRevision(key.clone(), present.kv.mod_revision);
     match store::commit(api, vec![unchanged], vec![Op::put(key, dcs_text(&config))]).await {
-        Ok(true) => {
+        Ok(Some(_)) => {
             tracing::warn!(change = rest_text(&change), "the dynamic configuration was changed over REST");
             (200, rest_text(&config))
         }
-        Ok(false) => (409, "the configuration has changed meanwhile; ask again".to_owned()),
+        Ok(None) => (409, "the configuration has changed meanwhile; ask again".to_owned()),
         Err(error) => (502, format!("the configuration was not written: {error}")),
     }
 }

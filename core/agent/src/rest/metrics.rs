@@ -5,7 +5,7 @@ use crate::run::{Status, clock, wall};
 use std::time::Duration;
 use tanist_engine::{Lease, Moment, Postgres, Role, ServerRole};
 use tanist_guard::page::FenceState;
-use tanist_patroni::rest::{Facts, Metrics, OwnMetrics, PluginMetrics, Standing};
+use tanist_patroni::rest::{Facts, Metrics, OwnMetrics, PluginMetrics, SlotMetrics, Standing};
 
 /// The page.
 pub(super) fn body(api: &Api) -> String {
@@ -71,6 +71,13 @@ fn own(api: &Api, status: Option<&Status>, facts: &Facts, now: Moment) -> OwnMet
         storage: status.map(|status| status.seen.storage.state).unwrap_or_default(),
         storage_free: api.tools.storage.free(),
         store_answers: status.is_some() && api.tools.mirror.snapshot().trouble.is_none(),
+        slots: api
+            .tools
+            .slots
+            .found()
+            .into_iter()
+            .map(|slot| SlotMetrics { name: slot.name, active: slot.active, retained: slot.retained })
+            .collect(),
         plugins: plugins
             .into_iter()
             .map(|plugin| PluginMetrics {

@@ -5,7 +5,7 @@ use super::{Api, store};
 use crate::run::{Status, clock};
 use std::{sync::Arc, time::Duration};
 use tanist_dcs::{Compare, Op, StoreError};
-use tanist_engine::{Lease, MemberName, MemberState, Role};
+use tanist_engine::{Lease, MemberName, MemberState, Moment, Revision, Role};
 use tanist_patroni::{
     dcs::FailoverKey,
     rest::{Candidate, Kind, Outcome, SwitchoverRequest, SwitchoverView},
@@ -27,12 +27,15 @@ pub(super) async fn carry_out(api: &Api, path: Kind, body: &[u8]) -> (u16, Strin
     }
     let kind = request.kind(path);
     tracing::warn!(?kind, leader = ?request.leader, candidate = ?request.candidate, "asked for over REST");
-    if let Err(error) = write(api, &request).await {
-        tracing::error!(%error, "the request could not be written");
-        return Outcome::NotWritten.answer(kind);
-    }
+    let asked = match write(api, &request).await {
+        Ok(revision) => Asked { revision, old: view.leader, candidate: request.candidate, at: clock::now() },
+        Err(error) => {
+            tracing::error!(%error, "the request could not be written");
+            return Outcome::NotWritten.answer(kind);
+        }
+    };
     let limit = 2 * status.policy.loop_wait.max(Duration::from_secs(10));
-    outcome(api, view.leader.as_ref(), request.candidate, limit).await.answer(kind)
+    outcome(api, asked, limit).await.answer(kind)
 }
 
 /// `DELETE /switchover`: takes back a request that waits for its time.
@@ -45,8 +48,8 @@ pub(super) async fn forget(api: &Api) -> (u16, String) {
     });
     let Some(revision) = waiting else { return (404, "no switchover is scheduled".to_owned()) };
     match store::commit(api, vec![Compare::ModRevision(key.clone(), revision)], vec![Op::Delete(key)]).await {
-        Ok(true) => (200, "scheduled switchover deleted".to_owned()),
-        Ok(false) => (409, "the request has changed meanwhile".to_owned()),
+        Ok(Some(_)) => (200, "scheduled switchover deleted".to_owned()),
+        Ok(None) => (409, "the request has changed meanwhile".to_owned()),
         Err(error) => (503, format!("the request was not deleted: {error}")),
     }
 }
@@ -72,35 +75,46 @@ fn leader(status: &Status) -> Option<MemberName> {
     }
 }
 
-/// Puts the key, unless another request waits.
-async fn write(api: &Api, request: &SwitchoverRequest) -> Result<(), StoreError> {
+/// Puts the key, unless another request waits. Gives the revision of the write.
+async fn write(api: &Api, request: &SwitchoverRequest) -> Result<Revision, StoreError> {
     let key = api.tools.keeper.keys().failover();
     let value = FailoverKey { leader: request.leader.clone(), member: request.candidate.clone(), scheduled_at: None }.encode();
-    match store::commit(api, vec![Compare::Absent(key.clone())], vec![Op::put(key, value)]).await? {
-        true => Ok(()),
-        false => Err(StoreError::Refused("another switchover is waiting".to_owned())),
-    }
+    let written = store::commit(api, vec![Compare::Absent(key.clone())], vec![Op::put(key, value)]).await?;
+    written.ok_or_else(|| StoreError::Refused("another switchover is waiting".to_owned()))
 }
 
-async fn outcome(api: &Api, old: Option<&MemberName>, candidate: Option<MemberName>, limit: Duration) -> Outcome {
-    let begun = clock::now();
-    let mut written = false;
-    while clock::now().since(begun) < limit {
+/// A request that stands in the store.
+struct Asked {
+    revision: Revision,
+    old: Option<MemberName>,
+    candidate: Option<MemberName>,
+    at: Moment,
+}
+
+async fn outcome(api: &Api, asked: Asked, limit: Duration) -> Outcome {
+    let old = asked.old.as_ref();
+    while clock::now().since(asked.at) < limit {
         tokio::time::sleep(LOOK).await;
         let Some(status) = api.status.get() else { continue };
         if let Some(leader) = proved_leader(&status)
             && Some(&leader) != old
         {
-            return Outcome::Done { leader, candidate };
+            return Outcome::Done { leader, candidate: asked.candidate };
         }
         // The key goes when the engine has refused the request, or together with the lease when it is carried out.
-        let waits = status.seen.store.switchover.is_some();
-        written |= waits;
-        if written && !waits && old.is_some_and(|old| leader(&status).as_ref() == Some(old) && still_leads(&status, old)) {
-            return Outcome::Failed;
+        let gone = is_gone(api, asked.revision) && status.seen.store.switchover.is_none();
+        if gone && old.is_some_and(|old| leader(&status).as_ref() == Some(old) && still_leads(&status, old)) {
+            let why = status.refused.as_ref().filter(|(at, _)| *at >= asked.at).map(|(_, why)| why.to_string());
+            return Outcome::Failed { why };
         }
     }
-    Outcome::StatusUnknown
+    Outcome::StatusUnknown { says: api.status.get().map(|status| status.reason.to_string()) }
+}
+
+/// The store has been seen since the request was written, and the request is not there any more.
+fn is_gone(api: &Api, written: Revision) -> bool {
+    let snapshot = api.tools.mirror.snapshot();
+    snapshot.revision >= written && snapshot.get(&api.tools.keeper.keys().failover()).is_none()
 }
 
 /// Who leads and was proved writable at the present epoch.

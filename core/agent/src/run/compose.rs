@@ -49,6 +49,7 @@ pub fn postgres_settings(settings: &Settings, dynamic: &DynamicConfig) -> tanist
         initdb_options: initdb.clone(),
         basebackup_options: basebackup.clone(),
         parameters,
+        slot: None,
         pg_hba,
         pg_ident: postgres.effective_pg_ident(&dynamic.postgresql).to_vec(),
         synchronous: dynamic.policy(settings.engine_tags).synchronous.is_on(),

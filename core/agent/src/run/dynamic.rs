@@ -55,6 +55,11 @@ impl Dynamic {
         compose::postgres_settings(&self.settings, &self.in_force)
     }
 
+    /// All of it.
+    pub fn in_force(&self) -> &DynamicConfig {
+        &self.in_force
+    }
+
     /// Takes the store's value in; the new rules when it changed.
     pub fn learn(&mut self, config: Option<&[u8]>, tools: &Tools) -> Option<Policy> {
         let config = config?;
@@ -73,6 +78,7 @@ impl Dynamic {
                 let policy = self.policy();
                 tools.keeper.set_ttl(policy.ttl);
                 tools.live.want(self.postgres());
+                tools.slots.configure(&self.in_force);
                 tracing::info!(ttl = ?policy.ttl, synchronous = ?policy.synchronous, "dynamic configuration in force");
                 Some(policy)
             }

@@ -30,7 +30,7 @@ use effect::UnderWay;
 use recorder::Recorder;
 use std::{sync::Arc, time::Duration};
 use tanist_engine::{
-    Action, Callback, Decision, Emission, Lease, Memory, Moment, Observation, Policy, Reason, Role, audit, decide,
+    Action, Callback, Decision, Emission, Lease, Memory, Moment, Observation, Policy, Reason, Refusal, Role, audit, decide,
 };
 use tokio::sync::mpsc;
 use world::World;
@@ -67,6 +67,8 @@ pub struct Loop {
     confirming: bool,
     /// Since when the lease has had this node's name and is not its own.
     twin_since: Option<Moment>,
+    /// The last switchover refused here, for REST.
+    refused: Option<(Moment, Refusal)>,
     ending: Option<Ending>,
 }
 
@@ -148,10 +150,17 @@ impl Loop {
 
     /// Tells REST, DNS and plugins what is so now.
     fn show(&mut self, seen: &Observation, decision: &Decision, now: Moment) {
-        let revision = self.tools.mirror.snapshot().revision;
+        let snapshot = self.tools.mirror.snapshot();
+        let revision = snapshot.revision;
+        let told = snapshot.get(&self.tools.keeper.keys().status()).map(|told| told.kv.value.as_slice());
+        self.tools.slots.show(seen, &self.policy, told);
         self.tools.names.show(&seen.me, &seen.lease, &seen.store, revision);
         self.tools.plugins.show(seen, self.memory.announced.unwrap_or_default());
+        if let Reason::SwitchoverRefused { why } = &decision.reason {
+            self.refused = Some((now, why.clone()));
+        }
         self.status.put(Status {
+            refused: self.refused.clone(),
             seen: seen.clone(),
             reason: decision.reason.clone(),
             policy: self.policy.clone(),

@@ -14,7 +14,7 @@ use crate::{
     execute::Tools,
     links::{
         DirectoryLink, FailsafeLink, GuardLink, LiveLink, NamesError, NamesLink, PeersLink, PluginsError, PluginsLink,
-        PostgresLink, PromiseError, PromiseLink, StorageLink, watch_guard,
+        PostgresLink, PromiseError, PromiseLink, SlotsLink, StorageLink, watch_guard,
     },
     rest::{self, RestError},
 };
@@ -123,6 +123,7 @@ pub async fn run_agent(
         tags: Mutex::new(Arc::new(settings.tags.clone())),
         promise: Arc::new(promise),
         failsafe: Arc::new(failsafe),
+        slots: SlotsLink::new(&settings.name.0, &settings.state_dir, dynamic.in_force()),
         directory,
         names: NamesLink::start(&settings.cluster, &settings.name, Arc::new(clock::now))?,
         plugins: PluginsLink::start(&settings, &plugin_host, policy.ttl)?,
@@ -150,6 +151,7 @@ pub async fn run_agent(
         timer: clock::Timer::new()?,
         confirming: false,
         twin_since: None,
+        refused: None,
         ending: None,
     };
     let ending = agent.run().await?;
@@ -166,6 +168,7 @@ fn spawn_tasks(tools: &Arc<Tools>, dynamic: Dynamic, guard: GuardLink, facts: Fa
     tokio::spawn(store::follow(tools.clone(), dynamic, facts.clone(), story));
     let keeper = tools.clone();
     tokio::spawn(async move { keeper.keeper.keep_expiry_alive().await });
+    tokio::spawn(SlotsLink::keep(tools.clone()));
     let reports = facts.clone();
     tokio::spawn(async move {
         if let Err(error) = guard.read_reports(reports.clone()).await {

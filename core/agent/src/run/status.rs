@@ -1,7 +1,7 @@
 //! What the loop shows to the REST API: the newest observation and decision, replaced as a whole.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use tanist_engine::{Moment, Observation, Policy, Reason};
+use tanist_engine::{Moment, Observation, Policy, Reason, Refusal};
 
 /// The newest turn of the loop.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct Status {
     pub policy: Policy,
     /// When.
     pub decided: Moment,
+    /// The last switchover that this node refused as leader: when, and why.
+    pub refused: Option<(Moment, Refusal)>,
 }
 
 /// Holds it. Cheap to clone; neither side waits for the other longer than a pointer takes to copy.

@@ -110,7 +110,7 @@ impl World {
             me: self.me.clone(),
             lease: tools.keeper.lease(clock::reading()),
             store: self.store(),
-            postgres: placed(self.postgres.clone(), &self.view.timelines),
+            postgres: with_slot(placed(self.postgres.clone(), &self.view.timelines), tools),
             guard: guard_seen(&tools.guard),
             job: self.job.clone(),
             last_job: self.last_job.clone(),
@@ -166,6 +166,16 @@ fn placed(mut postgres: Postgres, claims: &[TimelineClaim]) -> Postgres {
     };
     if let Some(position) = position {
         position.opened_by = opener(claims, position);
+    }
+    postgres
+}
+
+/// The state with whether a standby streams through the slot that it should.
+fn with_slot(mut postgres: Postgres, tools: &Tools) -> Postgres {
+    if let Postgres::Running(running) = &mut postgres
+        && let ServerRole::Standby { slot_differs, upstream: Some(_), .. } = &mut running.role
+    {
+        *slot_differs = tools.postgres.facts().is_some_and(|facts| facts.slot != tools.slots.own());
     }
     postgres
 }

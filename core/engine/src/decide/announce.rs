@@ -141,7 +141,7 @@ fn face(turn: &Turn<'_>) -> Option<MemberFace> {
                 checkpointed: *checkpointed,
                 ..blank(MemberState::Running, by_lease)
             },
-            ServerRole::Standby { position, replayed, streaming, upstream: _ } => MemberFace {
+            ServerRole::Standby { position, replayed, streaming, upstream: _, slot_differs: _ } => MemberFace {
                 state: if *streaming { MemberState::Streaming } else { MemberState::Running },
                 role: Role::Replica,
                 timeline: position.map(|position| position.timeline),

@@ -25,9 +25,18 @@ pub(super) fn follow(turn: &mut Turn<'_>, theirs: &Theirs) -> Reason {
         Postgres::Stopped(stopped) => returning::come_back(turn, theirs, stopped),
         Postgres::Starting { .. } => starting(turn, theirs),
         Postgres::Running(running) => match &running.role {
-            ServerRole::Standby { position, replayed: _, upstream, streaming } => {
+            ServerRole::Standby { position, replayed: _, upstream, streaming, slot_differs } => {
                 ask_ahead(turn, theirs);
-                standby(turn, theirs, Standby { position: *position, upstream: upstream.as_ref(), streaming: *streaming })
+                standby(
+                    turn,
+                    theirs,
+                    Standby {
+                        position: *position,
+                        upstream: upstream.as_ref(),
+                        streaming: *streaming,
+                        slot_differs: *slot_differs,
+                    },
+                )
             }
             // `fence::guarded` and `fence::settled` have dealt with it.
             ServerRole::Primary { .. } => Reason::FenceRunning,
@@ -56,6 +65,7 @@ struct Standby<'a> {
     position: Option<Position>,
     upstream: Option<&'a Upstream>,
     streaming: bool,
+    slot_differs: bool,
 }
 
 /// The leader's lease is running out: ask the others now, so that a race starts with answers in hand.
@@ -96,6 +106,11 @@ fn standby(turn: &mut Turn<'_>, theirs: &Theirs, here: Standby<'_>) -> Reason {
     }
     if let Some(reason) = restart::stop(turn) {
         return reason;
+    }
+    // Also while it does not stream: the cause may be a slot that the leader does not have.
+    if here.slot_differs && here.position.is_some() {
+        let reason = Reason::ChangingSlot { leader: leader.name.clone() };
+        return turn.run(Job::Follow(leader), reason);
     }
     if here.streaming {
         turn.memory.not_streaming = None;

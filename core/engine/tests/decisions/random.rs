@@ -56,6 +56,7 @@ fn postgres(dice: &mut Dice, now: Moment) -> Postgres {
             replayed: dice.lsn(),
             upstream: dice.maybe(Dice::upstream),
             streaming: dice.coin(),
+            slot_differs: dice.coin(),
         },
         _ => ServerRole::Primary {
             position: dice.position(),
@@ -222,7 +223,7 @@ fn stand(dice: &mut Dice, seen: &mut Observation, now: Moment) {
     seen.promised = Some(Promised { epoch, cut: dice.roll(4) > 0 });
     (seen.probed, seen.directory_replaced) = (now, dice.roll(8) == 0);
     let (position, upstream) = (dice.maybe(Dice::position), (dice.roll(4) == 0).then(|| dice.upstream()));
-    let role = ServerRole::Standby { position, replayed: dice.lsn(), upstream, streaming: false };
+    let role = ServerRole::Standby { position, replayed: dice.lsn(), upstream, streaming: false, slot_differs: false };
     seen.postgres = Postgres::Running(Running { role, system_id: "1".to_owned(), version: 150_018 });
 }
 

@@ -8,11 +8,13 @@ mod note;
 mod options;
 mod patch;
 mod postgresql;
+mod slots;
 mod timing;
 
 pub use note::DynamicNote;
 pub use patch::patch;
 pub use postgresql::{DynamicPostgresql, is_cluster_wide, parameter_map, text_lines};
+pub use slots::SlotRules;
 pub use timing::Timing;
 
 use crate::{
@@ -45,6 +47,8 @@ pub struct DynamicConfig {
     pub failsafe_mode: bool,
     /// Maintenance mode.
     pub pause: bool,
+    /// Replication slots.
+    pub slots: SlotRules,
     /// The section `postgresql`.
     pub postgresql: DynamicPostgresql,
 }
@@ -100,8 +104,10 @@ impl DynamicConfig {
         if pause {
             notes.push(DynamicNote::Unsupported { option: "pause".to_owned(), instead: "the cluster is not paused" });
         }
+        let mut slots = SlotRules::read(&mut fields, &mut notes)?;
         let section = Value::Object(fields.map("postgresql")?);
         let postgresql = DynamicPostgresql::read(Fields::of(Self::KEY, section)?, &mut notes)?;
+        slots.use_slots = postgresql.use_slots;
         options::report_rest(fields, "", &options::TOP, &mut notes);
         let config = Self {
             timing,
@@ -113,6 +119,7 @@ impl DynamicConfig {
             primary_stop_timeout: seconds(stop).unwrap_or_default(),
             failsafe_mode,
             pause,
+            slots,
             postgresql,
         };
         Ok((config, notes))
@@ -130,6 +137,7 @@ impl DynamicConfig {
             primary_stop_timeout,
             failsafe_mode: failsafe,
             pause: _,
+            slots: _,
             postgresql,
         } = self;
         let synchronous = match synchronous_mode {
@@ -164,6 +172,7 @@ impl Default for DynamicConfig {
             primary_stop_timeout: Duration::ZERO,
             failsafe_mode: false,
             pause: false,
+            slots: SlotRules::default(),
             postgresql: DynamicPostgresql::default(),
         }
     }

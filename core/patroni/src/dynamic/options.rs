@@ -8,11 +8,8 @@ type Options = [(&'static str, &'static str)];
 const NO_EFFECT: &str = "it has no effect";
 
 /// At the top.
-pub(super) const TOP: [(&str, &str); 11] = [
+pub(super) const TOP: [(&str, &str); 8] = [
     ("standby_cluster", "this cluster has a primary of its own"),
-    ("slots", "no permanent slots are made"),
-    ("ignore_slots", NO_EFFECT),
-    ("member_slots_ttl", NO_EFFECT),
     ("check_timeline", "a standby of another history is never promoted, whatever this says"),
     ("max_timelines_history", "the whole history is kept"),
     ("maximum_lag_on_syncnode", "a synchronous standby is never given up for its lag"),

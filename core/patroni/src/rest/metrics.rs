@@ -75,6 +75,19 @@ pub struct OwnMetrics {
     pub storage_free: Option<u64>,
     /// Plugins by name.
     pub plugins: Vec<PluginMetrics>,
+    /// Replication slots by name.
+    pub slots: Vec<SlotMetrics>,
+}
+
+/// One replication slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlotMetrics {
+    /// Its name.
+    pub name: String,
+    /// Somebody streams through it.
+    pub active: bool,
+    /// How much WAL it keeps, bytes.
+    pub retained: u64,
 }
 
 /// One plugin.
@@ -201,6 +214,16 @@ impl OwnMetrics {
         if let Some(free) = self.storage_free {
             page.gauge("tanist_storage_free_bytes", "Room in the storage of the data directory.", free);
         }
+        if !self.slots.is_empty() {
+            page.head("tanist_slot_active", "gauge", "Value is 1 if somebody streams through the replication slot, 0 otherwise.");
+            for slot in &self.slots {
+                page.line("tanist_slot_active", &format!(",slot=\"{}\"", escaped(&slot.name)), u8::from(slot.active));
+            }
+            page.head("tanist_slot_retained_bytes", "gauge", "How much WAL the replication slot keeps.");
+            for slot in &self.slots {
+                page.line("tanist_slot_retained_bytes", &format!(",slot=\"{}\"", escaped(&slot.name)), slot.retained);
+            }
+        }
         if self.plugins.is_empty() {
             return;
         }
@@ -290,6 +313,14 @@ mod tests {
     }
 
     #[test]
+    fn slots_by_name() {
+        let slots = vec![SlotMetrics { name: "n2".to_owned(), active: false, retained: 16_777_216 }];
+        let text = Metrics { own: OwnMetrics { slots, ..standby().own }, ..standby() }.encode();
+        assert!(text.contains("tanist_slot_active{scope=\"main\",name=\"b\\\"\\\\\",slot=\"n2\"} 0\n"), "{text}");
+        assert!(text.contains(",slot=\"n2\"} 16777216\n"), "{text}");
+    }
+
+    #[test]
     fn a_node_that_knows_nothing() {
         let nothing = Metrics {
             state: MemberState::Unknown,
@@ -307,6 +338,6 @@ mod tests {
         let text = nothing.encode();
         assert!(text.contains("patroni_postgres_state{scope=\"main\",name=\"b\\\"\\\\\"} -1\n"), "{text}");
         assert!(!text.contains("patroni_postgres_streaming"), "Patroni leaves it out while there is no server: {text}");
-        assert!(!text.contains("tanist_plugin"), "{text}");
+        assert!(!text.contains("tanist_plugin") && !text.contains("tanist_slot"), "{text}");
     }
 }

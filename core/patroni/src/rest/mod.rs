@@ -17,7 +17,7 @@ mod switchover;
 pub use cluster::{ClusterBody, ClusterMember, ClusterRole};
 pub use facts::{Facts, Standing};
 pub use failsafe::{FailsafeRequest, OwnQuestion};
-pub use metrics::{Metrics, OwnMetrics, PluginMetrics};
+pub use metrics::{Metrics, OwnMetrics, PluginMetrics, SlotMetrics};
 pub use node::{Identity, NodeBody, NodeState, ReplicationRow, Xlog};
 pub use query::Query;
 pub use restart::{RestartRequest, RestartView};

@@ -149,9 +149,15 @@ pub enum Outcome {
         candidate: Option<MemberName>,
     },
     /// The request is gone, and the leader is still the same.
-    Failed,
+    Failed {
+        /// Why the leader refused it, where that is known here.
+        why: Option<String>,
+    },
     /// Nothing is known within the time an answer may take.
-    StatusUnknown,
+    StatusUnknown {
+        /// What the node that was asked is doing.
+        says: Option<String>,
+    },
     /// The request did not reach the store.
     NotWritten,
 }
@@ -168,11 +174,16 @@ impl Outcome {
                 (200, format!("{title} over to \"{leader}\" instead of \"{wanted}\""))
             }
             Self::Done { leader, candidate: _ } => (200, format!("Successfully {done} over to \"{leader}\"")),
-            Self::Failed => (503, format!("{} failed", kind.title())),
-            Self::StatusUnknown => (503, format!("{} status unknown", kind.title())),
+            Self::Failed { why } => (503, with(format!("{} failed", kind.title()), why.as_deref())),
+            Self::StatusUnknown { says } => (503, with(format!("{} status unknown", kind.title()), says.as_deref())),
             Self::NotWritten => (503, "failed to write failover key into DCS".to_owned()),
         }
     }
+}
+
+/// Patroni's words, and ours behind them.
+fn with(words: String, more: Option<&str>) -> String {
+    more.map_or_else(|| words.clone(), |more| format!("{words}: {more}"))
 }
 
 #[cfg(test)]
@@ -246,8 +257,11 @@ mod tests {
         assert_eq!(said(done(None)), (200, r#"Successfully switched over to "b""#.to_owned()));
         assert_eq!(said(done(Some("b"))), (200, r#"Successfully switched over to "b""#.to_owned()));
         assert_eq!(said(done(Some("c"))), (200, r#"Switched over to "b" instead of "c""#.to_owned()));
-        assert_eq!(said(Outcome::Failed), (503, "Switchover failed".to_owned()));
+        assert_eq!(said(Outcome::Failed { why: None }), (503, "Switchover failed".to_owned()));
         assert_eq!(done(Some("b")).answer(Kind::Failover), (200, r#"Successfully failed over to "b""#.to_owned()));
-        assert_eq!(Outcome::StatusUnknown.answer(Kind::Failover), (503, "Failover status unknown".to_owned()));
+        assert_eq!(
+            Outcome::StatusUnknown { says: Some("following b".into()) }.answer(Kind::Failover),
+            (503, "Failover status unknown: following b".to_owned())
+        );
     }
 }

@@ -59,6 +59,7 @@ impl Node {
             initdb_options: vec!["data-checksums".into(), "encoding=UTF8".into(), "no-sync".into(), "auth=scram-sha-256".into()],
             basebackup_options: vec!["no-sync".into()],
             parameters: all,
+            slot: None,
             pg_hba: ["local all all scram-sha-256", "host all all 127.0.0.0/8 scram-sha-256"]
                 .into_iter()
                 .chain(["host replication replicator 127.0.0.0/8 scram-sha-256"])

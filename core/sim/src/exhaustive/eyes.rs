@@ -245,9 +245,10 @@ fn role(state: &State, place: u8) -> ServerRole {
             replayed: at.lsn,
             upstream: to.map(upstream),
             streaming: state.streams_from(place).is_some(),
+            slot_differs: false,
         },
         Server::Opening { .. } | Server::Down { .. } => {
-            ServerRole::Standby { position: Some(at), replayed: at.lsn, upstream: None, streaming: false }
+            ServerRole::Standby { position: Some(at), replayed: at.lsn, upstream: None, streaming: false, slot_differs: false }
         }
     }
 }

@@ -98,6 +98,8 @@ pub struct Pg {
     pub names_next: Option<SyncNames>,
     /// It was rewound and has not been consistent since: it needs WAL of whom it was rewound from. Ended before that it is worth nothing.
     pub rewound: bool,
+    /// It does not use the slot that it should.
+    pub slot_differs: bool,
     /// The checkpoint after promotion is done.
     pub checkpointed: bool,
     /// All local WAL has been replayed since the start, or it has streamed.
@@ -134,6 +136,7 @@ impl Pg {
             names: SyncNames::Nobody,
             names_next: None,
             rewound: false,
+            slot_differs: false,
             checkpointed: true,
             exhausted: false,
             connection: None,
@@ -248,12 +251,14 @@ impl Pg {
                 replayed: Lsn(self.wal.end()),
                 upstream: self.upstream.clone(),
                 streaming: self.connection.is_some(),
+                slot_differs: self.slot_differs,
             }),
             Server::Stopping if !self.stopping_primary => running(ServerRole::Standby {
                 position: self.exhausted.then(position),
                 replayed: Lsn(self.wal.end()),
                 upstream: self.upstream.clone(),
                 streaming: false,
+                slot_differs: false,
             }),
             // Refuses new sessions; the prober's kept session is gone. Shown as what it was.
             Server::Primary | Server::Stopping => running(ServerRole::Primary {

@@ -54,8 +54,8 @@ fn runs_out(lease: &Lease, now: Moment, ttl: u64) -> bool {
 pub fn only_moved(known: &Postgres, found: &Postgres, led_on: Option<Timeline>) -> bool {
     let (Postgres::Running(known), Postgres::Running(found)) = (known, found) else { return false };
     let (
-        ServerRole::Standby { position: Some(before), replayed: _, upstream: from, streaming: true },
-        ServerRole::Standby { position: Some(now), replayed: _, upstream: to, streaming: true },
+        ServerRole::Standby { position: Some(before), replayed: _, upstream: from, streaming: true, slot_differs: false },
+        ServerRole::Standby { position: Some(now), replayed: _, upstream: to, streaming: true, slot_differs: false },
     ) = (&known.role, &found.role)
     else {
         return false;

@@ -104,6 +104,7 @@ impl World {
                 self.check_upstream(node, upstream.epoch);
                 self.remember(node, upstream.epoch);
                 self.nodes[node].pg.upstream = Some(upstream);
+                self.nodes[node].pg.slot_differs = false;
                 self.nodes[node].pg.names_file = names.clone();
                 self.nodes[node].pg.names = names;
                 self.later(node, 10 * MS, Local::Inside(Inside::Connect));

@@ -46,6 +46,8 @@ impl World {
         }
         let connection = self.number();
         self.nodes[node].pg.connection = Some((upstream, connection));
+        // The leader has made the slot meanwhile.
+        self.nodes[node].pg.slot_differs = self.rng.chance(50);
         self.nodes[upstream].pg.walsenders.retain(|sender| sender.node != node);
         self.nodes[upstream].pg.walsenders.push(Walsender { node, connection, flushed: end, sent: end });
         self.send_wal(upstream);

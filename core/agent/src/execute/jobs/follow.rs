@@ -11,7 +11,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 impl Tools {
     pub(super) async fn follow(&self, upstream: &Upstream, names: &SyncNames) -> Result<(), JobError> {
-        let settings = self.postgres.settings();
+        let settings = self.slotted();
         let (kept, promise, asked) = (settings.clone(), self.promise.clone(), upstream.clone());
         blocking(move || {
             promise.permits(&asked)?;

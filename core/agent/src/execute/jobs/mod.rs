@@ -20,10 +20,13 @@ use std::{
     fs::File,
     io::{Read, Seek, SeekFrom},
     path::Path,
+    sync::Arc,
 };
 use tanist_engine::{Epoch, Job, JobOutcome, Observation, Policy, SyncNames};
 use tanist_guard::protocol::Program;
-use tanist_postgres::{Command, ConfigureError, LayoutError, PlanError, SessionError, SettingsError, SkipError, sql::SqlError};
+use tanist_postgres::{
+    Command, ConfigureError, LayoutError, PlanError, SessionError, Settings, SettingsError, SkipError, sql::SqlError,
+};
 
 /// How much of the end of a log is read.
 const TAIL: u64 = 2048;
@@ -108,6 +111,15 @@ impl Tools {
 }
 
 impl Tools {
+    /// The settings of a server that follows somebody: with the slot, where there is one.
+    fn slotted(&self) -> Arc<Settings> {
+        let settings = self.postgres.settings();
+        match self.slots.own() {
+            None => settings,
+            slot => Arc::new(Settings { slot, ..(*settings).clone() }),
+        }
+    }
+
     /// The data directory is one that this node has made itself.
     async fn own_directory(&self) -> Result<(), JobError> {
         let directory = self.directory.clone();

@@ -22,7 +22,7 @@ const LONGEST: u64 = 1 << 20;
 
 impl Tools {
     pub(super) async fn rewind(&self, from: &Upstream, names: &SyncNames) -> Result<(), JobError> {
-        let settings = self.postgres.settings();
+        let settings = self.slotted();
         let OnDisk::Cluster { major, .. } = layout::inspect(&settings, LIMIT).await? else {
             return Err(JobError::Other(format!("{} holds no cluster to rewind", settings.data_dir.display())));
         };

@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 impl Tools {
     pub(super) async fn start(&self, how: &StartAs, names: SyncNames) -> Result<(), JobError> {
-        let settings = self.postgres.settings();
+        let settings = self.slotted();
         settings.validate()?;
         let OnDisk::Cluster { control, .. } = layout::inspect(&settings, LIMIT).await? else {
             return Err(JobError::Other(format!("{} holds no cluster to start", settings.data_dir.display())));

@@ -216,6 +216,7 @@ fn postgres(words: &Words<'_>, now: Moment) -> Postgres {
                 Upstream { endpoint: endpoint(&name), name, epoch }
             }),
             streaming: words.has("streaming"),
+            slot_differs: words.has("other-slot"),
         }),
         "primary" => running(ServerRole::Primary {
             position: position(words),
