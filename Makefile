@@ -27,7 +27,7 @@ test-etcd-long: ## etcd's leader killed 25 times and stopped 25 times under a le
 test-store-long: ## etcd's leader killed and stopped 25 times under a whole cluster and a writing client; about 15 minutes
 	scripts/need build postgres etcd netns
 	scripts/stage
-	TANIST_STORE_ROUNDS=25 cargo test -p tanist-tests --test store_leader -- --nocapture
+	TANIST_STORE_ROUNDS=25 cargo test -p tanist-tests --test e2e -- --nocapture store_leader
 
 lint: ## formatting and lints of everything
 	cargo fmt --all --check

@@ -50,7 +50,6 @@ struct Bench {
     updater: Arc<Scripted>,
     leadership: watch::Sender<Leadership>,
     ledger: SharedLedger,
-    disk: PowerCut,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -61,7 +60,6 @@ fn bench(outcomes: Vec<DnsOutcome>) -> Bench {
         updater: Arc::new(Scripted { outcomes: Mutex::new(outcomes), disk: Some(disk.clone()), ..Scripted::default() }),
         leadership: watch::Sender::new(Leadership { epoch: Epoch(9), lease_until: until }),
         ledger: open(&disk),
-        disk,
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
     }
 }

@@ -61,12 +61,15 @@ fn address(network: [u8; 3], host: u8) -> Ipv4Addr {
     Ipv4Addr::new(network[0], network[1], network[2], host)
 }
 
-/// Runs `test` when this process is root; otherwise runs the test of this name again by sudo and passes its verdict on.
-pub fn as_root(name: &str, test: impl FnOnce()) {
+/// Runs `test` when this process is root; otherwise runs the test of this name in this module (`module_path!()`) again by sudo and passes
+/// its verdict on.
+pub fn as_root(module: &str, name: &str, test: impl FnOnce()) {
     if place::is_root() {
         return test();
     }
-    let verdict = by_sudo(&[name, "--exact", "--nocapture"].map(String::from));
+    // A test is called by its path below the crate.
+    let name = module.split_once("::").map_or_else(|| name.to_owned(), |(_, module)| format!("{module}::{name}"));
+    let verdict = by_sudo(&[name.as_str(), "--exact", "--nocapture"].map(String::from));
     assert!(verdict.success(), "{name}, run again as root by sudo (which must not ask for a password), failed: {verdict}");
 }
 

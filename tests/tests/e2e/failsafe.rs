@@ -101,7 +101,7 @@ fn outcome(cluster: &Cluster, notes: &tanist_tests::writer::Notes, leader: usize
 
 #[test]
 fn the_whole_store_is_away() {
-    as_root("the_whole_store_is_away", || {
+    as_root(module_path!(), "the_whole_store_is_away", || {
         let (mut cluster, leader) = whole();
         let reign = reign(&cluster);
         frozen(&cluster, leader);
@@ -178,7 +178,7 @@ fn killed_and_agents_restarted(cluster: &mut Cluster, leader: usize) {
 
 #[test]
 fn a_member_that_cannot_be_asked_ends_it() {
-    as_root("a_member_that_cannot_be_asked_ends_it", || {
+    as_root(module_path!(), "a_member_that_cannot_be_asked_ends_it", || {
         let (cluster, leader) = whole();
         one_unreachable(&cluster, leader);
         let leader = cluster.settled(true);

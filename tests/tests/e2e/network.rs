@@ -47,7 +47,7 @@ fn undisturbed(cluster: &Cluster, leader: usize, epoch: u64) {
 
 #[test]
 fn primary_cut_off() {
-    as_root("primary_cut_off", || {
+    as_root(module_path!(), "primary_cut_off", || {
         let cluster = Cluster::on_hosts(&Options::default());
         from_the_store(&cluster);
         from_everybody_with_the_stores_leader(&cluster);
@@ -93,7 +93,7 @@ fn from_everybody_with_the_stores_leader(cluster: &Cluster) {
 
 #[test]
 fn links_that_do_not_matter() {
-    as_root("links_that_do_not_matter", || {
+    as_root(module_path!(), "links_that_do_not_matter", || {
         let cluster = Cluster::on_hosts(&Options::default());
         client_cut_off(&cluster);
         standbys_cut_off(&cluster);
@@ -158,7 +158,7 @@ fn one_way(cluster: &Cluster) {
 
 #[test]
 fn far_and_lossy() {
-    as_root("far_and_lossy", || {
+    as_root(module_path!(), "far_and_lossy", || {
         let mut cluster = Cluster::on_hosts(&Options::default());
         lossy(&cluster);
         far(&mut cluster);

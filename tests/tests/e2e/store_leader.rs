@@ -10,7 +10,7 @@ const SLACK: Duration = Duration::from_secs(20);
 
 #[test]
 fn the_stores_leader_is_lost_and_nobody_is_demoted() {
-    as_root("the_stores_leader_is_lost_and_nobody_is_demoted", || {
+    as_root(module_path!(), "the_stores_leader_is_lost_and_nobody_is_demoted", || {
         let rounds: u32 = std::env::var("TANIST_STORE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
         let mut cluster = Cluster::on_hosts(&Options::default());
         let writer = cluster.writer();
