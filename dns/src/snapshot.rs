@@ -176,10 +176,10 @@ impl Snapshot {
 
     fn count(&mut self, previous: &Self) {
         let revision = self.clusters.values().map(|view| view.face.revision).max().unwrap_or(Revision(0));
-        let kept = |(key, view): (&Box<[u8]>, &Arc<ClusterView>)| {
+        let kept = self.clusters.iter().all(|(key, view)| {
             previous.clusters.get(key).is_some_and(|before| Arc::ptr_eq(before, view) || !before.differs(view))
-        };
-        let changed = self.clusters.len() != previous.clusters.len() || !self.clusters.iter().all(kept);
+        });
+        let changed = self.clusters.len() != previous.clusters.len() || !kept;
         self.serial = serial::next(previous.serial, revision, changed);
     }
 }

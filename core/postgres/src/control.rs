@@ -172,7 +172,7 @@ impl ControlData {
             }
             at += room;
             left -= room;
-            at += if at % self.wal_segment == 0 { SEGMENT_HEADER } else { PAGE_HEADER };
+            at += if at.is_multiple_of(self.wal_segment) { SEGMENT_HEADER } else { PAGE_HEADER };
         }
     }
 

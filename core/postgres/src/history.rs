@@ -10,17 +10,20 @@ const LIMIT: Duration = Duration::from_millis(100);
 /// Longer than any history that a cluster could have.
 const LONGEST: u64 = 1 << 20;
 
+/// The timeline that was left, and where.
+type Origin = (Timeline, Lsn);
+
 /// Origins as far as they have been read: a history file never changes, and the first timeline has none. At most one thread waits for
 /// the disk.
 #[derive(Debug, Default)]
 pub(crate) struct Origins {
-    known: Option<(Timeline, (Timeline, Lsn))>,
-    reading: Option<(Timeline, JoinHandle<Option<(Timeline, Lsn)>>)>,
+    known: Option<(Timeline, Origin)>,
+    reading: Option<(Timeline, JoinHandle<Option<Origin>>)>,
 }
 
 impl Origins {
     /// Which timeline it left, and where; `None`: it is the first, or its file cannot be read, or not in time.
-    pub(crate) async fn of(&mut self, data_dir: &Path, timeline: Timeline) -> Option<(Timeline, Lsn)> {
+    pub(crate) async fn of(&mut self, data_dir: &Path, timeline: Timeline) -> Option<Origin> {
         if let Some((_, origin)) = self.known.filter(|(known, _)| *known == timeline) {
             return Some(origin);
         }
@@ -40,7 +43,7 @@ impl Origins {
 }
 
 /// Which timeline it left, and where; `None`: it is the first, or its file cannot be read.
-fn origin(data_dir: &Path, timeline: Timeline) -> Option<(Timeline, Lsn)> {
+fn origin(data_dir: &Path, timeline: Timeline) -> Option<Origin> {
     let path = data_dir.join("pg_wal").join(format!("{:08X}.history", timeline.0));
     let mut text = String::new();
     File::open(path).ok()?.take(LONGEST).read_to_string(&mut text).ok()?;
@@ -48,7 +51,7 @@ fn origin(data_dir: &Path, timeline: Timeline) -> Option<(Timeline, Lsn)> {
 }
 
 /// Lines are `parent-timeline  switch-point  reason`; a comment begins with `#`.
-fn last_switch(text: &str) -> Option<(Timeline, Lsn)> {
+fn last_switch(text: &str) -> Option<Origin> {
     let line = text.lines().rev().find(|line| !line.trim().is_empty() && !line.starts_with('#'))?;
     let mut words = line.split_whitespace();
     let parent = words.next()?.parse().ok()?;

@@ -1,6 +1,10 @@
 //! What the agent tells this crate about the local PostgreSQL. A plain value: it reads no file and no environment.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
 use tanist_engine::{Endpoint, MemberName};
 
 /// Everything that is fixed while the agent runs. Dynamic configuration makes a new value.
@@ -114,7 +118,7 @@ impl Settings {
             return Err(SettingsError::SocketPath(self.socket_dir.clone()));
         }
         if let Some(value) = self.parameters.get("unix_socket_directories")
-            && !value.split(',').any(|dir| PathBuf::from(dir.trim().trim_matches('"')) == self.socket_dir)
+            && !value.split(',').any(|dir| Path::new(dir.trim().trim_matches('"')) == self.socket_dir)
         {
             return Err(SettingsError::SocketDir { value: value.clone(), dir: self.socket_dir.clone() });
         }

@@ -71,10 +71,10 @@ mod tests {
     #[test]
     fn the_higher_epoch_wins_and_nothing_foreign_is_overwritten() {
         let claimed = "epoch=7 node=a";
-        let content = Some(TXT::new(vec![claimed.to_owned()]));
+        let content = TXT::new(vec![claimed.to_owned()]);
         assert_eq!(decide(Epoch(1), present(&[])), Step::Replace(None));
-        assert_eq!(decide(Epoch(9), present(&[claimed])), Step::Replace(content.clone()));
-        assert_eq!(decide(Epoch(7), present(&[claimed])), Step::Compare(content.unwrap()));
+        assert_eq!(decide(Epoch(9), present(&[claimed])), Step::Replace(Some(content.clone())));
+        assert_eq!(decide(Epoch(7), present(&[claimed])), Step::Compare(content));
         assert_eq!(decide(Epoch(6), present(&[claimed])), Step::Fenced(Generation::new(Epoch(7), "a")));
         assert!(matches!(decide(Epoch(9), present(&["v=spf1 -all"])), Step::Refuse(text) if text.contains("v=spf1")));
         assert!(matches!(decide(Epoch(9), present(&[claimed, "epoch=8 node=b"])), Step::Refuse(text) if text.contains("2 TXT")));

@@ -110,7 +110,7 @@ fn a_new_leader_has_a_slot_for_everybody_and_none_for_ever() {
     cluster.nodes[old].kill();
     let new = cluster.next_primary(old, TTL + SLACK);
     let left = if new == one { other } else { one };
-    let mut wanted = vec!["backup-".to_owned(), format!("{}-", names[old]), format!("{}+", names[left])];
+    let mut wanted = ["backup-".to_owned(), format!("{}-", names[old]), format!("{}+", names[left])];
     wanted.sort();
     expect("the new leader's", &cluster.nodes[new], &wanted.iter().map(String::as_str).collect::<Vec<_>>());
     // Who is away for longer than member_slots_ttl keeps nothing any more.

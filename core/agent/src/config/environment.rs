@@ -99,7 +99,7 @@ fn user(who: &str, option: &str, text: Option<Text>, spec: &mut Spec) -> Option<
     let section = spec.postgresql.get_or_insert_with(PostgresqlSpec::default);
     // Users in Patroni's old place move to the new one, so that half of a user may come from here.
     let (superuser, replication) = (section.superuser.take(), section.replication.take());
-    let users = section.authentication.get_or_insert_with(|| AuthenticationSpec { superuser, replication, rewind: None });
+    let users = section.authentication.get_or_insert(AuthenticationSpec { superuser, replication, rewind: None });
     let (user, keys) = match who {
         "SUPERUSER" => (
             &mut users.superuser,

@@ -10,9 +10,12 @@ use std::{
 /// Between two questions.
 const EVERY: Duration = Duration::from_millis(4);
 
-/// What was answered, and since when. Silence changes nothing.
+/// What was answered, and since when.
+type Answers = Vec<(Instant, Vec<IpAddr>)>;
+
+/// The answers in their order. Silence changes nothing.
 #[derive(Clone, Debug, Default)]
-pub struct Observer(Arc<Mutex<Vec<(Instant, Vec<IpAddr>)>>>);
+pub struct Observer(Arc<Mutex<Answers>>);
 
 impl Observer {
     /// Watches `name` at `server` until the runtime ends.
@@ -31,7 +34,7 @@ impl Observer {
         observer
     }
 
-    fn answers(&self) -> MutexGuard<'_, Vec<(Instant, Vec<IpAddr>)>> {
+    fn answers(&self) -> MutexGuard<'_, Answers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -187,8 +187,8 @@ impl Live {
             return Ok(());
         }
         let settings = self.good.clone();
-        let before = blocking(&settings, |settings| configure::rules(settings)).await?;
-        let written = blocking(&settings, |settings| configure::rewrite(settings)).await?.map_err(|error| error.to_string())?;
+        let before = blocking(&settings, configure::rules).await?;
+        let written = blocking(&settings, configure::rewrite).await?.map_err(|error| error.to_string())?;
         match written {
             Some(changed) => self.unread |= changed,
             None => tracing::info!("PostgreSQL's configuration is written at its next start"),

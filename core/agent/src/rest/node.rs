@@ -19,7 +19,7 @@ pub(super) fn body(api: &Api) -> String {
     let seen = &status.seen;
     let (state, role) = facts::state_and_role(&seen.postgres);
     let now = clock::now();
-    let mut body = NodeBody::new(scope, name, &tanist_patroni::state_word(state), &role.to_string()).with_tags(&api.tools.tags());
+    let mut body = NodeBody::new(scope, name, tanist_patroni::state_word(state), &role.to_string()).with_tags(&api.tools.tags());
     let named = seen.store.sync.as_ref().is_some_and(|sync| sync.standbys.contains(&seen.me));
     let quorum = matches!(status.policy.synchronous, SyncMode::Quorum { .. });
     (body.sync_standby, body.quorum_standby) = (named && !quorum, named && quorum);

@@ -9,6 +9,7 @@ pub const MAX_JOBS: usize = 16;
 
 /// A report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time exists, and the guard allocates nothing")]
 pub enum Report {
     /// The first report on every connection. A job that is not in it has ended.
     Status(Status),

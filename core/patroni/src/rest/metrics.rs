@@ -227,7 +227,8 @@ impl OwnMetrics {
         if self.plugins.is_empty() {
             return;
         }
-        let series: [(&str, &str, &str, fn(&PluginMetrics) -> u64); 3] = [
+        type Series = (&'static str, &'static str, &'static str, fn(&PluginMetrics) -> u64);
+        let series: [Series; 3] = [
             ("tanist_plugin_delivered_total", "counter", "Calls of the plugin that succeeded.", |plugin| plugin.delivered),
             ("tanist_plugin_failed_total", "counter", "Calls of the plugin that failed.", |plugin| plugin.failed),
             ("tanist_plugin_pending", "gauge", "Events that wait for the plugin.", |plugin| plugin.pending),

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use tanist_engine::{Epoch, Lsn, MemberName, Moment, Running, ServerRole, SyncNames, Timeline};
 use tanist_postgres::{OnDisk, ServerConfig, configure, prove, sql};
 
-fn standby(running: &Running) -> Option<(Option<(Timeline, Lsn)>, bool, Option<MemberName>)> {
+/// Position, whether it streams, and whom it follows.
+type Standby = (Option<(Timeline, Lsn)>, bool, Option<MemberName>);
+
+fn standby(running: &Running) -> Option<Standby> {
     match &running.role {
         ServerRole::Standby { position, streaming, upstream, .. } => {
             Some((position.map(|at| (at.timeline, at.lsn)), *streaming, upstream.as_ref().map(|upstream| upstream.name.clone())))

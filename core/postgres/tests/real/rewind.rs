@@ -111,7 +111,7 @@ fn what_is_too_much_is_taken_back() {
         let before = fs::read(a.settings.data_dir.join("global/pg_control")).unwrap();
         assert!(run(&a, &plan::rewind(&a.settings, &to_b, 15, true).unwrap()), "it only looks");
         assert_eq!(fs::read(a.settings.data_dir.join("global/pg_control")).unwrap(), before, "nothing has changed");
-        assert!(!layout::end_rewind(&a.settings).is_ok());
+        assert!(layout::end_rewind(&a.settings).is_err());
         layout::begin_work(&a.settings, "rewind").unwrap();
         assert!(run(&a, &plan::rewind(&a.settings, &to_b, 15, false).unwrap()));
         assert_eq!(a.on_disk().await, OnDisk::HalfMade, "marked until it is known to be whole");

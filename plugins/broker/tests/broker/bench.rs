@@ -198,7 +198,7 @@ pub fn face(epoch: u64, published: bool) -> ClusterFace {
     ClusterFace {
         epoch: Epoch(epoch),
         leader: Some(me.clone()),
-        primary: published.then(|| Face { epoch: Epoch(epoch), name: me, endpoint, timeline: Timeline(1) }),
+        primary: published.then_some(Face { epoch: Epoch(epoch), name: me, endpoint, timeline: Timeline(1) }),
         role: Role::Primary,
         members: vec![],
         lsn: None,

@@ -50,10 +50,10 @@ pub(super) fn settings(mut spec: Spec, report: &mut Report, disk: &dyn Programs)
         // The default is made from what is missing and was reported.
         (None, ..) => None,
     };
-    if let (Some(state), Some(data)) = (&state_dir, &data_dir) {
-        if state.starts_with(data) {
-            report.error("tanist.state_dir", "must not be inside postgresql.data_dir, which may be replaced as a whole");
-        }
+    if let (Some(state), Some(data)) = (&state_dir, &data_dir)
+        && state.starts_with(data)
+    {
+        report.error("tanist.state_dir", "must not be inside postgresql.data_dir, which may be replaced as a whole");
     }
     let section = match section {
         Some(section) => section,

@@ -166,7 +166,7 @@ fn last_words(log: &Path, users: &str) -> Option<String> {
     let tail = String::from_utf8_lossy(&tail);
     let lines = || tail.lines().map(str::trim).filter(|line| !line.is_empty());
     // libpq adds where the password came from; what went wrong is in the line before.
-    let last = lines().rfind(|line| line.contains("error: ") || line.contains("FATAL: ")).or_else(|| lines().last())?;
+    let last = lines().rfind(|line| line.contains("error: ") || line.contains("FATAL: ")).or_else(|| lines().next_back())?;
     let refused = last.contains("authentication failed") || last.contains("no pg_hba.conf entry");
     let remedy = match refused {
         true => format!("; correct postgresql.authentication.{users} here, or pg_hba at the leader"),
