@@ -134,8 +134,7 @@ fn won(turn: &Turn<'_>, vacancy: Vacancy, handed: bool) -> Reason {
 /// Too far behind the last leader, or not of its history.
 fn behind(turn: &Turn<'_>, position: Position) -> Option<Reason> {
     let store = &turn.seen.store;
-    let diverged = |leader| history::ancestry(position, leader, &store.timelines) == history::Ancestry::Diverged;
-    if store.primary.as_ref().is_some_and(|face| position.timeline < face.timeline && diverged(face.timeline)) {
+    if history::strayed(position, store) {
         return Some(Reason::NotOfThisHistory { own: position.lsn });
     }
     let lag = store.optime.map_or(0, |Lsn(optime)| optime.saturating_sub(position.lsn.0));
