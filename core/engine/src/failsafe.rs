@@ -66,6 +66,8 @@ pub struct Known {
     pub promised: Promised,
     /// The store was seen to go back to an older state.
     pub went_back: bool,
+    /// Since then nobody has rewritten the record: it names whom it named once, and not those whom its holder asks.
+    pub stale: bool,
 }
 
 /// Why a node does not agree to wait.
@@ -80,7 +82,7 @@ pub enum Refused {
     HigherEpoch { known: Epoch, asked: Epoch },
     #[error("{holder} holds the lease of epoch {epoch}")]
     OtherHolder { holder: MemberName, epoch: Epoch },
-    #[error("the store has gone back to an older state, in which {holder} does not hold the lease")]
+    #[error("the store has gone back to an older state, and {holder} has not renewed the lease since")]
     StoreWentBack { holder: MemberName },
 }
 
@@ -149,7 +151,7 @@ pub fn agree(ask: &Ask, known: &Known, bound: Option<&Agreement>, now: Reading) 
         let holder = known.promised.to.clone().unwrap_or_else(|| ask.holder.clone());
         return Err(Refused::OtherHolder { holder, epoch: ask.epoch });
     }
-    if known.went_back && recorded.is_none() {
+    if known.went_back && (known.stale || recorded.is_none()) {
         return Err(Refused::StoreWentBack { holder: ask.holder.clone() });
     }
     let Ask { holder, epoch, nonce, ttl, round: _ } = ask.clone();

@@ -54,6 +54,8 @@ fn whoever_may_lead_or_knows_better_refuses() {
     assert!(matches!(refused(Known { went_back: true, ..Known::default() }), Refused::StoreWentBack { .. }));
     let same = Known { went_back: true, ..other("a", 7) };
     assert!(agree(&ask(5), &same, None, at(0)).is_ok());
+    let stale = Known { stale: true, ..same };
+    assert!(matches!(refused(stale), Refused::StoreWentBack { .. }), "whom the holder's last record named is not known");
     let older = Known { record: Some(("b".into(), 1, Epoch(4))), highest: Epoch(4), ..Known::default() };
     assert!(agree(&ask(5), &older, None, at(0)).is_ok(), "the watch was cut off before this leadership began");
 }
