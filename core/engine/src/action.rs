@@ -159,10 +159,13 @@ pub enum Job {
     Stop(StopMode),
     /// Make it impossible that anything is received, and so acknowledged, for a leader of an older epoch (SAFETY §4.2, steps 1 to
     /// 4): empty `primary_conninfo` and the epoch in `fence.json`, both durable; reload; end the walreceiver and see that none
-    /// comes back. Without a server only what is durable. Ends with `Promised { epoch, cut: true }`.
+    /// comes back. Without a server only what is durable. Ends with `Promised { epoch, to, cut: true }`.
     Promise {
         /// The epoch.
         epoch: Epoch,
+        /// Who holds the lease of that epoch, where that is known.
+        #[serde(default)]
+        to: Option<MemberName>,
     },
     /// Point the running standby at this upstream, without a restart where PostgreSQL allows it.
     Follow(Upstream),

@@ -8,7 +8,7 @@
 //!
 //! Deliberately absent: how a question travels, and when one is asked (`decide::failsafe`).
 
-use crate::{Attempt, Epoch, MemberName, Moment, Reading, holder_term, observer_patience};
+use crate::{Attempt, Epoch, MemberName, Moment, Promised, Reading, holder_term, observer_patience};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -62,8 +62,12 @@ pub struct Known {
     pub highest: Epoch,
     /// Holder, nonce and epoch of the lease record as last seen.
     pub record: Option<(MemberName, u64, Epoch)>,
+    /// What this node has promised: in another history of the store the asking leader's epoch may have been somebody else's.
+    pub promised: Promised,
     /// The store was seen to go back to an older state.
     pub went_back: bool,
+    /// Since then nobody has rewritten the record: it names whom it named once, and not those whom its holder asks.
+    pub stale: bool,
 }
 
 /// Why a node does not agree to wait.
@@ -78,7 +82,7 @@ pub enum Refused {
     HigherEpoch { known: Epoch, asked: Epoch },
     #[error("{holder} holds the lease of epoch {epoch}")]
     OtherHolder { holder: MemberName, epoch: Epoch },
-    #[error("the store has gone back to an older state, in which {holder} does not hold the lease")]
+    #[error("the store has gone back to an older state, and {holder} has not renewed the lease since")]
     StoreWentBack { holder: MemberName },
 }
 
@@ -133,7 +137,8 @@ pub fn agree(ask: &Ask, known: &Known, bound: Option<&Agreement>, now: Reading) 
         return Err(Refused::Taking);
     }
     let bound = bound.filter(|bound| bound.binds(now));
-    let highest = bound.map_or(known.highest, |bound| bound.epoch.max(known.highest));
+    let highest = known.highest.max(known.promised.epoch);
+    let highest = bound.map_or(highest, |bound| bound.epoch.max(highest));
     if highest > ask.epoch {
         return Err(Refused::HigherEpoch { known: highest, asked: ask.epoch });
     }
@@ -142,7 +147,11 @@ pub fn agree(ask: &Ask, known: &Known, bound: Option<&Agreement>, now: Reading) 
     if let Some((holder, _)) = others.into_iter().chain(recorded).find(|other| *other != (&ask.holder, ask.nonce)) {
         return Err(Refused::OtherHolder { holder: holder.clone(), epoch: ask.epoch });
     }
-    if known.went_back && recorded.is_none() {
+    if known.promised.forbids(&ask.holder, ask.epoch) {
+        let holder = known.promised.to.clone().unwrap_or_else(|| ask.holder.clone());
+        return Err(Refused::OtherHolder { holder, epoch: ask.epoch });
+    }
+    if known.went_back && (known.stale || recorded.is_none()) {
         return Err(Refused::StoreWentBack { holder: ask.holder.clone() });
     }
     let Ask { holder, epoch, nonce, ttl, round: _ } = ask.clone();

@@ -44,9 +44,18 @@ fn whoever_may_lead_or_knows_better_refuses() {
     let other = |holder: &str, nonce| Known { record: Some((holder.into(), nonce, Epoch(5))), ..Known::default() };
     assert!(matches!(refused(other("b", 7)), Refused::OtherHolder { .. }));
     assert!(matches!(refused(other("a", 8)), Refused::OtherHolder { .. }), "a twin");
+    let promised = |epoch, to: &str| Known {
+        promised: Promised { epoch: Epoch(epoch), to: Some(to.into()), cut: true },
+        ..Known::default()
+    };
+    assert_eq!(refused(promised(6, "a")), Refused::HigherEpoch { known: Epoch(6), asked: Epoch(5) });
+    assert_eq!(refused(promised(5, "b")), Refused::OtherHolder { holder: "b".into(), epoch: Epoch(5) });
+    assert!(agree(&ask(5), &promised(5, "a"), None, at(0)).is_ok());
     assert!(matches!(refused(Known { went_back: true, ..Known::default() }), Refused::StoreWentBack { .. }));
     let same = Known { went_back: true, ..other("a", 7) };
     assert!(agree(&ask(5), &same, None, at(0)).is_ok());
+    let stale = Known { stale: true, ..same };
+    assert!(matches!(refused(stale), Refused::StoreWentBack { .. }), "whom the holder's last record named is not known");
     let older = Known { record: Some(("b".into(), 1, Epoch(4))), highest: Epoch(4), ..Known::default() };
     assert!(agree(&ask(5), &older, None, at(0)).is_ok(), "the watch was cut off before this leadership began");
 }

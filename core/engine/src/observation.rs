@@ -178,14 +178,25 @@ pub struct Handoff {
     pub epoch: Epoch,
 }
 
-/// The durable promise of this node: it follows no leader of a lower epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The durable promise of this node: it follows no leader of a lower epoch, and none of the same epoch but that one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promised {
     /// The highest epoch in `fence.json`; `Epoch::NONE`: none was ever promised.
     pub epoch: Epoch,
+    /// Whose epoch that was. A store that is restored hands a number out twice, and nothing but the name tells the two apart. `None`:
+    /// promised by an agent that did not write it down.
+    #[serde(default)]
+    pub to: Option<MemberName>,
     /// This agent has seen to it since it began that no walreceiver of an older upstream runs or can appear: all steps of
     /// `Job::Promise` are done for this epoch. False after a restart of the agent.
     pub cut: bool,
+}
+
+impl Promised {
+    /// Nobody who keeps this promise follows that leader, or is it.
+    pub fn forbids(&self, leader: &MemberName, epoch: Epoch) -> bool {
+        self.epoch > epoch || self.epoch == epoch && self.to.as_ref().is_some_and(|to| to != leader)
+    }
 }
 
 /// `tanist/promise/<name>`: a standby's word that it follows no leader of a lower epoch.

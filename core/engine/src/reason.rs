@@ -150,6 +150,10 @@ pub enum Reason {
     Promising { epoch: Epoch },
     #[error("epoch {promised} was promised here, the lease has epoch {epoch}: not following; run `tanist repair epoch`")]
     PromisedHigher { promised: Epoch, epoch: Epoch },
+    #[error(
+        "epoch {epoch} was promised to {to}, and is {leader}'s now: not following; after a restore of the store run `tanist repair epoch`"
+    )]
+    PromisedOther { epoch: Epoch, to: MemberName, leader: MemberName },
     #[error("following {leader}, which leads without the store: this node agreed to wait (failsafe mode)")]
     FollowingFailsafe { leader: MemberName },
     #[error("{leader} leads with epoch {epoch} but has not been proved writable yet")]
@@ -258,6 +262,7 @@ impl Reason {
             Self::WaitStreaming { .. } => "wait-streaming",
             Self::Promising { .. } => "promising",
             Self::PromisedHigher { .. } => "promised-higher",
+            Self::PromisedOther { .. } => "promised-other",
             Self::FollowingFailsafe { .. } => "following-failsafe",
             Self::LeaderNotProved { .. } => "leader-not-proved",
             Self::Cloning { .. } => "cloning",
@@ -292,8 +297,9 @@ impl Reason {
         "fail-over-after-crash", "no-data-to-lead", "epoch-not-newer", "promoting", "wait-promises", "handing-over", "writing-initialize",
         "post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "leading-in-trouble", "making-way",
         "room-elsewhere", "synchronising", "leading-failsafe", "asking-to-wait", "failsafe-refused", "lease-lost", "giving-up",
-        "following", "changing-slot", "wait-streaming", "promising", "promised-higher", "following-failsafe", "leader-not-proved",
-        "cloning", "rewinding", "wait-checkpoint", "stopping-to-replace", "keeping-diverged", "keeping-data", "announcing-replacement",
+        "following", "changing-slot", "wait-streaming", "promising", "promised-higher", "promised-other", "following-failsafe",
+        "leader-not-proved", "cloning", "rewinding", "wait-checkpoint", "stopping-to-replace", "keeping-diverged", "keeping-data",
+        "announcing-replacement",
         "starting-standby", "wait-own-end", "repointing", "switchover-refused", "switchover-checkpoint", "switchover-stop",
         "switchover-release", "restarting", "stopping",
     ];

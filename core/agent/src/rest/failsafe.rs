@@ -100,7 +100,8 @@ fn known(api: &Api, status: Option<&Status>) -> Known {
     let shown = status.and_then(|status| status.seen.store.primary.as_ref()).map_or(Epoch::NONE, |face| face.epoch);
     Known {
         primary: writable || api.tools.guard.page().arm_view().is_some(),
-        highest: shown.max(api.tools.promise.now().epoch),
+        highest: shown,
+        promised: api.tools.promise.now(),
         ..Known::default()
     }
 }

@@ -89,7 +89,7 @@ fn own(api: &Api, status: &crate::run::Status, now: tanist_engine::Moment) -> Ma
         own.insert("epoch".into(), epoch.into());
     }
     let shown = seen.store.primary.as_ref().map_or(0, |face| face.epoch.0);
-    let promised = seen.promised.map_or(0, |promised| promised.epoch.0);
+    let promised = seen.promised.as_ref().map_or(0, |promised| promised.epoch.0);
     own.insert("known_epoch".into(), epoch.unwrap_or(0).max(shown).max(promised).max(api.tools.highest_epoch()).into());
     if let Lease::Mine(held) = &seen.lease {
         let left = u64::try_from(held.until.since(now).as_millis()).unwrap_or(u64::MAX);

@@ -20,6 +20,7 @@ mod write;
 pub use expiry::MemberError;
 pub use outcome::{AcquireOutcome, Adopted, ReleaseOutcome, RenewOutcome, SyncNow, WriteOutcome};
 pub use record::{Record, RecordError, decode_base, encode_base};
+pub use release::Handover;
 pub use write::MAX_OPS;
 
 use crate::{Clock, Keys, Snapshot, Store, StoreError, Trouble, trouble::Troubles};

@@ -2,19 +2,23 @@
 
 use super::{Keeper, Record, ReleaseOutcome, state::Mine, view::Recorded, view::View};
 use crate::{Compare, Op, StoreError, Txn};
-use tanist_engine::{Attempt, Revision};
+use tanist_engine::{Attempt, Epoch, Revision};
 
 /// Attempts of one call, when a renewal whose answer was lost turns out to have landed.
 const TRIES: usize = 3;
 
+/// The bytes of `tanist/handoff` for the epoch that is given up.
+pub type Handover<'a> = &'a (dyn Fn(Epoch) -> Vec<u8> + Sync);
+
 impl Keeper {
-    /// Marks the record released and deletes the leader key; puts `tanist/handoff` (its bytes) and deletes `/failover` in the same
-    /// transaction where asked to.
-    pub async fn release(&self, handoff: Option<Vec<u8>>, clear_switchover: bool) -> ReleaseOutcome {
+    /// Marks the record released and deletes the leader key; puts `tanist/handoff` and deletes `/failover` in the same transaction where
+    /// asked to. A renewal that was under way may have put the leader key back and changed the epoch since the caller has looked, and a
+    /// hand-over of another epoch than the record's means nothing: so its epoch is filled in here.
+    pub async fn release(&self, handoff: Option<Handover<'_>>, clear_switchover: bool) -> ReleaseOutcome {
         let _turn = self.turn.lock().await;
         let _flight = self.fly();
         for _ in 0..TRIES {
-            let Some((txn, record)) = self.surrender(&handoff, clear_switchover) else { return self.already_released() };
+            let Some((txn, record)) = self.surrender(handoff, clear_switchover) else { return self.already_released() };
             let attempt = Attempt(record.attempt);
             match self.store.txn(txn, self.attempt_timeout()).await {
                 Ok(answer) if answer.succeeded => {
@@ -34,7 +38,7 @@ impl Keeper {
         ReleaseOutcome::Failed(StoreError::Unknown("the lease record keeps changing".to_owned()))
     }
 
-    fn surrender(&self, handoff: &Option<Vec<u8>>, clear_switchover: bool) -> Option<(Txn, Record)> {
+    fn surrender(&self, handoff: Option<Handover<'_>>, clear_switchover: bool) -> Option<(Txn, Record)> {
         let now = self.clock.now();
         let mut state = self.state();
         let Mine { revision, record, epoch, .. } = state.mine.clone()?;
@@ -46,7 +50,7 @@ impl Keeper {
         let record = Record { seq, epoch: Some(epoch), released: true, attempt: attempt.0, failsafe: None, ..record };
         let leader = state.leader.as_ref().map_or(Revision(0), |leader| leader.mod_revision);
         let mut then = vec![Op::put(self.keys.lease(), record.encode()), Op::Delete(self.keys.leader())];
-        then.extend(handoff.clone().map(|value| Op::put(self.keys.handoff(), value)));
+        then.extend(handoff.map(|handoff| Op::put(self.keys.handoff(), handoff(epoch))));
         then.extend(clear_switchover.then(|| Op::Delete(self.keys.failover())));
         let compares = vec![Compare::ModRevision(self.keys.lease(), revision), Compare::ModRevision(self.keys.leader(), leader)];
         Some((Txn { compares, then, otherwise: View::reads(&self.keys) }, record))

@@ -69,6 +69,8 @@ pub(super) struct State {
     /// When the store was seen to have gone back: a leader of the forgotten history may not know it yet, so for a ttl from then a released
     /// record is waited for like a silent leader's.
     pub went_back: Option<Reading>,
+    /// Since then the record has not been rewritten.
+    pub stale: bool,
     /// Failsafe mode, as a holder and as one that is asked.
     pub naming: Naming,
     pub rounds: Rounds,
@@ -98,6 +100,7 @@ impl State {
             known: Revision(0),
             history: 0,
             went_back: None,
+            stale: false,
             naming: Naming::default(),
             rounds: Rounds::default(),
             agreement: None,
@@ -141,6 +144,7 @@ impl State {
         self.clock = HolderClock::default();
         self.observer.forget();
         self.went_back = Some(now);
+        self.stale = true;
         self.naming.unknown();
     }
 
@@ -171,6 +175,7 @@ impl State {
                 }
                 // Whoever received it may have taken it for the one before.
                 let received = if other { now } else { received };
+                self.stale &= self.recorded.as_ref().is_none_or(|recorded| recorded.revision == revision);
                 let known = self.recorded.take().filter(|recorded| recorded.revision == revision);
                 let recorded = known.unwrap_or_else(|| Recorded { revision, content: Record::decode(&kv.value), received });
                 match &recorded.content {
@@ -225,6 +230,7 @@ impl State {
             if let Some(leader) = acquired {
                 self.leader = Some(leader);
             }
+            self.stale = false;
             self.observer.saw(revision, now, record.ttl);
             self.recorded = Some(Recorded { revision, content: Ok(record.clone()), received: now });
             self.mine = Mine::of(record, revision).filter(|_| landed);

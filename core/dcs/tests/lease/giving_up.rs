@@ -10,7 +10,7 @@ pub async fn a_release_is_vacant_at_once(cluster: Cluster) {
     let (a, b) = (cluster.node("a", 1), cluster.node("b", 2));
     let held = a.lead(&cluster).await;
     cluster.write(vec![Op::put(cluster.keys.failover(), "{}")]).await;
-    assert_eq!(a.keeper.release(Some(b"to b".to_vec()), true).await, ReleaseOutcome::Released);
+    assert_eq!(a.keeper.release(Some(&|_| b"to b".to_vec()), true).await, ReleaseOutcome::Released);
     assert_eq!(cluster.value(cluster.keys.leader()).await, None);
     assert_eq!(cluster.value(cluster.keys.failover()).await, None);
     assert_eq!(cluster.value(cluster.keys.handoff()).await.as_deref(), Some("to b"));
@@ -25,6 +25,21 @@ pub async fn a_release_is_vacant_at_once(cluster: Cluster) {
     assert_eq!(a.keeper.renew().await, RenewOutcome::Lost);
     let AcquireOutcome::Won(newer) = b.acquire(&cluster).await else { panic!("{:?}", b.lease()) };
     assert!(newer.epoch > held.epoch);
+}
+
+pub async fn a_hand_over_carries_the_epoch_that_is_given_up(cluster: Cluster) {
+    let (a, b) = (cluster.node("a", 1), cluster.node("b", 2));
+    let held = a.lead(&cluster).await;
+    cluster.write(vec![Op::Delete(cluster.keys.leader())]).await;
+    a.look(&cluster).await;
+    a.faulty.set(Fault::LoseAnswer);
+    assert!(matches!(a.keeper.renew().await, RenewOutcome::Failed(_)), "it put the key back, unseen");
+    a.faulty.set(Fault::None);
+    let handoff = |epoch| format!("to b, who follows {epoch}").into_bytes();
+    assert_eq!(a.keeper.release(Some(&handoff), false).await, ReleaseOutcome::Released);
+    let Lease::Vacant { last_epoch, .. } = b.look(&cluster).await else { panic!("{:?}", b.lease()) };
+    assert!(last_epoch > held.epoch);
+    assert_eq!(cluster.value(cluster.keys.handoff()).await, Some(format!("to b, who follows {last_epoch}")));
 }
 
 pub async fn a_release_with_a_lost_answer_is_asked_again(cluster: Cluster) {

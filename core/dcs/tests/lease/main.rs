@@ -66,6 +66,7 @@ scenarios![
     others::a_vanished_record_is_timed_like_any_other,
     others::a_leader_key_taken_meanwhile_is_respected_and_one_that_ended_is_not_missed,
     giving_up::a_release_is_vacant_at_once,
+    giving_up::a_hand_over_carries_the_epoch_that_is_given_up,
     giving_up::a_release_with_a_lost_answer_is_asked_again,
     giving_up::an_old_snapshot_does_not_bring_a_released_lease_back,
     failsafe::whoever_agreed_takes_nothing_before_its_word_ends,

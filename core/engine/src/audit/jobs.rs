@@ -49,7 +49,7 @@ pub(super) fn run(facts: &Facts<'_>, job: &Job) -> Result<(), Violation> {
             facts.mine(what)?;
             facts.primary(what).map(drop)
         }
-        Job::Promise { epoch } => promise::make(facts, *epoch),
+        Job::Promise { epoch, to } => promise::make(facts, *epoch, to.as_ref()),
         Job::Checkpoint | Job::Stop(_) => Ok(()),
     }
 }
@@ -68,7 +68,8 @@ fn writable(facts: &Facts<'_>, what: &'static str, epoch: Epoch) -> Result<(), V
     facts.own_data(what)
 }
 
-/// A standby is opened only on a claimed timeline, under an epoch newer than all that was shown, by who may lead.
+/// A standby is opened only on a claimed timeline, under an epoch newer than all that was shown and none of
+/// another's, by who may lead.
 fn promote(facts: &Facts<'_>, what: &'static str, epoch: Epoch, timeline: Timeline) -> Result<(), Violation> {
     writable(facts, what, epoch)?;
     in_recovery(facts, what)?;
@@ -76,7 +77,8 @@ fn promote(facts: &Facts<'_>, what: &'static str, epoch: Epoch, timeline: Timeli
     if !store.timelines.iter().any(|claim| claim.epoch == epoch && claim.timeline == timeline) {
         return Err(Violation::NotClaimed);
     }
-    if store.primary.as_ref().is_some_and(|face| face.epoch >= epoch) {
+    let forbidden = facts.seen.promised.as_ref().is_some_and(|promised| promised.forbids(&facts.seen.me, epoch));
+    if forbidden || store.primary.as_ref().is_some_and(|face| face.epoch >= epoch) {
         return Err(Violation::EpochWentBack { what });
     }
     match facts.mine(what)?.sync_at_acquisition.as_ref() {
@@ -146,8 +148,8 @@ fn upstream(facts: &Facts<'_>, leader: &Upstream) -> Result<(), Violation> {
         Lease::Vacant { last_epoch, .. } => *last_epoch,
         Lease::Unknown => Epoch::NONE,
     };
-    let promised = facts.seen.promised.map_or(Epoch::NONE, |promised| promised.epoch);
-    if leader.name == facts.seen.me || leader.epoch < shown.max(leased).max(promised) {
+    let forbidden = facts.seen.promised.as_ref().is_some_and(|promised| promised.forbids(&leader.name, leader.epoch));
+    if leader.name == facts.seen.me || forbidden || leader.epoch < shown.max(leased) {
         Err(Violation::OldUpstream)
     } else {
         Ok(())

@@ -3,19 +3,21 @@
 use super::{Violation, facts::Facts};
 use crate::{Epoch, Lease, MemberName, Position, Postgres, Revision, ServerRole, SyncState};
 
-/// Only an epoch that somebody holds is promised, and never less than before.
-pub(super) fn make(facts: &Facts<'_>, epoch: Epoch) -> Result<(), Violation> {
+/// Only an epoch that somebody holds is promised, to him, and never less than before.
+pub(super) fn make(facts: &Facts<'_>, epoch: Epoch, to: Option<&MemberName>) -> Result<(), Violation> {
     let standby = match &facts.seen.postgres {
         Postgres::Running(running) => matches!(running.role, ServerRole::Standby { .. }),
         _ => false,
     };
-    let before = facts.seen.promised.map_or(Epoch::NONE, |promised| promised.epoch);
     let held = match &facts.seen.lease {
-        Lease::Mine(held) => Some(held.epoch),
-        Lease::Theirs(theirs) => Some(theirs.epoch),
+        Lease::Mine(held) => Some((held.epoch, Some(&facts.seen.me))),
+        Lease::Theirs(theirs) => Some((theirs.epoch, Some(&theirs.holder))),
         Lease::Vacant { .. } | Lease::Unknown => None,
     };
-    let sound = standby && epoch >= before && (held == Some(epoch) || epoch == before);
+    let before = facts.seen.promised.as_ref();
+    let again = before.map_or((Epoch::NONE, None), |before| (before.epoch, before.to.as_ref()));
+    let kept = |leader| before.is_none_or(|before| !before.forbids(leader, epoch));
+    let sound = standby && (again == (epoch, to) || held == Some((epoch, to)) && to.is_some_and(kept));
     if sound { Ok(()) } else { Err(Violation::PromiseUnsound) }
 }
 
@@ -25,7 +27,7 @@ pub(super) fn tell(facts: &Facts<'_>, epoch: Epoch, position: Option<Position>, 
     if told.map(|told| told.revision).unwrap_or_default() != revision {
         return Err(Violation::WrongRevision);
     }
-    let kept = facts.seen.promised.is_some_and(|promised| promised.epoch == epoch && promised.cut);
+    let kept = facts.seen.promised.as_ref().is_some_and(|promised| promised.epoch == epoch && promised.cut);
     let lower = told.is_some_and(|told| told.epoch > epoch);
     let (here, upstream) = match &facts.seen.postgres {
         Postgres::Running(running) => match &running.role {
@@ -60,7 +62,7 @@ pub(super) fn elected(facts: &Facts<'_>, sync: &SyncState, epoch: Epoch) -> Resu
     let ServerRole::Standby { position: Some(own), upstream: None, .. } = &running.role else {
         return Err(Violation::NotElected);
     };
-    let cut = facts.seen.promised.is_some_and(|promised| promised.epoch == epoch && promised.cut);
+    let cut = facts.seen.promised.as_ref().is_some_and(|promised| promised.epoch == epoch && promised.cut);
     let (mut others, mut decisive) = (0, false);
     for (name, position) in votes(facts, epoch) {
         if name != leader && !sync.standbys.contains(name) {

@@ -79,9 +79,9 @@ fn ask_ahead(turn: &mut Turn<'_>, theirs: &Theirs) {
 /// The leader of the present lease, if it is proved.
 pub(super) fn proved<'a>(turn: &Turn<'a>, theirs: &Theirs) -> Option<(&'a Face, Upstream)> {
     let face = turn.seen.store.primary.as_ref()?;
-    // Whatever the store says now: no leader of a lower epoch than was promised.
-    let promised = turn.seen.promised.is_some_and(|promised| promised.epoch > theirs.epoch);
-    let proved = face.epoch == theirs.epoch && face.name == theirs.holder && !promised;
+    // Whatever the store says now: no leader of a lower epoch than was promised, nor another one of the same.
+    let forbidden = turn.seen.promised.as_ref().is_some_and(|promised| promised.forbids(&theirs.holder, theirs.epoch));
+    let proved = face.epoch == theirs.epoch && face.name == theirs.holder && !forbidden;
     proved.then(|| (face, Upstream { name: face.name.clone(), endpoint: face.endpoint.clone(), epoch: face.epoch }))
 }
 

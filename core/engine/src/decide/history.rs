@@ -3,7 +3,7 @@
 //! Timelines are compared by what is recorded of them in `tanist/timelines`, never by number or byte position alone: two leaders in
 //! turn may each have opened a timeline of the same number (SAFETY §4.3).
 
-use crate::{Epoch, Lsn, Position, Timeline, TimelineClaim};
+use crate::{Epoch, Lsn, Position, StoreView, Timeline, TimelineClaim};
 
 /// The verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,12 @@ pub(super) fn ancestry(own: Position, leader: Timeline, claims: &[TimelineClaim]
         Some(_) if all_recorded(own.timeline, leader, claims) => Ancestry::Prefix,
         _ => Ancestry::Uncertain,
     }
+}
+
+/// A position that the last proved primary's history has not.
+pub(super) fn strayed(own: Position, store: &StoreView) -> bool {
+    let diverged = |leader| ancestry(own, leader, &store.timelines) == Ancestry::Diverged;
+    store.primary.as_ref().is_some_and(|face| own.timeline < face.timeline && diverged(face.timeline))
 }
 
 /// From the leader's timeline back, parent by parent, to where own timeline was left; nothing when a parent is not recorded.

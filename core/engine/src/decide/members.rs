@@ -1,7 +1,7 @@
 //! Who else could lead: members as the store shows them, judged from the leader's side.
 
-use super::{quorum, turn::Turn};
-use crate::{Member, MemberName, MemberState, ServerRole, StandbySeen, Storage};
+use super::{history, quorum, turn::Turn};
+use crate::{Epoch, Member, MemberName, MemberState, Position, ServerRole, StandbySeen, Storage};
 
 /// The member of that name.
 pub(super) fn find<'a>(turn: &Turn<'a>, name: &MemberName) -> Option<&'a Member> {
@@ -26,8 +26,14 @@ pub(super) fn is_fit(member: &Member) -> bool {
     could_lead(member) && member.storage == Storage::Good
 }
 
+/// It says where its own WAL ends, and that this is a place of the present history: it would not race otherwise.
+fn of_this_history(turn: &Turn<'_>, member: &Member) -> bool {
+    let place = member.timeline.zip(member.lsn);
+    place.is_some_and(|(timeline, lsn)| !history::strayed(Position { opened_by: Epoch::NONE, timeline, lsn }, &turn.seen.store))
+}
+
 /// Who could take over at once without a loss the mode forbids, and has room: the confirmed synchronous standby, or in asynchronous mode
-/// the member furthest ahead.
+/// the member of this history that is furthest ahead.
 pub(super) fn candidate(turn: &Turn<'_>) -> Option<MemberName> {
     // Where several have to agree on a new leader, so many must be there.
     let electing = turn.seen.store.sync.as_ref().filter(|_| turn.policy.synchronous.is_on()).map_or(0, quorum::electing);
@@ -35,8 +41,13 @@ pub(super) fn candidate(turn: &Turn<'_>) -> Option<MemberName> {
     if there < electing {
         return None;
     }
+    let may = |member: &&Member| match turn.policy.synchronous.is_on() {
+        true => is_sync_standby(turn, &member.name),
+        false => of_this_history(turn, member),
+    };
     let best = others(turn)
-        .filter(|member| is_fit(member) && (!turn.policy.synchronous.is_on() || is_sync_standby(turn, &member.name)))
+        .filter(|member| is_fit(member))
+        .filter(may)
         .max_by_key(|member| (member.lsn, member.tags.failover_priority.unwrap_or(1), std::cmp::Reverse(&member.name)))?;
     Some(best.name.clone())
 }

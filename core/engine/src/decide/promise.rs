@@ -20,15 +20,16 @@ pub(super) fn give(
     upstream: Option<&Upstream>,
     position: Option<Position>,
 ) -> Option<Reason> {
-    let promised = turn.seen.promised?;
-    if promised.epoch > theirs.epoch {
-        return Some(Reason::PromisedHigher { promised: promised.epoch, epoch: theirs.epoch });
+    let promised = turn.seen.promised.as_ref()?;
+    if let Some(reason) = refused(promised, theirs) {
+        return Some(reason);
     }
     if !matters(turn) || follows(turn, theirs, upstream) {
         return None;
     }
     if !kept(promised, theirs.epoch) {
-        return Some(turn.run(Job::Promise { epoch: theirs.epoch }, Reason::Promising { epoch: theirs.epoch }));
+        let job = Job::Promise { epoch: theirs.epoch, to: Some(theirs.holder.clone()) };
+        return Some(turn.run(job, Reason::Promising { epoch: theirs.epoch }));
     }
     tell(turn, theirs.epoch, position);
     None
@@ -36,15 +37,16 @@ pub(super) fn give(
 
 /// The candidate's own: nothing more is told, for it counts itself.
 pub(super) fn own(turn: &mut Turn<'_>, epoch: Epoch) -> Option<Reason> {
-    let promised = turn.seen.promised?;
-    (!kept(promised, epoch)).then(|| turn.run(Job::Promise { epoch }, Reason::Promising { epoch }))
+    let promised = turn.seen.promised.as_ref()?;
+    let job = Job::Promise { epoch, to: Some(turn.seen.me.clone()) };
+    (!kept(promised, epoch)).then(|| turn.run(job, Reason::Promising { epoch }))
 }
 
 /// After a restart of the agent nobody knows how far the cut had come: it is repeated for the epoch on the disk, whoever leads.
 pub(super) fn repeat(turn: &mut Turn<'_>, upstream: Option<&Upstream>) -> Option<Reason> {
-    let Promised { epoch, cut } = turn.seen.promised?;
+    let Promised { epoch, to, cut } = turn.seen.promised.clone()?;
     let open = !cut && epoch != Epoch::NONE && upstream.is_none_or(|upstream| upstream.epoch < epoch);
-    open.then(|| turn.run(Job::Promise { epoch }, Reason::Promising { epoch }))
+    open.then(|| turn.run(Job::Promise { epoch, to }, Reason::Promising { epoch }))
 }
 
 /// The position was read after the cut for this epoch, from a standby that is told to follow nobody.
@@ -62,7 +64,16 @@ pub(super) fn look_again(turn: &mut Turn<'_>) {
     turn.wake(soon);
 }
 
-fn kept(promised: Promised, epoch: Epoch) -> bool {
+/// Whatever the store says now: a restored one counts from low again, and comes past every number it has handed out before.
+fn refused(promised: &Promised, theirs: &Theirs) -> Option<Reason> {
+    let Theirs { holder, epoch, .. } = theirs;
+    promised.forbids(holder, *epoch).then(|| match &promised.to {
+        Some(to) if promised.epoch == *epoch => Reason::PromisedOther { epoch: *epoch, to: to.clone(), leader: holder.clone() },
+        _ => Reason::PromisedHigher { promised: promised.epoch, epoch: *epoch },
+    })
+}
+
+fn kept(promised: &Promised, epoch: Epoch) -> bool {
     promised.epoch == epoch && promised.cut
 }
 

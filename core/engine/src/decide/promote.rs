@@ -42,10 +42,10 @@ fn may_not(turn: &Turn<'_>, held: &Held) -> Option<Reason> {
     if let Some(known) = shown_epoch(turn).filter(|known| *known >= held.epoch) {
         return Some(Reason::EpochNotNewer { mine: held.epoch, known });
     }
-    // A store that was restored or replaced counts from low again.
-    let promised = turn.seen.store.promises.iter().map(|promise| promise.epoch);
-    let promised = promised.chain(turn.seen.promised.map(|promised| promised.epoch)).max();
-    if let Some(known) = promised.filter(|known| *known > held.epoch) {
+    // A store that was restored or replaced counts from low again, and comes past every number it has handed out before.
+    let promised = turn.seen.store.promises.iter().map(|promise| promise.epoch).filter(|known| *known > held.epoch);
+    let own = turn.seen.promised.iter().filter(|own| own.forbids(&turn.seen.me, held.epoch)).map(|own| own.epoch);
+    if let Some(known) = promised.chain(own).max() {
         return Some(Reason::EpochNotNewer { mine: held.epoch, known });
     }
     let sync = enough::electors(turn, held)?;

@@ -114,6 +114,9 @@ fn by_position(turn: &mut Turn<'_>, vacancy: Vacancy, position: Option<Position>
     if let Some(reason) = abort(turn, vacancy.since) {
         return reason;
     }
+    if let Some(reason) = unsure(turn, vacancy, since).filter(|_| !rules.restricted) {
+        return reason;
+    }
     let (ahead, equal, best) = better(turn, since, position, rules.restricted);
     // Someone further ahead is waited for as long as a lease takes to be won twice over; among equals a short head start each is enough.
     let wait = if ahead { turn.policy.ttl } else { HEAD_START * equal };
@@ -134,8 +137,7 @@ fn won(turn: &Turn<'_>, vacancy: Vacancy, handed: bool) -> Reason {
 /// Too far behind the last leader, or not of its history.
 fn behind(turn: &Turn<'_>, position: Position) -> Option<Reason> {
     let store = &turn.seen.store;
-    let diverged = |leader| history::ancestry(position, leader, &store.timelines) == history::Ancestry::Diverged;
-    if store.primary.as_ref().is_some_and(|face| position.timeline < face.timeline && diverged(face.timeline)) {
+    if history::strayed(position, store) {
         return Some(Reason::NotOfThisHistory { own: position.lsn });
     }
     let lag = store.optime.map_or(0, |Lsn(optime)| optime.saturating_sub(position.lsn.0));
@@ -163,6 +165,29 @@ fn abort(turn: &mut Turn<'_>, since: Moment) -> Option<Reason> {
     Some(Reason::PeerStillPrimary { peer: peer.name.clone() })
 }
 
+/// A peer that runs and cannot say yet where its own WAL ends may have the most of all. It is asked again until it can, for ttl/2 at the
+/// most: it may be one that never gets there. Where promises decide they see to this.
+fn unsure(turn: &mut Turn<'_>, vacancy: Vacancy, since: Moment) -> Option<Reason> {
+    let (peer, _) = ask::fresh(turn, since).find(|(_, answer)| answer.position.is_none() && fit(answer))?;
+    let until = vacancy.since + turn.policy.ttl / 2;
+    if turn.reached(until) {
+        return None;
+    }
+    let again = peer.asked + ask::PATIENCE;
+    if turn.reached(again) {
+        ask::ask(turn, again);
+    }
+    Some(Reason::WaitHeadStart { best: peer.name.clone(), until })
+}
+
+/// One that would take part in the race.
+fn fit(answer: &PeerAnswer) -> bool {
+    answer.storage != Storage::Broken
+        && answer.tags.may_lead()
+        && matches!(answer.state, MemberState::Running | MemberState::Streaming)
+        && !ask::is_primary(answer)
+}
+
 /// Whether a peer is strictly ahead, or has room where this node has none, how many are better placed, and the best of them.
 fn better(turn: &Turn<'_>, since: Moment, position: Position, restricted: bool) -> (bool, u32, Option<MemberName>) {
     let me = Rank {
@@ -170,12 +195,6 @@ fn better(turn: &Turn<'_>, since: Moment, position: Position, restricted: bool) 
         position: Some(position),
         priority: turn.policy.tags.failover_priority.unwrap_or(1),
         name: Reverse(&turn.seen.me),
-    };
-    let fit = |answer: &PeerAnswer| {
-        answer.storage != Storage::Broken
-            && answer.tags.may_lead()
-            && matches!(answer.state, MemberState::Running | MemberState::Streaming)
-            && !ask::is_primary(answer)
     };
     let named = |name: &MemberName| !restricted || turn.seen.store.sync.as_ref().is_some_and(|sync| sync.names(name));
     let ranks = ask::fresh(turn, since).filter(|(peer, answer)| fit(answer) && named(&peer.name)).map(|(peer, answer)| Rank {

@@ -202,7 +202,7 @@ impl<'a> Turn<'a> {
     }
 
     fn notice_cut(&mut self) {
-        let cut = self.seen.promised.filter(|promised| promised.cut).map(|promised| promised.epoch);
+        let cut = self.seen.promised.as_ref().filter(|promised| promised.cut).map(|promised| promised.epoch);
         let known = self.memory.cut_since.filter(|(epoch, _)| Some(*epoch) == cut);
         self.memory.cut_since = known.or(cut.map(|epoch| (epoch, self.now)));
     }

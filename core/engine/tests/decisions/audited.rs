@@ -130,6 +130,7 @@ fn only_the_newest_leader_is_followed_and_only_dead_data_are_replaced() {
         &[
             ("lease theirs holder=c epoch=10", "older epoch"),
             ("face c@10 tl=1", "older epoch"),
+            ("promised 9 to=c", "older epoch"),
             ("me b", "itself"),
             ("pg primary", "forbids"),
         ],
@@ -242,6 +243,7 @@ fn promises_are_kept_and_counted() {
             ("promise c@7 tl=1 lsn=101", "enough"),
             ("promised 7 uncut", "enough"),
             ("promised 6", "enough"),
+            ("promised 7 to=c", "shown already"),
             ("pg standby tl=1 by=3 lsn=100 up=a@5", "enough"),
             ("pg standby position-unknown", "enough"),
             ("lease mine epoch=7 sync=a/b,c,d/2", "enough"),
@@ -266,10 +268,12 @@ fn promises_are_kept_and_counted() {
         ],
     );
     refused(
-        Action::Run(Job::Promise { epoch: Epoch(9) }),
+        Action::Run(Job::Promise { epoch: Epoch(9), to: Some("b".into()) }),
         &theirs,
         &[
             ("promised 10", "does not keep"),
+            ("promised 9 to=c", "does not keep"),
+            ("lease theirs holder=c epoch=9\npromised 8", "does not keep"),
             ("lease theirs holder=b epoch=10\npromised 8", "does not keep"),
             ("pg primary", "does not keep"),
         ],

@@ -90,6 +90,7 @@ impl Dice {
     pub fn job(&mut self) -> Job {
         let upstream = self.upstream();
         let (epoch, timeline) = (self.epoch(), self.timeline());
+        let to = self.maybe(Self::name);
         self.pick(&[
             Job::Bootstrap,
             Job::Clone { from: upstream.clone() },
@@ -99,7 +100,7 @@ impl Dice {
             Job::Start(StartAs::Primary { epoch }),
             Job::Promote { epoch, timeline },
             Job::Stop(StopMode::Fast),
-            Job::Promise { epoch },
+            Job::Promise { epoch, to },
             Job::Follow(upstream),
             Job::Checkpoint,
             Job::PostBootstrap,

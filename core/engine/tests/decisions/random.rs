@@ -154,7 +154,7 @@ fn observation(dice: &mut Dice, now: Moment) -> Observation {
             }),
         }),
         probed: dice.moment(now),
-        promised: dice.maybe(|dice| Promised { epoch: dice.epoch(), cut: dice.coin() }),
+        promised: dice.maybe(|dice| Promised { epoch: dice.epoch(), to: dice.maybe(Dice::name), cut: dice.coin() }),
         directory_replaced: dice.roll(6) == 0,
         storage: StorageSeen { state: dice.storage(), since: dice.moment(now), why: "it hangs".to_owned() },
         restart: (dice.roll(6) == 0).then_some(now),
@@ -220,7 +220,7 @@ fn stand(dice: &mut Dice, seen: &mut Observation, now: Moment) {
     };
     let epoch = held.epoch;
     seen.store.promises = ["b", "c", "d"].map(|name| promise(dice, name, epoch)).to_vec();
-    seen.promised = Some(Promised { epoch, cut: dice.roll(4) > 0 });
+    seen.promised = Some(Promised { epoch, to: dice.maybe(|_| "a".into()), cut: dice.roll(4) > 0 });
     (seen.probed, seen.directory_replaced) = (now, dice.roll(8) == 0);
     let (position, upstream) = (dice.maybe(Dice::position), (dice.roll(4) == 0).then(|| dice.upstream()));
     let role = ServerRole::Standby { position, replayed: dice.lsn(), upstream, streaming: false, slot_differs: false };

@@ -2,7 +2,7 @@
 //! behind the last `/status` is lost.
 
 use crate::world::World;
-use tanist_engine::{Epoch, Lsn, MemberName, SyncNames};
+use tanist_engine::{Lsn, MemberName, SyncNames, Upstream};
 
 impl World {
     /// A write returned as committed.
@@ -55,11 +55,12 @@ impl World {
         (0..self.nodes.len()).filter(|node| self.nodes[*node].pg.writable()).max_by_key(|node| self.writable_epoch(*node))
     }
 
-    /// A standby is pointed at a server of an epoch.
-    pub(crate) fn check_upstream(&mut self, node: usize, epoch: Epoch) {
-        let promised = self.nodes[node].fence;
-        if epoch < promised {
-            let text = format!("{} follows epoch {epoch} and has promised {promised}", self.names[node]);
+    /// A standby is pointed at a server of an epoch: none below what was promised, and of one number only whom it was promised to.
+    pub(crate) fn check_upstream(&mut self, node: usize, leader: &Upstream) {
+        let promised = &self.nodes[node].fence;
+        if promised.forbids(&leader.name, leader.epoch) {
+            let Upstream { name, epoch, .. } = leader;
+            let text = format!("{} follows {name} of epoch {epoch} and has promised {promised:?}", self.names[node]);
             self.violate("I2", text);
         }
     }

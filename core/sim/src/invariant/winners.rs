@@ -50,7 +50,7 @@ impl World {
         seen.waits.is_some() || seen.barred
     }
 
-    /// Asked by the winner, it could not say yet where its own WAL ends.
+    /// Asked by the winner, it could not say yet where its own WAL ends, for as long as that is waited for.
     fn did_not_know(&self, winner: usize, other: usize) -> bool {
         let answers = &self.nodes[winner].agent.seen.peers;
         answers

@@ -91,6 +91,8 @@ pub struct Keeper {
     history: u64,
     /// When the store was seen to have gone back: for a ttl from then a released record is waited for like a silent leader's.
     went_back: Option<Reading>,
+    /// Since then the record has not been rewritten.
+    stale: bool,
     /// Failsafe mode: whom the own records name.
     pub naming: Naming,
     /// The word this node has given.
@@ -142,6 +144,7 @@ impl Keeper {
             known: 0,
             history: 0,
             went_back: None,
+            stale: false,
             naming: Naming::default(),
             agreement: None,
             rounds: (0, false, None, None, None),
@@ -179,6 +182,7 @@ impl Keeper {
         self.clock = HolderClock::default();
         self.observer.forget();
         self.went_back = Some(now);
+        self.stale = true;
         self.naming.unknown();
     }
 
@@ -207,6 +211,7 @@ impl Keeper {
                     self.known = view.revision;
                 }
                 let received = if other { now } else { received };
+                self.stale &= self.recorded.as_ref().is_none_or(|recorded| recorded.revision == revision);
                 let known = self.recorded.take().filter(|recorded| recorded.revision == revision);
                 self.renewals_seen += u32::from(known.is_none());
                 let recorded = known.unwrap_or_else(|| Recorded { revision, record: record.clone(), received });
@@ -265,6 +270,7 @@ impl Keeper {
             if let Some(leader) = acquired {
                 self.leader = Some(leader);
             }
+            self.stale = false;
             self.observer.saw(Revision(revision), now, record.ttl);
             self.recorded = Some(Recorded { revision, record: record.clone(), received: now });
             self.mine = Some(Self::own(record, revision)).filter(|_| landed);

@@ -15,8 +15,8 @@ use crate::{
 };
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
-    Action, Armed, Decision, Epoch, Failsafe, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Promised,
-    Reading, Reason, Recorded, Storage, StorageSeen, StoreView, audit, decide, failsafe::Naming,
+    Action, Armed, Decision, Failsafe, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Reading, Reason,
+    Recorded, Storage, StorageSeen, StoreView, audit, decide, failsafe::Naming,
 };
 
 /// What a call to the store is for.
@@ -162,7 +162,7 @@ impl Agent {
                 last_job: None,
                 peers: Vec::new(),
                 probed: Moment::ZERO,
-                promised: Some(Promised { epoch: world.nodes.get(node).map_or(Epoch::NONE, |here| here.fence), cut: false }),
+                promised: Some(world.nodes.get(node).map(|here| here.fence.clone()).unwrap_or_default()),
                 directory_replaced: false,
                 storage: StorageSeen::default(),
                 restart: None,

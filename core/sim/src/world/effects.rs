@@ -17,9 +17,7 @@ use crate::{
     mutant::Mutant,
 };
 use std::time::Duration;
-use tanist_engine::{
-    Action, Endpoint, Epoch, Handoff, Lease, Member, MemberFace, Peer, Promise, SyncState, Timeline, TimelineClaim, WriteProof,
-};
+use tanist_engine::{Action, Endpoint, Epoch, Member, MemberFace, Peer, Promise, SyncState, Timeline, TimelineClaim, WriteProof};
 
 /// Kinds of effects.
 pub const COUNT: usize = 19;
@@ -97,11 +95,9 @@ impl World {
                 self.begin_lease(node, Kind::Renew { begun, puts_back: false });
             }
             Action::Release { handoff, clear_switchover } => {
-                let now = self.reading(node);
-                let Lease::Mine(held) = self.nodes[node].agent.keeper.lease(now) else {
+                if self.nodes[node].agent.keeper.mine.is_none() {
                     return self.end_later(node, effect, true);
-                };
-                let handoff = handoff.map(|to| Handoff { to, epoch: held.epoch });
+                }
                 self.begin_lease(node, Kind::Release { handoff, clear_switchover });
             }
             Action::Fence => self.command(node, Command::Fence),

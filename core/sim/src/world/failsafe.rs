@@ -118,7 +118,8 @@ impl World {
             matches!(&agent.seen.postgres, Postgres::Running(running) if matches!(running.role, ServerRole::Primary { .. }));
         let known = Known {
             primary: server || here.guard.page.permit().is_some(),
-            highest: here.fence.max(agent.seen.store.primary.as_ref().map_or(Epoch::NONE, |face| face.epoch)),
+            highest: agent.seen.store.primary.as_ref().map_or(Epoch::NONE, |face| face.epoch),
+            promised: here.fence.clone(),
             ..Known::default()
         };
         let answer = agent.keeper.agree(ask, known, now);

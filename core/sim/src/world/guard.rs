@@ -165,8 +165,9 @@ impl World {
             self.check_permission(node, epoch);
             self.check_restarted(node);
         }
-        if let Some(epoch) = primary.or(upstream.as_ref().map(|upstream| upstream.epoch)) {
-            self.remember(node, epoch);
+        let own = primary.map(|epoch| (epoch, self.names[node].clone()));
+        if let Some((epoch, leader)) = own.or(upstream.as_ref().map(|upstream| (upstream.epoch, upstream.name.clone()))) {
+            self.remember(node, epoch, leader);
         }
         let since = self.reading(node).boot;
         let here = &mut self.nodes[node];
@@ -198,7 +199,7 @@ impl World {
             return self.refuse(node, job);
         }
         self.check_permission(node, epoch);
-        self.remember(node, epoch);
+        self.remember(node, epoch, self.names[node].clone());
         self.drop_connection(node);
         self.nodes[node].pg.server = Server::Promoting;
         // It resumes replay that was paused, and ends readers that hold it up.

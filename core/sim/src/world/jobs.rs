@@ -53,12 +53,12 @@ impl World {
         }
     }
 
-    /// Whoever follows a leader, or leads, has promised its epoch.
-    pub fn remember(&mut self, node: usize, epoch: Epoch) {
+    /// Whoever follows a leader, or leads, has promised its epoch to it.
+    pub fn remember(&mut self, node: usize, epoch: Epoch, to: MemberName) {
         let here = &mut self.nodes[node];
-        if epoch > here.fence {
-            here.fence = epoch;
-            here.agent.seen.promised = Some(Promised { epoch, cut: false });
+        if epoch > here.fence.epoch {
+            here.fence = Promised { epoch, to: Some(to), cut: false };
+            here.agent.seen.promised = Some(here.fence.clone());
         }
     }
 
@@ -101,8 +101,8 @@ impl World {
         let names = self.reserved(node);
         let done = match running.job {
             Job::Follow(upstream) if server == Server::Standby && !hung => {
-                self.check_upstream(node, upstream.epoch);
-                self.remember(node, upstream.epoch);
+                self.check_upstream(node, &upstream);
+                self.remember(node, upstream.epoch, upstream.name.clone());
                 self.nodes[node].pg.upstream = Some(upstream);
                 self.nodes[node].pg.slot_differs = false;
                 self.nodes[node].pg.names_file = names.clone();
@@ -110,11 +110,13 @@ impl World {
                 self.later(node, 10 * MS, Local::Inside(Inside::Connect));
                 true
             }
-            Job::Promise { epoch } if server == Server::Standby && !hung => {
+            Job::Promise { epoch, to } if server == Server::Standby && !hung => {
                 let cut = self.cut(node);
                 let here = &mut self.nodes[node];
-                here.fence = here.fence.max(epoch);
-                here.agent.seen.promised = Some(Promised { epoch: here.fence, cut });
+                if epoch > here.fence.epoch {
+                    here.fence = Promised { epoch, to, cut: false };
+                }
+                here.agent.seen.promised = Some(Promised { cut, ..here.fence.clone() });
                 cut
             }
             Job::Checkpoint => matches!(server, Server::Primary | Server::Standby) && !hung,

@@ -16,7 +16,7 @@ use crate::{
     mutant::Mutant,
 };
 use std::{rc::Rc, time::Duration};
-use tanist_engine::{Attempt, Handoff, Held, Lease, Reading, SyncState};
+use tanist_engine::{Attempt, Handoff, Held, Lease, MemberName, Reading, SyncState};
 
 /// Which call.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,7 @@ pub enum Kind {
     /// Keep it.
     Renew { begun: Reading, puts_back: bool },
     /// Give it up.
-    Release { handoff: Option<Handoff>, clear_switchover: bool },
+    Release { handoff: Option<MemberName>, clear_switchover: bool },
 }
 
 /// A lease call under way.
@@ -212,7 +212,7 @@ impl World {
         let leader = keeper.leader.as_ref().map_or(0, |leader| leader.revision);
         let mut then = vec![Op::Put(store::LEASE, Value::Lease(record.clone())), Op::Delete(store::LEADER)];
         if let Some(handoff) = handoff {
-            then.push(Op::Put(store::HANDOFF, Value::Handoff(handoff)));
+            then.push(Op::Put(store::HANDOFF, Value::Handoff(Handoff { to: handoff, epoch: mine.epoch })));
         }
         if clear_switchover {
             then.push(Op::Delete(store::FAILOVER));

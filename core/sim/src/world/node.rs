@@ -38,8 +38,8 @@ pub struct Node {
     pub agent: Agent,
     /// The guard.
     pub guard: Guard,
-    /// The highest epoch that was promised here, on the disk.
-    pub fence: tanist_engine::Epoch,
+    /// The highest epoch that was promised here, and to whom, on the disk.
+    pub fence: tanist_engine::Promised,
     /// Whom the own records may name, on the disk.
     pub kept: Option<super::failsafe::Kept>,
     /// PostgreSQL.
@@ -82,7 +82,7 @@ impl Node {
             clock,
             agent,
             guard: Guard::new(0, 0),
-            fence: tanist_engine::Epoch::NONE,
+            fence: tanist_engine::Promised::default(),
             kept: None,
             pg: Pg::new(),
             replay: Replay::default(),

@@ -15,7 +15,7 @@ impl Tools {
         let (kept, promise, asked) = (settings.clone(), self.promise.clone(), upstream.clone());
         blocking(move || {
             promise.permits(&asked)?;
-            promise.raise(asked.epoch)?;
+            promise.raise(asked.epoch, Some(&asked.name))?;
             Ok::<_, JobError>(configure::write_pgpass(&kept, &asked.endpoint)?)
         })
         .await??;

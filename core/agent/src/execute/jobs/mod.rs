@@ -79,7 +79,7 @@ impl Tools {
             Job::Start(how) => self.start(how, names).await,
             Job::Promote { epoch, timeline } => self.promote(*epoch, *timeline, seen).await,
             Job::Stop(mode) => self.stop(*mode, policy).await,
-            Job::Promise { epoch } => self.promise(*epoch, names).await,
+            Job::Promise { epoch, to } => self.promise(*epoch, to.clone(), names).await,
             Job::Follow(upstream) => self.follow(upstream, &names).await,
             Job::Checkpoint => self.checkpoint().await,
             Job::PostBootstrap => self.post_bootstrap().await,
@@ -131,9 +131,9 @@ impl Tools {
     /// This node leads with this epoch, and will follow nobody below it. Nothing waits for the disk: what is lost with a crash in this very
     /// moment matters only to a store that is restored afterwards.
     fn remember(&self, epoch: Epoch) {
-        let promise = self.promise.clone();
+        let (promise, me) = (self.promise.clone(), self.settings.name.clone());
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = promise.raise(epoch) {
+            if let Err(error) = promise.raise(epoch, Some(&me)) {
                 tracing::warn!("{error}");
             }
         });

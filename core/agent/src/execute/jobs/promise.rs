@@ -5,7 +5,7 @@
 use super::{JobError, blocking};
 use crate::execute::Tools;
 use std::time::Duration;
-use tanist_engine::{Epoch, StartAs, SyncNames};
+use tanist_engine::{Epoch, MemberName, StartAs, SyncNames};
 use tanist_guard::protocol::StopMode;
 use tanist_postgres::{
     ServerConfig, configure,
@@ -16,9 +16,9 @@ use tanist_postgres::{
 const LIMIT: Duration = Duration::from_secs(3);
 
 impl Tools {
-    pub(super) async fn promise(&self, epoch: Epoch, names: SyncNames) -> Result<(), JobError> {
+    pub(super) async fn promise(&self, epoch: Epoch, to: Option<MemberName>, names: SyncNames) -> Result<(), JobError> {
         let tools = self.promise.clone();
-        blocking(move || tools.raise(epoch)).await??;
+        blocking(move || tools.raise(epoch, to.as_ref())).await??;
         let settings = self.postgres.settings();
         let Some(postmaster) = self.guard.postmaster() else {
             // Every start writes the configuration anew, and only for a leader that the promise permits.

@@ -28,7 +28,7 @@ impl Tools {
                 StartAs::Standby(upstream) => {
                     if let Some(upstream) = upstream {
                         promise.permits(upstream)?;
-                        promise.raise(upstream.epoch)?;
+                        promise.raise(upstream.epoch, Some(&upstream.name))?;
                         configure::write_pgpass(&kept, &upstream.endpoint)?;
                     }
                     configure::write_for(&kept, ServerConfig::Standby { upstream: upstream.as_ref() }, &names)?

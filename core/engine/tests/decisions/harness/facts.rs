@@ -67,7 +67,8 @@ pub fn apply(scene: &mut Scene, command: &str, words: &[&str]) {
         "probed" => scene.seen.probed = moment(words.first(), now),
         "promised" => {
             let epoch = words.first().parse().expect("an epoch");
-            scene.seen.promised = Some(Promised { epoch: Epoch(epoch), cut: !words.has("uncut") });
+            let to = words.get("to").map(MemberName::from);
+            scene.seen.promised = Some(Promised { epoch: Epoch(epoch), to, cut: !words.has("uncut") });
         }
         "failsafe" => failsafe(scene, &words),
         "replaced" => scene.seen.directory_replaced = true,

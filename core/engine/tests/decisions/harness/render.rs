@@ -91,7 +91,8 @@ fn job(job: &Job) -> String {
         Job::Promote { epoch, timeline } => format!("promote {epoch} to timeline {timeline}"),
         Job::Stop(StopMode::Fast) => "stop fast".to_owned(),
         Job::Stop(StopMode::Immediate) => "stop immediate".to_owned(),
-        Job::Promise { epoch } => format!("promise {epoch}"),
+        Job::Promise { epoch, to: None } => format!("promise {epoch}"),
+        Job::Promise { epoch, to: Some(to) } => format!("promise {epoch} to {to}"),
         Job::Follow(from) => format!("follow {}@{}", from.name, from.epoch),
         Job::Bootstrap | Job::Checkpoint | Job::PostBootstrap => job.name().to_owned(),
     }

@@ -139,8 +139,8 @@ pub fn begins(scene: &mut Scene) {
 /// The running job has ended.
 pub fn ends(scene: &mut Scene, outcome: JobOutcome) {
     let running = scene.seen.job.take().expect("no job runs");
-    if let (Job::Promise { epoch }, JobOutcome::Done) = (&running.job, &outcome) {
-        scene.seen.promised = Some(Promised { epoch: *epoch, cut: true });
+    if let (Job::Promise { epoch, to }, JobOutcome::Done) = (&running.job, &outcome) {
+        scene.seen.promised = Some(Promised { epoch: *epoch, to: to.clone(), cut: true });
     }
     scene.seen.last_job = Some(JobReport { job: running.job, outcome, at: scene.now });
 }
