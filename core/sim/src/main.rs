@@ -8,6 +8,7 @@ const HELP: &str = "tanist-sim: a deterministic simulator of whole clusters over
   fuzz --schedules N --seed S [--jobs N]     many schedules; the last line is a summary; exit code 1 on a violation
   run SEED [--save FILE]                     one schedule as a story; FILE gets its decisions
   shrink SEED                                the smallest list of faults that still breaks the same invariant
+  mixed SEED                                 one schedule as a story, beside a Patroni
   replay FILE                                decides a flight recorder's decisions again and compares
   exhaustive [--scope small|full]            every interleaving of small clusters; exit code 1 and the shortest story on a violation
     [--nodes N --epochs N --faults N --writes N] [--states N]   of this cluster alone; gives up after so many states
@@ -43,6 +44,7 @@ fn dispatch(arguments: &[String]) -> Result<bool, String> {
         "fuzz" => Ok(command::fuzz::fuzz(first, number(rest, "--schedules")?.unwrap_or(10_000), jobs, mutant)),
         "run" => command::story::run(seed()?, mutant, option(rest, "--save").as_deref().map(Path::new)).map_err(told),
         "shrink" => Ok(command::shrink::shrink(seed()?, mutant)),
+        "mixed" => Ok(command::story::mixed(seed()?)),
         "replay" => command::replay::replay(Path::new(rest.first().ok_or("replay needs a file")?)).map_err(told),
         "exhaustive" => {
             let scope = option(rest, "--scope").unwrap_or("full".to_owned());

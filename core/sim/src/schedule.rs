@@ -2,7 +2,7 @@
 
 use crate::{
     coverage::Coverage,
-    fault::{self, Fault},
+    fault::{self, Fault, Kind},
     invariant::Violation,
     mutant::Mutant,
     options::Options,
@@ -25,6 +25,20 @@ pub struct Outcome {
 /// The faults of a seed.
 pub fn faults(seed: u64) -> Vec<Fault> {
     fault::schedule(seed, &Options::of(seed, None))
+}
+
+/// Runs a seed beside a Patroni. What the simulator's Patroni cannot play a part in is left out: failsafe mode, which is off where one is
+/// seen, other ttl, other keys of its own, a restored store.
+pub fn run_mixed(seed: u64, trace: Trace) -> Outcome {
+    let options = Options { failsafe: false, ..Options::of(seed, None) };
+    let without = [Kind::Failsafe, Kind::Ttl, Kind::LeaderKeyTaken, Kind::Restore];
+    let faults = faults(seed).into_iter().filter(|fault| !without.contains(&fault.kind)).collect();
+    let mut world = World::new(options, seed, faults, trace);
+    world.join_patroni();
+    let violation = world.run();
+    let mut hash = world.trace.hash;
+    hash.add(seed);
+    Outcome { violation, hash: hash.value(), coverage: world.coverage, trace: world.trace }
 }
 
 /// Runs a seed with these faults.

@@ -38,7 +38,10 @@ pub enum PromiseError {
         error: serde_json::Error,
     },
     /// The upstream belongs to an epoch below the promised one, or the same epoch was promised to another leader.
-    #[error("{name} leads with epoch {epoch}, and epoch {promised} was promised{}: not followed", to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default())]
+    #[error(
+        "{name} leads with epoch {epoch}, and epoch {promised} was promised{}: not followed",
+        to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default()
+    )]
     Forbidden {
         /// Whom it was asked to follow.
         name: String,

@@ -32,6 +32,7 @@ impl World {
                 .collect();
             self.violate("I1", format!("writable at once: {}", who.join(", ")));
         }
+        self.check_beside_patroni(writable);
         if self.healed {
             self.check_bounds();
         }

@@ -36,8 +36,9 @@ pub struct Attempts {
     warranted: Option<Reading>,
     /// The newest keys the present agent has been shown, its life, and when the record of them was first shown.
     shown: Option<(u32, Rc<Snap>, Reading)>,
-    /// Who has agreed to the newest round of this node, and its number.
-    agreed: (u64, Vec<usize>),
+    /// Who has agreed to the newest round of this node, with the start nonce of its guard and the number: after a reboot rounds are
+    /// numbered from low again, and a question of before may still arrive.
+    agreed: ((u64, u64), Vec<usize>),
     /// The last time this node agreed to wait, and for which epoch.
     heard: Option<(Epoch, Reading)>,
     /// The record revision last called vacant.
@@ -80,14 +81,12 @@ impl Terms {
         });
     }
 
-    /// A node has agreed to wait in a round of another one.
-    pub fn agrees(&mut self, holder: usize, round: u64, by: usize, epoch: Epoch, now: Reading) {
+    /// A node has agreed to wait in a round of another one; nothing: of a guard that runs no more.
+    pub fn agrees(&mut self, holder: usize, round: Option<(u64, u64)>, by: usize, epoch: Epoch, now: Reading) {
         self.nodes[by].heard = Some((epoch, now));
         let agreed = &mut self.nodes[holder].agreed;
         // A question of an earlier round that was read late.
-        if round < agreed.0 {
-            return;
-        }
+        let Some(round) = round.filter(|round| round.0 != agreed.0.0 || round.1 >= agreed.0.1) else { return };
         if agreed.0 != round {
             *agreed = (round, Vec::new());
         }
@@ -95,7 +94,7 @@ impl Terms {
     }
 
     /// Everybody whom the record in the store names has agreed to this round: the lease is warranted that long.
-    pub fn sustains(&mut self, holder: usize, round: u64, needed: &[usize], end: Reading) {
+    pub fn sustains(&mut self, holder: usize, round: (u64, u64), needed: &[usize], end: Reading) {
         let attempts = &mut self.nodes[holder];
         let all = needed.iter().all(|node| *node == holder || attempts.agreed.0 == round && attempts.agreed.1.contains(node));
         if let Some(known) = attempts.warranted.as_mut().filter(|_| all) {

@@ -5,6 +5,7 @@ pub mod config;
 pub mod guard;
 pub mod keeper;
 pub mod network;
+pub mod patroni;
 pub mod plugins;
 pub mod postgres;
 pub mod record;

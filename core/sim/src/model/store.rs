@@ -207,7 +207,7 @@ struct Expiry {
 pub struct Store {
     /// The newest snapshot.
     pub snap: Rc<Snap>,
-    /// Each node's expiry.
+    /// Each node's expiry, and that of a Patroni.
     expiry: Vec<Option<Expiry>>,
     /// The ttl with which the next one of each node is granted.
     pub grants: Vec<u64>,
@@ -221,7 +221,8 @@ impl Store {
         let keys = vec![None; MEMBER0 + 3 * nodes];
         assert!(keys.len() <= 64, "the keys of so many nodes do not fit the bits of a word");
         let snap = Snap { revision: 1, keys, number: 1, made_from: (0, u64::MAX) };
-        Self { snap: Rc::new(snap), expiry: vec![None; nodes], grants: vec![ttl; nodes], backup: None, snaps: 1 }
+        // One more than nodes: a Patroni's.
+        Self { snap: Rc::new(snap), expiry: vec![None; nodes + 1], grants: vec![ttl; nodes + 1], backup: None, snaps: 1 }
     }
 
     /// Carries out a transaction. `true` beside the answer: something changed.

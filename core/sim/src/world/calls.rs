@@ -76,6 +76,7 @@ impl World {
     /// The store has changed: checks, and news for every watcher.
     pub fn committed(&mut self) {
         self.check_commit();
+        self.patroni_watches();
         let snap = self.store.snap.clone();
         let store = self.net.store();
         for node in 0..self.nodes.len() {
@@ -197,7 +198,7 @@ impl World {
     }
 
     /// A look when the next expiry may end. One that comes too early plans the next.
-    fn plan_expiry(&mut self) {
+    pub fn plan_expiry(&mut self) {
         if let Some(next) = self.store.next_expiry().filter(|next| *next < self.expire_at) {
             self.expire_at = next;
             self.at(next, Event::Expire);

@@ -2,6 +2,7 @@
 
 use crate::model::{
     guard::Permit,
+    patroni::Step,
     plugins::Attempt,
     store::{Answer, Snap, Txn},
     wal::Seg,
@@ -136,6 +137,7 @@ pub enum Event {
         job: u64,
     },
     Expire,
+    Patroni(Step),
     Begin(usize),
     End(usize),
     StartGuard {

@@ -124,7 +124,8 @@ impl World {
         };
         let answer = agent.keeper.agree(ask, known, now);
         if answer.is_ok() {
-            self.checks.terms.agrees(from, ask.round, node, ask.epoch, now);
+            let present = ask.nonce == self.nodes[from].guard.nonce;
+            self.checks.terms.agrees(from, Some((ask.nonce, ask.round)).filter(|_| present), node, ask.epoch, now);
         }
         let refused = answer.err().map(|why| why.to_string());
         self.say_node(node, || match &refused {
@@ -186,6 +187,6 @@ impl World {
     fn warrant(&mut self, node: usize, round: &Round) {
         let Some(named) = self.store.snap.record().and_then(|(record, _)| record.failsafe.as_ref()) else { return };
         let needed: Vec<usize> = named.keys().filter_map(|name| self.find(name)).collect();
-        self.checks.terms.sustains(node, round.ask.round, &needed, round.end());
+        self.checks.terms.sustains(node, (round.ask.nonce, round.ask.round), &needed, round.end());
     }
 }
