@@ -165,8 +165,8 @@ impl Prober {
         }
     }
 
-    /// Looks, while the guard says that a postmaster lives. `proof`, `slot_differs` and every `opened_by` are left to the caller: it knows which slot there is, the write
-    /// probe's result and, from the store's timeline claims, which epoch opened a timeline.
+    /// Looks, while the guard says that a postmaster lives. `proof`, `slot_differs` and every `opened_by` are left to the caller: it knows
+    /// which slot there is, the write probe's result and, from the store's timeline claims, which epoch opened a timeline.
     pub async fn look(&mut self, now: Moment, started: Started) -> Postgres {
         let starting = Postgres::Starting { since: started.since, as_primary: started.as_primary };
         let had_session = self.kept.is_some();

@@ -8,8 +8,8 @@ use tanist_engine::Revision;
 /// The store has this long.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// Carries the writes out if the comparisons hold; the store's revision after it, `None` when they did not hold. Done on the agent's runtime, to which the store's connections
-/// belong.
+/// Carries the writes out if the comparisons hold; the store's revision after it, `None` when they did not hold. Done on the agent's
+/// runtime, to which the store's connections belong.
 pub(super) async fn commit(api: &Api, compares: Vec<Compare>, then: Vec<Op>) -> Result<Option<Revision>, StoreError> {
     let txn = Txn { compares, then, otherwise: Vec::new() };
     let store = api.tools.store.clone();
