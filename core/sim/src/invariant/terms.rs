@@ -81,13 +81,15 @@ impl Terms {
     }
 
     /// A node has agreed to wait in a round of another one.
-    pub fn agrees(&mut self, holder: usize, round: u64, by: usize, epoch: Epoch, now: Reading) {
+    ///
+    /// `under_way`: the holder waits for its answer. A question of an earlier round that was read late warrants nothing, and its number
+    /// does not tell: after a power loss numbers follow a boot clock that has begun anew.
+    pub fn agrees(&mut self, holder: usize, (round, under_way): (u64, bool), by: usize, epoch: Epoch, now: Reading) {
         self.nodes[by].heard = Some((epoch, now));
-        let agreed = &mut self.nodes[holder].agreed;
-        // A question of an earlier round that was read late.
-        if round < agreed.0 {
+        if !under_way {
             return;
         }
+        let agreed = &mut self.nodes[holder].agreed;
         if agreed.0 != round {
             *agreed = (round, Vec::new());
         }
@@ -149,6 +151,7 @@ impl World {
             return;
         }
         let text = match &self.nodes[node].agent.seen.lease {
+            Lease::Mine(_) if self.lags(node) => self.overlooked(node, now),
             Lease::Mine(_) => self.beyond(node).or_else(|| self.overlooked(node, now)),
             Lease::Vacant { record, released: false, .. } => self.too_early(node, record.0, now),
             _ => self.overlooked(node, now),
@@ -161,10 +164,20 @@ impl World {
     /// A lease goes on without the store only as long as all agree whom the record names.
     pub(crate) fn check_sustained(&mut self, node: usize, until: Reading) {
         let warranted = self.checks.terms.warranted(node);
+        if self.lags(node) {
+            return;
+        }
         if (until.boot > warranted.boot || until.raw > warranted.raw) && !self.checks.store_restored {
             let text = format!("{} holds on until {until:?}, and not all agree whom its record names", self.names[node]);
             self.violate("I3", text);
         }
+    }
+
+    /// The node is a virtual machine whose clocks missed a pause less than a lease ago. Answers to the last round before it, read after it,
+    /// are younger by these clocks than they are, and the lease of whoever has waited long enough meanwhile is not warranted by them: I1's
+    /// exception, which its own check bounds.
+    fn lags(&self, node: usize) -> bool {
+        self.now < self.nodes[node].behind_until
     }
 
     fn beyond(&self, node: usize) -> Option<String> {

@@ -123,7 +123,8 @@ impl World {
         };
         let answer = agent.keeper.agree(ask, known, now);
         if answer.is_ok() {
-            self.checks.terms.agrees(from, ask.round, node, ask.epoch, now);
+            let under_way = self.nodes[from].agent.round.as_ref().is_some_and(|known| known.round.ask.round == ask.round);
+            self.checks.terms.agrees(from, (ask.round, under_way), node, ask.epoch, now);
         }
         let refused = answer.err().map(|why| why.to_string());
         self.say_node(node, || match &refused {
@@ -185,6 +186,6 @@ impl World {
     fn warrant(&mut self, node: usize, round: &Round) {
         let Some(named) = self.store.snap.record().and_then(|(record, _)| record.failsafe.as_ref()) else { return };
         let needed: Vec<usize> = named.keys().filter_map(|name| self.find(name)).collect();
-        self.checks.terms.sustains(node, round.ask.round, &needed, round.end());
+        self.checks.terms.sustains(node, round.ask.round, &needed, round.end(&self.nodes[node].agent.keeper.naming));
     }
 }
