@@ -40,6 +40,8 @@ pub struct Restore {
     pub primary: Option<usize>,
     /// Nodes that had not seen the store since the backup was made.
     pub blind: Vec<bool>,
+    /// The agents that had seen it.
+    pub lives: Vec<u32>,
 }
 
 /// What the checks remember.

@@ -127,6 +127,11 @@ impl Terms {
         self.nodes[node].shown.as_ref().map_or(0, |(_, snap, _)| snap.revision)
     }
 
+    /// The life of the agent that has seen it.
+    pub fn life_seen(&self, node: usize) -> u32 {
+        self.nodes[node].shown.as_ref().map_or(0, |(life, _, _)| *life)
+    }
+
     /// When a node has last heard of the leader of an epoch by agreeing to wait for it.
     pub fn heard(&self, node: usize, epoch: Epoch) -> Option<Reading> {
         self.nodes[node].heard.filter(|(known, _)| *known == epoch).map(|(_, at)| at)

@@ -267,6 +267,7 @@ impl World {
             self.checks.restore = Some(Restore {
                 at: self.now,
                 primary: nodes.clone().find(|node| self.can_write(*node)),
+                lives: nodes.clone().map(|node| self.checks.terms.life_seen(node)).collect(),
                 blind: nodes.map(|node| self.checks.terms.last_seen(node) <= backup).collect(),
             });
             self.checks.restored();
