@@ -45,9 +45,10 @@ pub struct Round {
 }
 
 impl Round {
-    /// The end of the lease when all have agreed.
-    pub fn end(&self) -> Reading {
-        self.sent.plus(holder_term(self.ask.ttl))
+    /// The end of the lease when all have agreed, which `naming` says now: a record that was begun while the round was under way may say a
+    /// shorter ttl, and under a new epoch (the leader key was put back) those who agreed are bound by that record alone.
+    pub fn end(&self, naming: &Naming) -> Reading {
+        self.sent.plus(holder_term(naming.ttl(self.ask.ttl)))
     }
 }
 

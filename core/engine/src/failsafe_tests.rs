@@ -27,11 +27,23 @@ fn whoever_agrees_waits_longer_than_the_holder_counts_on() {
     let round = Round { ask: ask(5), sent: at(1_000), voters: BTreeSet::new() };
     // The question takes no time at all: the shortest wait there is.
     let agreement = agree(&round.ask, &Known::default(), None, at(1_000)).unwrap();
-    assert_eq!(round.end(), at(10_900));
+    assert_eq!(round.end(&Naming::default()), at(10_900));
     assert!(agreement.binds(at(11_099)) && !agreement.binds(at(11_100)));
     assert_eq!(agreement.over_at(at(5_000)), at(11_100).boot);
     let slewed = Reading { boot: at(20_000).boot, raw: at(11_099).raw };
     assert!(agreement.binds(slewed), "a clock that runs fast does not end it");
+}
+
+#[test]
+fn a_shorter_record_begun_during_the_round_shortens_what_the_round_gives() {
+    let mut naming = Naming::default();
+    naming.begun(Attempt(1), Some(&named(&["a", "b"])), TTL);
+    naming.landed(Attempt(1));
+    let round = Round { ask: ask(5), sent: at(1_000), voters: BTreeSet::new() };
+    naming.begun(Attempt(2), Some(&named(&["a", "b"])), TTL / 2);
+    assert_eq!(round.end(&naming), at(5_950), "it may be in the store, and whoever reads it waits no longer");
+    naming.landed(Attempt(2));
+    assert_eq!(round.end(&naming), at(5_950), "it is in the store");
 }
 
 #[test]

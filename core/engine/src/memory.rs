@@ -31,6 +31,9 @@ pub struct Memory {
     /// The epoch whose release was asked for, and in whose favour. Its outcome may stay unknown, and it may land late: under this lease
     /// nothing may become writable any more.
     pub released: Option<(Epoch, Option<MemberName>)>,
+    /// The epoch of the last promotion that was begun. An agent that has forgotten it takes a lease up again only while the guard is armed,
+    /// and so has not fenced since.
+    pub opening: Option<Epoch>,
     /// The failed job that has already been answered by giving up.
     pub failure_at: Option<Moment>,
     /// When PostgreSQL was first seen down under the held lease, and the lease's epoch.

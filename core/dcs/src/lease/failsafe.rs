@@ -122,11 +122,11 @@ impl State {
         }
         self.rounds.agreed = Some(round.sent.boot);
         if self.mine.is_some() {
-            self.clock.sustained(round.end());
+            self.clock.sustained(round.end(&self.naming));
             return self.clock.until();
         }
+        let end = round.end(&self.naming);
         let page = self.page.as_mut()?;
-        let end = round.end();
         page.until = Reading { boot: page.until.boot.max(end.boot), raw: page.until.raw.max(end.raw) };
         Some(page.until)
     }

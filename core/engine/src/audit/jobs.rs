@@ -1,7 +1,7 @@
 //! I1, I2 and I3: what the guard is asked to run.
 
 use super::{Violation, facts::Facts, history, promise};
-use crate::{Action, Epoch, FenceState, Job, Lease, Postgres, ServerRole, StartAs, Timeline, Upstream};
+use crate::{Action, Epoch, FenceState, Job, Lease, Postgres, Running, ServerRole, StartAs, Timeline, Upstream};
 
 /// One writer of the data directory at a time.
 pub(super) fn at_most_one(facts: &Facts<'_>, actions: &[Action]) -> Result<(), Violation> {
@@ -75,6 +75,12 @@ fn promote(facts: &Facts<'_>, what: &'static str, epoch: Epoch, timeline: Timeli
     in_recovery(facts, what)?;
     let store = &facts.seen.store;
     if !store.timelines.iter().any(|claim| claim.epoch == epoch && claim.timeline == timeline) {
+        return Err(Violation::NotClaimed);
+    }
+    // Opened before: the number would mean two histories.
+    if let Postgres::Running(Running { role: ServerRole::Standby { position: Some(position), .. }, .. }) = &facts.seen.postgres
+        && position.timeline >= timeline
+    {
         return Err(Violation::NotClaimed);
     }
     let forbidden = facts.seen.promised.as_ref().is_some_and(|promised| promised.forbids(&facts.seen.me, epoch));

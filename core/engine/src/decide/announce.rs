@@ -100,8 +100,11 @@ fn member(turn: &mut Turn<'_>) {
     let known = turn.memory.member.as_ref();
     let changed = known.map(without_lsn) != Some(without_lsn(&face));
     let moved = known.is_none_or(|known| known.lsn != face.lsn) && written.is_none_or(|at| now >= at + turn.policy.loop_wait);
-    let shown = members::find(turn, &turn.seen.me)
-        .is_some_and(|member| member.state == face.state && member.role == face.role && member.storage == face.storage);
+    // What others wait for: a lost write of it would be their last news of a cluster that nobody writes to.
+    let shown = members::find(turn, &turn.seen.me).is_some_and(|member| {
+        let same = member.state == face.state && member.role == face.role && member.storage == face.storage;
+        same && (member.checkpointed == face.checkpointed || face.role != Role::Primary)
+    });
     let lost = !shown && written.is_none_or(|at| turn.reached(at + REWRITE));
     if changed || moved || lost {
         turn.memory.member = Some(face.clone());

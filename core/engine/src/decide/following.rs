@@ -101,6 +101,10 @@ fn standby(turn: &mut Turn<'_>, theirs: &Theirs, here: Standby<'_>) -> Reason {
         if here.position.is_none() {
             return Reason::WaitOwnEnd { leader: leader.name };
         }
+        if promise::read_before_cut(turn, theirs.epoch) {
+            promise::look_again(turn);
+            return Reason::WaitOwnEnd { leader: leader.name };
+        }
         let reason = Reason::Repointing { leader: leader.name.clone(), epoch: leader.epoch };
         return turn.run(Job::Follow(leader), reason);
     }

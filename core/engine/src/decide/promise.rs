@@ -58,6 +58,12 @@ pub(super) fn read_after_cut(turn: &Turn<'_>, epoch: Epoch) -> bool {
     idle && turn.memory.cut_since.is_some_and(|(of, since)| of == epoch && turn.seen.probed >= since)
 }
 
+/// The position was read before the cut for this epoch, and WAL of the old leader may have arrived until then: it may lie beyond the
+/// history of the new one, which would count what this node reports at first.
+pub(super) fn read_before_cut(turn: &Turn<'_>, epoch: Epoch) -> bool {
+    turn.memory.cut_since.is_some_and(|(of, since)| of == epoch && turn.seen.probed < since)
+}
+
 /// The next look at PostgreSQL may show nothing new but that it was a later one.
 pub(super) fn look_again(turn: &mut Turn<'_>) {
     let soon = turn.now + Duration::from_millis(100);

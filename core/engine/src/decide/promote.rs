@@ -10,7 +10,7 @@ use super::{
     promise,
     turn::Turn,
 };
-use crate::{Action, Epoch, Held, Job, MemberName, Position, PromoteStep, Reason, SyncState, Timeline};
+use crate::{Action, Epoch, Held, Job, MemberName, Position, PromoteStep, Reason, SyncState, Timeline, TimelineClaim};
 
 /// The next step of the promotion.
 ///
@@ -30,11 +30,25 @@ pub(super) fn promote(turn: &mut Turn<'_>, held: &Held, position: Option<Positio
         let parent = position.map(|position| position.timeline);
         return turn.step(Action::ClaimTimeline { timeline, epoch, parent }, reason);
     };
+    if opened(turn, claim, position) {
+        return release(turn, None, Reason::GivingUp { epoch });
+    }
     if !turn.armed_for(held) {
         return turn.step(Action::Arm { epoch, until: held.until }, Reason::Promoting { step: PromoteStep::Arm });
     }
     let timeline = claim.timeline;
     turn.run(Job::Promote { epoch, timeline }, Reason::Promoting { step: PromoteStep::Open { timeline } })
+}
+
+/// The timeline of this claim was opened before, or may have been: the promotion under this epoch was fenced (the leader key was somebody
+/// else's for a moment), the server is a standby again, and the lease has come back. Opened once more the number would mean two histories,
+/// and nobody could tell them apart. Another lease claims another number.
+///
+/// A promotion that has ended and is not seen yet is not meant: then nothing was started since.
+fn opened(turn: &Turn<'_>, claim: &TimelineClaim, position: Option<Position>) -> bool {
+    let begun = turn.memory.opening == Some(claim.epoch);
+    let newest = turn.seen.last_job.as_ref().is_some_and(|last| matches!(last.job, Job::Promote { .. }));
+    begun && !newest || position.is_some_and(|position| position.timeline >= claim.timeline)
 }
 
 /// Why the holder must not promote after all.

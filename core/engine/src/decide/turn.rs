@@ -146,6 +146,9 @@ impl<'a> Turn<'a> {
             (Some(held), true, _) => Some((held.epoch, now)),
             _ => None,
         };
+        if let Some(Job::Promote { epoch, .. }) = seen.job.as_ref().map(|running| &running.job) {
+            self.memory.opening = Some(*epoch);
+        }
         self.notice_lease();
         self.notice_store();
         self.notice_names();

@@ -55,9 +55,7 @@ impl World {
     /// Somebody else holds the lease now.
     pub(crate) fn check_cause(&mut self, holder: Option<usize>) {
         let calm = self.longest_ttl() * 4 + AFTERWARDS;
-        // In a restored store that has not come past the epochs it had handed out, whoever may lead takes the lease and gives it up, again
-        // and again, until an operator raises them.
-        if self.calm_for() > calm && !self.checks.store_restored {
+        if self.calm_for() > calm {
             let who = holder.map_or("nobody", |holder| self.names[holder].0.as_str()).to_owned();
             self.violate("cause", format!("{who} took the lease {} ms after the last disturbance", self.calm_for() / 1_000_000));
         }

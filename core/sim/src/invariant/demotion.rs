@@ -103,7 +103,9 @@ impl World {
     pub(crate) fn harm(&mut self, node: usize, fault: &Fault) {
         let (ttl, end) = (self.shortest_ttl(), self.now + fault.span);
         let longest = self.longest_ttl();
-        let blow = blow(fault.kind, fault.span, ttl);
+        // Two hangs of the storage in one another are one, as long as both.
+        let hangs_since = self.hangs_since(node).filter(|_| fault.kind == Kind::StorageHang);
+        let blow = blow(fault.kind, end - hangs_since.unwrap_or(self.now), ttl);
         for here in 0..self.nodes.len() {
             if blow == Blow::None || !concerns(fault.kind, node, here) {
                 continue;

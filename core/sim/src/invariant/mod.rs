@@ -40,6 +40,8 @@ pub struct Restore {
     pub primary: Option<usize>,
     /// Nodes that had not seen the store since the backup was made.
     pub blind: Vec<bool>,
+    /// The agents that had seen it.
+    pub lives: Vec<u32>,
 }
 
 /// What the checks remember.
@@ -61,6 +63,8 @@ pub struct Checks {
     pub(crate) synchronous: Vec<bool>,
     pub(crate) face_epoch: Epoch,
     pub(crate) lease_epoch: Epoch,
+    /// It was promised before the lease was taken.
+    pub(crate) used_epoch: bool,
     pub(crate) lease_holder: Option<usize>,
     pub(crate) lease_revision: u64,
     /// The newest epoch each DNS server has answered with.

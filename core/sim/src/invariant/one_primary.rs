@@ -1,9 +1,9 @@
 //! I1: no two nodes are writable at once, but for a node on which neither guard nor agent can run, a virtual machine whose clocks
 //! missed a pause, and shortly after.
 //!
-//! And but for one case after a store was restored from a backup under a running leader: a node that has not seen the store since the
-//! backup was made takes the backup's released record for the present; the leader, forgotten by the store, is writable until it notices,
-//! at most a ttl.
+//! And but for one case after a store was restored from a backup under a running leader: a node whose agent has not seen the store since
+//! the backup was made, or was started after it was put in place, takes the backup's released record for the present; the leader,
+//! forgotten by the store, is writable until it notices, at most a ttl.
 
 use crate::world::World;
 
@@ -11,7 +11,8 @@ impl World {
     /// A leader that the store has forgotten, and that another node could not know of.
     fn forgotten(&self, node: usize) -> bool {
         let Some(restored) = self.checks.restore.as_ref() else { return false };
-        let blind = |other: usize| other != node && restored.blind[other] && self.can_write(other);
+        let started = |other: usize| self.nodes[other].agent.life != restored.lives[other];
+        let blind = |other: usize| other != node && (restored.blind[other] || started(other)) && self.can_write(other);
         self.now < restored.at + self.longest_ttl() && restored.primary == Some(node) && (0..self.nodes.len()).any(blind)
     }
 

@@ -28,7 +28,9 @@ impl World {
         if (0..self.nodes.len()).any(|node| node != winner && self.can_write(node)) {
             return;
         }
-        let reach = |node: usize| (self.nodes[node].pg.wal.branch(), self.nodes[node].pg.wal.end());
+        // By the number of the timeline, which is claimed in the order of epochs: whoever stood still in the middle of a promotion
+        // opens the older one last, and has left the cluster's history.
+        let reach = |node: usize| (self.nodes[node].pg.wal.timeline(), self.nodes[node].pg.wal.end());
         let better = (0..self.nodes.len()).find(|other| {
             let same = self.nodes[*other].pg.system == self.nodes[winner].pg.system;
             *other != winner

@@ -124,8 +124,10 @@ impl World {
         };
         let answer = agent.keeper.agree(ask, known, now);
         if answer.is_ok() {
-            let present = ask.nonce == self.nodes[from].guard.nonce;
-            self.checks.terms.agrees(from, Some((ask.nonce, ask.round)).filter(|_| present), node, ask.epoch, now);
+            let asks = &self.nodes[from];
+            let under_way = asks.agent.round.as_ref().is_some_and(|known| known.round.ask.round == ask.round);
+            let counts = under_way && ask.nonce == asks.guard.nonce;
+            self.checks.terms.agrees(from, counts.then_some((ask.nonce, ask.round)), node, ask.epoch, now);
         }
         let refused = answer.err().map(|why| why.to_string());
         self.say_node(node, || match &refused {
@@ -187,6 +189,7 @@ impl World {
     fn warrant(&mut self, node: usize, round: &Round) {
         let Some(named) = self.store.snap.record().and_then(|(record, _)| record.failsafe.as_ref()) else { return };
         let needed: Vec<usize> = named.keys().filter_map(|name| self.find(name)).collect();
-        self.checks.terms.sustains(node, (round.ask.nonce, round.ask.round), &needed, round.end());
+        let end = round.end(&self.nodes[node].agent.keeper.naming);
+        self.checks.terms.sustains(node, (round.ask.nonce, round.ask.round), &needed, end);
     }
 }

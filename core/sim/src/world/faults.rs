@@ -138,7 +138,7 @@ impl World {
             Kind::Ttl => self.change_ttl(fault.choice),
             Kind::Failsafe => self.switch_failsafe(),
             // Every fourth asks for a restart of PostgreSQL instead.
-            Kind::StopService if fault.choice % 4 == 0 => self.ask_restart(node, on),
+            Kind::StopService if fault.choice.is_multiple_of(4) => self.ask_restart(node, on),
             Kind::StopService if on => {
                 if self.nodes[node].agent.alive {
                     self.nodes[node].stop_wanted = true;
@@ -267,6 +267,7 @@ impl World {
             self.checks.restore = Some(Restore {
                 at: self.now,
                 primary: nodes.clone().find(|node| self.can_write(*node)),
+                lives: nodes.clone().map(|node| self.checks.terms.life_seen(node)).collect(),
                 blind: nodes.map(|node| self.checks.terms.last_seen(node) <= backup).collect(),
             });
             self.checks.restored();

@@ -12,11 +12,8 @@ impl World {
             Local::Shown { watch, snap } => self.shown(node, watch, snap),
             Local::Relist { watch } => self.relist(node, watch),
             Local::Wake { wake } => self.woken(node, wake),
-            Local::Nudge { turns } => {
-                if self.nodes[node].agent.turns == turns {
-                    self.turn(node);
-                }
-            }
+            Local::Nudge { turns } if self.nodes[node].agent.turns == turns => self.turn(node),
+            Local::Nudge { .. } => {}
             Local::Storage => self.storage_looked(node),
             Local::KeepAlive => self.keep_alive(node),
             Local::Look { look } => self.look(node, look),

@@ -66,7 +66,7 @@ pub struct Node {
     /// Its clocks missed a pause.
     pub clock_missed: bool,
     /// What it counted by such clocks is over then.
-    behind_until: u64,
+    pub behind_until: u64,
     /// Faults of slowness in force: fence, promotion, stop, recovery, copy fails, reload, replication.
     pub slow: [u16; 7],
     /// The service was stopped on purpose.

@@ -64,7 +64,8 @@ impl World {
 
     pub(super) fn found(&mut self, node: usize, begun: Moment, mut found: Postgres) {
         let agent = &mut self.nodes[node].agent;
-        if begun < agent.valid_from {
+        // The agent looks once at a time: a look that waits for a server which then answered another one is none.
+        if begun < agent.valid_from.max(agent.seen.probed) {
             return;
         }
         // The first look after a job ended is news, whatever it finds.

@@ -66,6 +66,12 @@ impl World {
         self.nodes[node].disk.hangs > 0
     }
 
+    /// Since when.
+    pub fn hangs_since(&self, node: usize) -> Option<u64> {
+        let disk = &self.nodes[node].disk;
+        (disk.hangs > 0).then_some(disk.since)
+    }
+
     /// Clients' writes succeed.
     pub fn takes_writes(&self, node: usize) -> bool {
         !self.storage_hangs(node) && self.nodes[node].disk.full == 0

@@ -108,11 +108,11 @@ impl Keeper {
         }
         self.rounds.3 = Some(round.sent.boot);
         if self.mine.is_some() {
-            self.clock.sustained(round.end());
+            self.clock.sustained(round.end(&self.naming));
             return self.clock.until();
         }
+        let end = round.end(&self.naming);
         let page = self.page.as_mut()?;
-        let end = round.end();
         page.until = Reading { boot: page.until.boot.max(end.boot), raw: page.until.raw.max(end.raw) };
         Some(page.until)
     }
