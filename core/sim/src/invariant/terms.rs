@@ -83,9 +83,9 @@ impl Terms {
 
     /// A node has agreed to wait in a round of another one.
     ///
-    /// `round`: nonce of the guard and number; nothing when the holder does not wait for its answer, or its guard runs no more. A question of
-    /// an earlier round that was read late warrants nothing, and its number does not tell: after a power loss numbers follow a boot clock
-    /// that has begun anew.
+    /// `round`: nonce of the guard and number; nothing when the holder does not wait for its answer, or its guard runs no more. A question
+    /// of an earlier round that was read late warrants nothing, and its number does not tell: after a power loss numbers follow a boot
+    /// clock that has begun anew.
     pub fn agrees(&mut self, holder: usize, round: Option<(u64, u64)>, by: usize, epoch: Epoch, now: Reading) {
         self.nodes[by].heard = Some((epoch, now));
         let Some(round) = round else { return };
