@@ -15,13 +15,13 @@ demo: ## three real PostgreSQL nodes, one name, failovers; ARGS=--keep leaves th
 	target/bin/tanist demo $(ARGS)
 
 test: ## every test: unit, golden, conformance, end to end with real PostgreSQL, etcd, BIND, HAProxy and patronictl
-	scripts/need build postgres named dig etcd netns volumes faketime haproxy patronictl
+	scripts/need build postgres named dig etcd netns kill volumes faketime haproxy patronictl
 	scripts/stage
 	cargo clippy -p tanist-engine -- -D warnings
 	cargo test --workspace --no-fail-fast
 
 test-etcd-long: ## etcd's leader killed 25 times and stopped 25 times under a lease; about 8 minutes
-	scripts/need build etcd
+	scripts/need build etcd kill
 	TANIST_ETCD_ROUNDS=25 cargo test -p tanist-dcs --test etcd -- --nocapture leader_of_the_store
 
 test-store-long: ## etcd's leader killed and stopped 25 times under a whole cluster and a writing client; about 15 minutes
