@@ -38,7 +38,7 @@ pub struct Memory {
     pub failure_at: Option<Moment>,
     /// When PostgreSQL was first seen down under the held lease, and the lease's epoch.
     pub down_since: Option<(Epoch, Moment)>,
-    /// The running server was a standby when it last answered.
+    /// The server was a standby when it last answered, or has been started as one.
     pub was_standby: bool,
     /// The standby follows the right leader of that epoch without streaming, since then.
     pub not_streaming: Option<(Epoch, Moment)>,

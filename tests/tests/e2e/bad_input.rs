@@ -246,7 +246,7 @@ fn wrong_credentials() {
     assert!(error.contains("postgresql.authentication.superuser"), "names the key: {error}");
     assert_eq!(third.get("/replica"), 503, "what cannot be seen is not offered");
     let postmaster = third.pids().postmaster;
-    assert!(postmaster.is_some(), "PostgreSQL runs");
+    assert!(postmaster.is_some(), "PostgreSQL runs: {}", third.told());
     let streams = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'n3' AND state = 'streaming'";
     let primary = cluster.primary().expect("a primary");
     // Where its own WAL ends cannot be asked, so it is pointed at nobody.

@@ -140,6 +140,9 @@ impl<'a> Turn<'a> {
                 self.memory.handed_over = 0;
             }
         }
+        if let Postgres::Starting { as_primary, .. } = &seen.postgres {
+            self.memory.was_standby = !as_primary;
+        }
         let down = matches!(seen.postgres, Postgres::Stopped(_) | Postgres::Starting { .. });
         self.memory.down_since = match (self.held(), down, self.memory.down_since) {
             (Some(held), true, Some((epoch, since))) if epoch == held.epoch => Some((epoch, since)),

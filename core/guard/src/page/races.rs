@@ -128,7 +128,7 @@ fn under_load_no_pair_is_torn_and_every_taking_is_seen() {
             let (begun, mut boot) = (std::time::Instant::now(), 1000);
             let mut rounds = 0;
             // A busy machine may run one thread after the other: then they have not met yet.
-            while rounds < ROUNDS || extended.load(SeqCst) == 0 && begun.elapsed() < std::time::Duration::from_secs(30) {
+            while rounds < ROUNDS || extended.load(SeqCst) == 0 && begun.elapsed() < std::time::Duration::from_secs(120) {
                 rounds += 1;
                 boot += 2;
                 let epoch = page.epoch();
