@@ -1,6 +1,8 @@
 //! The store's leader lost again and again under a whole cluster: etcd's leader is killed, and stopped for longer than a lease, and no
 //! primary is demoted for it: the same server stays writable. etcd 3.4 lets a leader that was stopped revoke leases which its successor
-//! has renewed (etcd-io/etcd#15247): the leader key goes then, and is put back under a new epoch. `TANIST_STORE_ROUNDS` says how often (2 where it says nothing).
+//! has renewed (etcd-io/etcd#15247): the leader key goes then, and is put back under a new epoch.
+//!
+//! `TANIST_STORE_ROUNDS` says how often (2 where it says nothing).
 
 use std::time::Duration;
 use tanist_tests::{cluster::Cluster, net::as_root, node::Options, process, wait};
