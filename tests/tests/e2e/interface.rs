@@ -1,5 +1,6 @@
 //! What people and their tools see: REST as Patroni answers it, the command line, the store's keys, the names.
 
+use crate::password::{AUTHORIZED, with_password};
 use std::{
     net::{IpAddr, SocketAddr},
     process::{Child, Command, Stdio},
@@ -18,20 +19,6 @@ use tanist_tests::{
 
 const SLACK: Duration = Duration::from_secs(20);
 const ZONE: &str = "db.example";
-/// `admin:s3cret` as basic authentication writes it.
-const AUTHORIZED: &str = "Authorization: Basic YWRtaW46czNjcmV0\r\n";
-
-/// Three nodes on etcd whose REST API wants a password for changes.
-fn with_password() -> Cluster {
-    let mut cluster = Cluster::prepare(Kind::Etcd, 3, &Options::default());
-    for node in &mut cluster.nodes {
-        node.edit(|text| text.replace("restapi:\n", "restapi:\n  authentication: {username: admin, password: s3cret}\n"));
-        node.start();
-    }
-    cluster.settled(true);
-    cluster
-}
-
 /// Path, and its code at the primary, the synchronous standby and another replica.
 const CODES: [(&str, [u16; 3]); 22] = [
     ("/", [200, 503, 503]),

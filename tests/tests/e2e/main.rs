@@ -13,6 +13,7 @@ mod hostile_store;
 mod interface;
 mod network;
 mod operations;
+mod password;
 mod patroni_tools;
 mod plugins;
 mod processes;

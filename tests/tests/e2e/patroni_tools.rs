@@ -1,22 +1,10 @@
 //! Patroni's tools used with tanist as they are: patronictl from PyPI, and whoever reads Patroni's metrics.
 
+use crate::password::{AUTHORIZED, with_password};
 use std::time::Duration;
-use tanist_tests::{cluster::Cluster, command::Answer, node::Options, patronictl::patronictl, rest, store::Kind, wait};
+use tanist_tests::{cluster::Cluster, command::Answer, patronictl::patronictl, rest, wait};
 
 const SLACK: Duration = Duration::from_secs(30);
-/// `admin:s3cret` as basic authentication writes it.
-const AUTHORIZED: &str = "Authorization: Basic YWRtaW46czNjcmV0\r\n";
-
-/// Three nodes on etcd whose REST API wants a password for changes; each node's own file serves patronictl, too.
-fn with_password() -> Cluster {
-    let mut cluster = Cluster::prepare(Kind::Etcd, 3, &Options::default());
-    for node in &mut cluster.nodes {
-        node.edit(|text| text.replace("restapi:\n", "restapi:\n  authentication: {username: admin, password: s3cret}\n"));
-        node.start();
-    }
-    cluster.settled(true);
-    cluster
-}
 
 /// patronictl and Prometheus, on one cluster.
 #[test]

@@ -24,7 +24,10 @@ fn slots(node: &Node) -> Result<Vec<String>, String> {
     Ok(sql::query(node.postgres, question)?.into_iter().filter_map(|row| row.into_iter().next()).collect())
 }
 
+/// The node has these, and no others.
 fn expect(what: &str, node: &Node, wanted: &[&str]) {
+    let mut wanted = wanted.to_vec();
+    wanted.sort_unstable();
     wait::until(what, SLACK, || match slots(node)? {
         found if found == wanted => Ok(()),
         found => Err(format!("{found:?}")),
@@ -87,14 +90,10 @@ fn a_new_leader_has_a_slot_for_everybody_and_none_for_ever() {
     let names: Vec<String> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
     let others: Vec<usize> = (0..3).filter(|index| *index != old).collect();
     let [one, other] = others[..] else { panic!("two standbys") };
-    let here = |at: usize, mut wanted: Vec<String>, what: &str| {
-        wanted.push("backup-".to_owned());
-        wanted.sort();
-        expect(what, &cluster.nodes[at], &wanted.iter().map(String::as_str).collect::<Vec<_>>());
-    };
-    here(old, vec![format!("{}+", names[one]), format!("{}+", names[other])], "the leader has them");
-    here(one, vec![format!("{}-", names[old]), format!("{}-", names[other])], "an heir has them");
-    here(other, vec![format!("{}-", names[old]), format!("{}-", names[one])], "the other heir, too");
+    let (here, away) = (|name: usize| format!("{}+", names[name]), |name: usize| format!("{}-", names[name]));
+    expect("the leader has them", &cluster.nodes[old], &["backup-", &here(one), &here(other)]);
+    expect("an heir has them", &cluster.nodes[one], &["backup-", &away(old), &away(other)]);
+    expect("the other heir, too", &cluster.nodes[other], &["backup-", &away(old), &away(one)]);
     move_on(&cluster.nodes[old]);
     wait::until("the heirs' slots move on", SLACK, || {
         for index in [one, other] {
@@ -110,11 +109,9 @@ fn a_new_leader_has_a_slot_for_everybody_and_none_for_ever() {
     cluster.nodes[old].kill();
     let new = cluster.next_primary(old, TTL + SLACK);
     let left = if new == one { other } else { one };
-    let mut wanted = ["backup-".to_owned(), format!("{}-", names[old]), format!("{}+", names[left])];
-    wanted.sort();
-    expect("the new leader's", &cluster.nodes[new], &wanted.iter().map(String::as_str).collect::<Vec<_>>());
+    expect("the new leader's", &cluster.nodes[new], &["backup-", &away(old), &here(left)]);
     // Who is away for longer than member_slots_ttl keeps nothing any more.
-    expect("the slot of who is gone is dropped", &cluster.nodes[new], &["backup-", &format!("{}+", names[left])]);
+    expect("the slot of who is gone is dropped", &cluster.nodes[new], &["backup-", &here(left)]);
     let made = fs::read_to_string(cluster.nodes[new].state().join("slots")).expect("the list of slots");
     assert!(made.lines().any(|name| name == names[old]), "{made}");
     cluster.nodes[old].start();

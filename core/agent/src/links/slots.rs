@@ -46,8 +46,9 @@ struct State {
     part: Part,
     /// Slots of the other members.
     members: BTreeSet<String>,
-    /// `/status`, as last seen.
+    /// `/status`, as last seen, and the bytes it was read from.
     status: StatusKey,
+    read: Vec<u8>,
     /// When each member's slot was last wanted for a member that is there.
     seen: BTreeMap<String, Moment>,
     /// What was found last, and at how much each was last reported.
@@ -91,8 +92,12 @@ impl SlotsLink {
         let members = others.map(|member| slots::name_of_member(&member.name.0)).collect();
         let mut state = self.state();
         state.period = policy.loop_wait;
-        if let Some(status) = status.and_then(|bytes| StatusKey::decode(bytes).ok()) {
-            state.status = status;
+        // Called at every turn, and most turns bring no other `/status`.
+        if let Some(bytes) = status.filter(|bytes| *bytes != state.read) {
+            state.read = bytes.to_vec();
+            if let Ok(status) = StatusKey::decode(bytes) {
+                state.status = status;
+            }
         }
         if state.part != part || state.members != members {
             (state.part, state.members) = (part, members);
@@ -184,8 +189,7 @@ impl SlotsLink {
             return;
         };
         let status = self.status(optime);
-        let names = |status: &StatusKey| status.slots.keys().cloned().collect::<Vec<_>>();
-        if names(&told) == names(&status) && told.retain_slots == status.retain_slots {
+        if told.slots.keys().eq(status.slots.keys()) && told.retain_slots == status.retain_slots {
             return;
         }
         let op = Op::put(tools.keeper.keys().status(), status.encode());
