@@ -50,7 +50,7 @@ pub use face::{Face, MemberFace, MemberState};
 pub use failsafe::{Failsafe, Named};
 pub use lease::{Held, Lease, Theirs};
 pub use lease_clock::{Attempt, HolderClock, ObserverClock, Reading, holder_term, observer_patience};
-pub use memory::{Memory, SwitchoverProgress, SyncTarget};
+pub use memory::{Chosen, Memory, SwitchoverProgress, SyncTarget};
 pub use moment::Moment;
 pub use observation::{
     Armed, DataMark, Endpoint, FenceState, Guard, Handoff, JobOutcome, JobReport, Member, MemberName, Observation, Peer,

@@ -97,8 +97,17 @@ pub struct SyncTarget {
 pub struct SwitchoverProgress {
     /// The revision of `/failover`.
     pub revision: Revision,
-    /// Who shall lead.
+    /// When this leader first saw the request.
+    pub seen_at: Moment,
+    /// Who was chosen, once somebody could be.
+    pub chosen: Option<Chosen>,
+}
+
+/// Who shall lead after a switchover.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// The name.
     pub candidate: MemberName,
-    /// When its checkpoint was asked for.
+    /// When the switchover's checkpoint was asked for.
     pub checkpoint_at: Moment,
 }

@@ -20,11 +20,11 @@ pub(super) struct Expiry {
 
 #[derive(Default)]
 struct Inner {
+    /// The one to hang keys on.
     id: Option<ExpiryId>,
-    /// How long the store keeps it without a word; zero: an agent before this one knew.
-    granted: Duration,
-    /// One of another length that the leader key still hangs on: moved only by the next acquisition, whose number is the epoch.
-    old: Option<(ExpiryId, Duration)>,
+    /// How long the store keeps each without a word, the newest last: `id`, and one of another ttl that the leader key still hangs on.
+    /// Only the next acquisition moves that key, because its number is the epoch.
+    lengths: Vec<(ExpiryId, Duration)>,
     member: Option<Vec<u8>>,
     /// Revision of the member key as this node last wrote or accepted it; zero: absent.
     written: Revision,
@@ -59,7 +59,30 @@ impl Expiry {
             if inner.id == Some(id) {
                 inner.id = None;
             }
+            inner.lengths.retain(|(known, _)| *known != id);
         });
+    }
+}
+
+impl Inner {
+    /// What to keep alive for new keys; `None`: one has to be made. `leaders` is what the leader key hangs on, if it is ours, and how
+    /// long that lasts as far as is known.
+    fn turn(&mut self, leaders: Option<(ExpiryId, Duration)>, ttl: Duration) -> Option<ExpiryId> {
+        let known = |inner: &Self, id| inner.lengths.iter().find(|(known, _)| *known == id).map(|(_, length)| *length);
+        // After a restart of the agent the leader key hangs on the expiry of the process before.
+        if let Some((id, length)) = leaders.filter(|(id, _)| known(self, *id).is_none()) {
+            self.lengths.insert(0, (id, length));
+            self.id = self.id.or(Some(id));
+        }
+        self.id = self.id.filter(|id| known(self, *id) == Some(ttl));
+        let newest = self.lengths.last().map(|(id, _)| *id);
+        let needed = [self.id, newest, leaders.map(|(id, _)| id)];
+        self.lengths.retain(|(id, _)| needed.contains(&Some(*id)));
+        self.id
+    }
+
+    fn shortest(&self) -> Option<Duration> {
+        self.lengths.iter().map(|(_, length)| *length).min()
     }
 }
 
@@ -118,36 +141,23 @@ impl Keeper {
             if let Err(error) = self.keep_expiry().await {
                 tracing::debug!(%error, "the expiry was not kept alive");
             }
-            let shortest = self.expiry.with(|inner| {
-                let own = inner.id.map(|_| inner.granted).filter(|granted| !granted.is_zero());
-                own.into_iter().chain(inner.old.map(|(_, granted)| granted)).min()
-            });
             let ttl = self.state().ttl;
+            let shortest = self.expiry.with(|inner| inner.shortest());
             tokio::time::sleep(shortest.map_or(ttl, |shortest| shortest.min(ttl)) / 3).await;
         }
     }
 
     /// One turn of [`Keeper::keep_expiry_alive`].
     pub async fn keep_expiry(&self) -> Result<(), StoreError> {
-        let timeout = self.attempt_timeout();
-        // After a restart of the agent the leader key hangs on the expiry of the process before.
-        let leaders = {
+        let (leaders, ttl) = {
             let state = self.state();
-            state.mine.as_ref().and(state.leader.as_ref()).and_then(|leader| leader.expiry)
+            let on = state.leader.as_ref().and_then(|leader| leader.expiry);
+            (state.mine.as_ref().and_then(|mine| Some((on?, mine.record.ttl))), state.ttl)
         };
-        let ttl = self.state().ttl;
-        let own = self.expiry.with(|inner| {
-            match inner.id {
-                Some(id) if inner.granted != ttl && !inner.granted.is_zero() => {
-                    inner.old = Some((id, inner.granted));
-                    inner.id = None;
-                }
-                Some(_) => {}
-                None => (inner.id, inner.granted) = (leaders.filter(|_| inner.old.is_none()), Duration::ZERO),
-            }
-            inner.old = inner.old.filter(|(id, _)| leaders == Some(*id));
-            inner.id
-        });
+        let (own, shortest) = self.expiry.with(|inner| (inner.turn(leaders, ttl), inner.shortest()));
+        let leaders = leaders.map(|(id, _)| id);
+        // When the ttl was raised a member that hangs must not take as long as the old, short expiry lasts.
+        let timeout = shortest.map_or(self.attempt_timeout(), |shortest| self.attempt_timeout().min(shortest / 5));
         if let Some(id) = leaders.filter(|id| Some(*id) != own) {
             // If that one is over the renewal puts the leader key back on ours.
             match self.store.keep_alive(id, timeout).await {
@@ -181,7 +191,10 @@ impl Keeper {
         }
         let ttl = self.state().ttl;
         let id = self.store.grant(ttl, self.attempt_timeout()).await?;
-        self.expiry.with(|inner| (inner.id, inner.granted) = (Some(id), ttl));
+        self.expiry.with(|inner| {
+            inner.id = Some(id);
+            inner.lengths.push((id, ttl));
+        });
         Ok(id)
     }
 
@@ -207,5 +220,50 @@ impl Keeper {
             };
             self.expiry.with(|inner| inner.written = known);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ExpiryId, Inner};
+    use std::time::Duration;
+
+    const fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    fn grant(inner: &mut Inner, id: i64, ttl: Duration) {
+        inner.id = Some(ExpiryId(id));
+        inner.lengths.push((ExpiryId(id), ttl));
+    }
+
+    /// The ttl is changed twice before the first change has moved anything: what the leader key hangs on still lasts only 5 s.
+    #[test]
+    fn what_the_leader_key_hangs_on_is_not_forgotten() {
+        let mut inner = Inner::default();
+        assert_eq!(inner.turn(None, seconds(5)), None);
+        grant(&mut inner, 1, seconds(5));
+        let leaders = Some((ExpiryId(1), seconds(5)));
+        assert_eq!((inner.turn(leaders, seconds(5)), inner.shortest()), (Some(ExpiryId(1)), Some(seconds(5))));
+        for (id, ttl) in [(2, seconds(60)), (3, seconds(20)), (4, seconds(40))] {
+            assert_eq!((inner.turn(leaders, ttl), inner.shortest()), (None, Some(seconds(5))), "one of {ttl:?} has to be made");
+            grant(&mut inner, id, ttl);
+            assert_eq!((inner.turn(leaders, ttl), inner.shortest()), (Some(ExpiryId(id)), Some(seconds(5))));
+            assert_eq!(inner.lengths.len(), 2);
+        }
+        let moved = Some((ExpiryId(4), seconds(40)));
+        assert_eq!((inner.turn(moved, seconds(40)), inner.shortest()), (Some(ExpiryId(4)), Some(seconds(40))));
+    }
+
+    /// After a restart of the agent: the leader key's expiry serves on when it has the right length, and is known when it has not.
+    #[test]
+    fn the_expiry_of_the_process_before() {
+        let leaders = Some((ExpiryId(1), seconds(5)));
+        let mut same = Inner::default();
+        assert_eq!(same.turn(leaders, seconds(5)), Some(ExpiryId(1)));
+        let mut raised = Inner::default();
+        assert_eq!((raised.turn(leaders, seconds(60)), raised.shortest()), (None, Some(seconds(5))));
+        grant(&mut raised, 2, seconds(60));
+        assert_eq!((raised.turn(leaders, seconds(60)), raised.shortest()), (Some(ExpiryId(2)), Some(seconds(5))));
     }
 }

@@ -1,11 +1,18 @@
 //! A planned switchover: `/failover` asks this leader to hand over.
 //!
 //! checkpoint (so that the next one is short) → fast stop, whose shutdown checkpoint reaches the streaming candidate → release with a
-//! hand-over to it. Renewals go on until the release. Whatever makes it impossible before the stop clears the request; a stop that is
-//! not clean is a crash, and `crashed` decides.
+//! hand-over to it. Renewals go on until the release. Whatever makes it impossible before the stop clears the request, after a moment
+//! of patience with what may pass; a stop that is not clean is a crash, and `crashed` decides.
 
 use super::{leading::release, members, primary::Primary, turn::Turn};
-use crate::{Action, Job, MemberName, Reason, Refusal, ServerRole, StopMode, Stopped, Storage, Switchover, SwitchoverProgress};
+use crate::{
+    Action, Chosen, Job, MemberName, Reason, Refusal, ServerRole, StopMode, Stopped, Storage, Switchover, SwitchoverProgress,
+};
+use std::time::Duration;
+
+/// A request is not refused before this for what may pass by itself: after a change of leader a standby streams again at once, but the
+/// probe that shows it is up to a second old.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// While PostgreSQL runs: check, checkpoint, stop.
 pub(super) fn carry_out(turn: &mut Turn<'_>, primary: &Primary<'_>) -> Option<Reason> {
@@ -13,22 +20,41 @@ pub(super) fn carry_out(turn: &mut Turn<'_>, primary: &Primary<'_>) -> Option<Re
         turn.memory.switchover = None;
         return None;
     };
+    let known = turn.memory.switchover.clone().filter(|progress| progress.revision == asked.revision);
+    let seen_at = known.as_ref().map_or(turn.now, |progress| progress.seen_at);
+    let chosen = known.and_then(|progress| progress.chosen);
     let candidate = match choose(turn, asked, primary.role, primary.position.lsn.0) {
         Ok(candidate) => candidate,
+        Err(why) if may_pass(&why) && turn.now < seen_at + PATIENCE => {
+            turn.memory.switchover = Some(SwitchoverProgress { revision: asked.revision, seen_at, chosen });
+            turn.wake(seen_at + PATIENCE);
+            return None;
+        }
         Err(why) => return Some(refuse(turn, asked, why)),
     };
-    let progress = turn.memory.switchover.clone().filter(|progress| progress.revision == asked.revision);
-    let Some(progress) = progress else {
-        let progress = SwitchoverProgress { revision: asked.revision, candidate: candidate.clone(), checkpoint_at: turn.now };
-        turn.memory.switchover = Some(progress);
+    let Some(Chosen { candidate: _, checkpoint_at }) = chosen else {
+        let chosen = Some(Chosen { candidate: candidate.clone(), checkpoint_at: turn.now });
+        turn.memory.switchover = Some(SwitchoverProgress { revision: asked.revision, seen_at, chosen });
         return Some(turn.run(Job::Checkpoint, Reason::SwitchoverCheckpoint { to: candidate }));
     };
     // A checkpoint that failed only makes the stop longer.
-    let checkpointed = |report: &crate::JobReport| report.job == Job::Checkpoint && report.at >= progress.checkpoint_at;
+    let checkpointed = |report: &crate::JobReport| report.job == Job::Checkpoint && report.at >= checkpoint_at;
     if turn.seen.last_job.as_ref().is_some_and(|report| checkpointed(report) || matches!(report.job, Job::Stop(_))) {
         return Some(turn.run(Job::Stop(StopMode::Fast), Reason::SwitchoverStop { to: candidate }));
     }
     Some(turn.run(Job::Checkpoint, Reason::SwitchoverCheckpoint { to: candidate }))
+}
+
+/// Whether what forbids a switchover may be over a moment later.
+fn may_pass(why: &Refusal) -> bool {
+    match why {
+        Refusal::TooFarBehind { .. } | Refusal::NotSynchronous { .. } | Refusal::NoCandidate => true,
+        Refusal::OtherLeader { .. }
+        | Refusal::AlreadyLeads
+        | Refusal::NoSuchCandidate { .. }
+        | Refusal::Storage { .. }
+        | Refusal::StopFailed => false,
+    }
 }
 
 /// After the stop: hand over, if it was clean and somebody is there.
@@ -40,7 +66,8 @@ pub(super) fn hand_over(turn: &mut Turn<'_>, stopped: &Stopped) -> Option<Reason
     if !(stopped.clean && stopped.was_primary) {
         return Some(refuse(turn, asked, Refusal::StopFailed));
     }
-    let remembered = turn.memory.switchover.as_ref().map(|progress| progress.candidate.clone());
+    let remembered = turn.memory.switchover.as_ref().and_then(|progress| progress.chosen.as_ref());
+    let remembered = remembered.map(|chosen| chosen.candidate.clone());
     let wanted = asked.candidate.clone().or(remembered);
     let to = match wanted {
         Some(name) => Some(name).filter(|name| able(turn, name) && safe(turn, name)),
