@@ -134,7 +134,10 @@ fn garbage_in_every_key_disturbs_nobody() {
         (next, 200) if next != agent && next != 0 => Ok(()),
         other => Err(format!("{other:?}")),
     });
-    assert_eq!(standby.view().expect("its view")["tanist"]["lease"], "theirs");
+    wait::until("it has read the store", SLACK, || match &standby.view()?["tanist"]["lease"] {
+        lease if lease == "theirs" => Ok(()),
+        lease => Err(lease.to_string()),
+    });
     put(&cluster.store, "config", &good);
     wait::until("/config is read again", SLACK, || {
         match cluster.nodes.iter().find(|node| !complaints(node).is_ok_and(|said| !said.contains("/config"))) {

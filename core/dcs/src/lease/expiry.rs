@@ -65,6 +65,12 @@ impl Expiry {
 }
 
 impl Inner {
+    /// The store made this one, which is what keys hang on from now.
+    fn granted(&mut self, id: ExpiryId, length: Duration) {
+        self.id = Some(id);
+        self.lengths.push((id, length));
+    }
+
     /// What to keep alive for new keys; `None`: one has to be made. `leaders` is what the leader key hangs on, if it is ours, and how
     /// long that lasts as far as is known.
     fn turn(&mut self, leaders: Option<(ExpiryId, Duration)>, ttl: Duration) -> Option<ExpiryId> {
@@ -157,7 +163,7 @@ impl Keeper {
         let (own, shortest) = self.expiry.with(|inner| (inner.turn(leaders, ttl), inner.shortest()));
         let leaders = leaders.map(|(id, _)| id);
         // When the ttl was raised a member that hangs must not take as long as the old, short expiry lasts.
-        let timeout = shortest.map_or(self.attempt_timeout(), |shortest| self.attempt_timeout().min(shortest / 5));
+        let timeout = self.attempt_timeout().min(shortest.map_or(Duration::MAX, |shortest| shortest / 5));
         if let Some(id) = leaders.filter(|id| Some(*id) != own) {
             // If that one is over the renewal puts the leader key back on ours.
             match self.store.keep_alive(id, timeout).await {
@@ -191,10 +197,7 @@ impl Keeper {
         }
         let ttl = self.state().ttl;
         let id = self.store.grant(ttl, self.attempt_timeout()).await?;
-        self.expiry.with(|inner| {
-            inner.id = Some(id);
-            inner.lengths.push((id, ttl));
-        });
+        self.expiry.with(|inner| inner.granted(id, ttl));
         Ok(id)
     }
 
@@ -232,22 +235,17 @@ mod tests {
         Duration::from_secs(count)
     }
 
-    fn grant(inner: &mut Inner, id: i64, ttl: Duration) {
-        inner.id = Some(ExpiryId(id));
-        inner.lengths.push((ExpiryId(id), ttl));
-    }
-
     /// The ttl is changed twice before the first change has moved anything: what the leader key hangs on still lasts only 5 s.
     #[test]
     fn what_the_leader_key_hangs_on_is_not_forgotten() {
         let mut inner = Inner::default();
         assert_eq!(inner.turn(None, seconds(5)), None);
-        grant(&mut inner, 1, seconds(5));
+        inner.granted(ExpiryId(1), seconds(5));
         let leaders = Some((ExpiryId(1), seconds(5)));
         assert_eq!((inner.turn(leaders, seconds(5)), inner.shortest()), (Some(ExpiryId(1)), Some(seconds(5))));
         for (id, ttl) in [(2, seconds(60)), (3, seconds(20)), (4, seconds(40))] {
             assert_eq!((inner.turn(leaders, ttl), inner.shortest()), (None, Some(seconds(5))), "one of {ttl:?} has to be made");
-            grant(&mut inner, id, ttl);
+            inner.granted(ExpiryId(id), ttl);
             assert_eq!((inner.turn(leaders, ttl), inner.shortest()), (Some(ExpiryId(id)), Some(seconds(5))));
             assert_eq!(inner.lengths.len(), 2);
         }
@@ -263,7 +261,7 @@ mod tests {
         assert_eq!(same.turn(leaders, seconds(5)), Some(ExpiryId(1)));
         let mut raised = Inner::default();
         assert_eq!((raised.turn(leaders, seconds(60)), raised.shortest()), (None, Some(seconds(5))));
-        grant(&mut raised, 2, seconds(60));
+        raised.granted(ExpiryId(2), seconds(60));
         assert_eq!((raised.turn(leaders, seconds(60)), raised.shortest()), (Some(ExpiryId(2)), Some(seconds(5))));
     }
 }

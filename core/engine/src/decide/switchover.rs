@@ -20,21 +20,22 @@ pub(super) fn carry_out(turn: &mut Turn<'_>, primary: &Primary<'_>) -> Option<Re
         turn.memory.switchover = None;
         return None;
     };
-    let known = turn.memory.switchover.clone().filter(|progress| progress.revision == asked.revision);
-    let seen_at = known.as_ref().map_or(turn.now, |progress| progress.seen_at);
-    let chosen = known.and_then(|progress| progress.chosen);
-    let candidate = match choose(turn, asked, primary.role, primary.position.lsn.0) {
+    let known = turn.memory.switchover.take().filter(|progress| progress.revision == asked.revision);
+    let SwitchoverProgress { revision, seen_at, chosen } =
+        known.unwrap_or(SwitchoverProgress { revision: asked.revision, seen_at: turn.now, chosen: None });
+    let candidate = choose(turn, asked, primary.role, primary.position.lsn.0);
+    let first = candidate.as_ref().ok().map(|candidate| Chosen { candidate: candidate.clone(), checkpoint_at: turn.now });
+    let begun = chosen.as_ref().map(|chosen| chosen.checkpoint_at);
+    turn.memory.switchover = Some(SwitchoverProgress { revision, seen_at, chosen: chosen.or(first) });
+    let candidate = match candidate {
         Ok(candidate) => candidate,
         Err(why) if may_pass(&why) && turn.now < seen_at + PATIENCE => {
-            turn.memory.switchover = Some(SwitchoverProgress { revision: asked.revision, seen_at, chosen });
             turn.wake(seen_at + PATIENCE);
             return None;
         }
         Err(why) => return Some(refuse(turn, asked, why)),
     };
-    let Some(Chosen { candidate: _, checkpoint_at }) = chosen else {
-        let chosen = Some(Chosen { candidate: candidate.clone(), checkpoint_at: turn.now });
-        turn.memory.switchover = Some(SwitchoverProgress { revision: asked.revision, seen_at, chosen });
+    let Some(checkpoint_at) = begun else {
         return Some(turn.run(Job::Checkpoint, Reason::SwitchoverCheckpoint { to: candidate }));
     };
     // A checkpoint that failed only makes the stop longer.
