@@ -11,7 +11,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tanist-postgres", &["tanist-engine"]),
     ("tanist-guard", &["tanist-engine"]),
     ("tanist-dns", &["tanist-engine"]),
-    ("tanist-broker", &["tanist-engine"]),
+    ("tanist-queue", &["tanist-engine"]),
+    ("tanist-broker", &["tanist-engine", "tanist-queue"]),
     ("tanist-http", &[]),
     ("tanist-plugins", &["tanist-broker"]),
     (
@@ -27,7 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tanist-http",
         ],
     ),
-    ("tanist-sim", &["tanist-engine"]),
+    ("tanist-sim", &["tanist-engine", "tanist-queue"]),
     ("tanist-tests", &[]),
 ];
 

@@ -55,9 +55,10 @@ pub struct Memory {
     pub sync_missed: Vec<(MemberName, Moment)>,
     /// The position to which a standby must have flushed before `/sync` may name it.
     pub sync_target: Option<SyncTarget>,
-    /// The last write of `/sync` that was asked for, by the epoch and the revision it compares. While `/sync` still has that revision
-    /// the write may yet land.
-    pub sync_asked: Option<(Epoch, Revision)>,
+    /// The last write of `/sync` that was asked for, by the revision it compares. While `/sync` is seen with that revision the write may
+    /// yet land, or has landed: also one under an epoch before, for a leader key that is put back gives the lease a new one, and the
+    /// view may be older than that.
+    pub sync_asked: Option<Revision>,
     /// No write of `/sync` that an agent before this one asked for under the present lease can be open any more: this one has seen
     /// the lease with others, or `/sync` change.
     pub sync_clear: bool,

@@ -82,8 +82,8 @@ pub enum ServerRole {
         proof: Option<WriteProof>,
         /// Walsenders, from pg_stat_replication.
         standbys: Vec<StandbySeen>,
-        /// `synchronous_standby_names` as the checkpointer and every walsender have it, not as `SHOW` says; `None` while a
-        /// change is on its way. `position` above is read after this was established, and `standbys` after `position`.
+        /// `synchronous_standby_names` as the checkpointer and every walsender have it, not as `SHOW` says; `None` from when a
+        /// change is asked for up to a look that was begun after it had ended. `position` above is read after this was established, and `standbys` after `position`.
         names_in_force: Option<SyncNames>,
         /// The control file is of the running timeline, that is, the checkpoint after a promotion is done: others may be rewound.
         checkpointed: bool,
@@ -167,6 +167,14 @@ impl SyncNames {
 }
 
 impl Postgres {
+    /// Whom commits wait for is not known any more: others are being put in force, or may have been since this was looked at. A decision
+    /// on the names before them could let `/sync` name a standby for whom nobody waits a moment later.
+    pub fn names_unknown(&mut self) {
+        if let Self::Running(Running { role: ServerRole::Primary { names_in_force, .. }, .. }) = self {
+            *names_in_force = None;
+        }
+    }
+
     /// Runs outside of recovery, or was started to: may be writable.
     pub fn may_be_writable(&self) -> bool {
         match self {

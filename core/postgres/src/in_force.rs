@@ -13,16 +13,21 @@
 //!    between two settings that both name somebody it does not change;
 //! 3. *every walsender has the priority that the names give it.* A walsender whose flush position is not known shows none, so
 //!    it must be seen to have read the configuration. One that has not begun to stream reads it before it does;
-//! 4. *every walsender has the method and number of the names.* Nothing shows these. Where they are known to be what they were before,
+//! 4. *the file says so too*: an agent that died between writing and reloading has left other names, which the next reload of whoever
+//!    brings in force;
+//! 5. *every walsender has the method and number of the names.* Nothing shows these. Where they are known to be what they were before,
 //!    nothing is to be done; where not, every walsender must be seen to have read the configuration.
 
 use crate::{SessionError, Settings, checkpointer, names, names::Form, session::Session};
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tanist_engine::SyncNames;
 use tokio::time::timeout;
+
+/// Between two reloads that a check asks for.
+const RELOAD_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is known of the names in force; shared by the probes and by whoever changes the names.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +43,8 @@ struct Known {
     flag: Option<(i64, bool)>,
     /// Method and number that every walsender of the server that started at this time has.
     form: Option<(i64, Form)>,
+    /// When a check last asked for a reload.
+    reloaded: Option<Instant>,
 }
 
 /// When the server started and when the kept session loaded its configuration, in microseconds of the server's clock. Compared for
@@ -65,6 +72,21 @@ impl InForce {
         let mut known = self.lock();
         known.generation += 1;
         known.found = None;
+    }
+
+    /// Files that the server refuses stay as they are, whatever is asked of it.
+    fn may_reload(&self) -> bool {
+        let mut known = self.lock();
+        let may = known.reloaded.is_none_or(|at| at.elapsed() >= RELOAD_AGAIN);
+        if may {
+            known.reloaded = Some(Instant::now());
+        }
+        may
+    }
+
+    /// Nothing has been changed since the last check.
+    pub(crate) fn stands(&self) -> bool {
+        self.lock().found.is_some()
     }
 
     /// The names in force, where a check has found them and nothing has changed since.
@@ -108,7 +130,13 @@ impl InForce {
     async fn look(&self, session: &Session, generation: u64, limit: Duration) -> Result<Option<SyncNames>, SessionError> {
         let row = timeout(limit, session.client.query_one(SQL, &[])).await.map_err(|_| SessionError::Timeout(limit))??;
         let inherited: bool = row.try_get("inherited")?;
-        let Some(names) = names::parse(row.try_get("names")?).filter(|_| inherited) else { return Ok(None) };
+        let filed: bool = row.try_get("filed")?;
+        if !filed && self.may_reload() {
+            // Whoever wrote the file has not come to this, or is about to.
+            let reload = session.client.query_one("SELECT pg_reload_conf()", &[]);
+            timeout(limit, reload).await.map_err(|_| SessionError::Timeout(limit))??;
+        }
+        let Some(names) = names::parse(row.try_get("names")?).filter(|_| inherited && filed) else { return Ok(None) };
         let senders = senders(&row)?;
         if !have_priorities(&names, &senders) {
             return Ok(None);
@@ -155,6 +183,9 @@ fn have_priorities(names: &SyncNames, senders: &[Sender]) -> bool {
 const SQL: &str = "\
 SELECT current_setting('synchronous_standby_names') AS names,
        pg_conf_load_time() < me.backend_start AS inherited,
+       (SELECT source = 'command line' FROM pg_settings WHERE name = 'synchronous_standby_names')
+         OR current_setting('synchronous_standby_names') = coalesce(
+           (SELECT setting FROM pg_file_settings WHERE name = 'synchronous_standby_names' ORDER BY seqno DESC LIMIT 1), '') AS filed,
        (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8 AS started,
        (SELECT pid FROM pg_stat_activity \
          WHERE backend_type = 'checkpointer' LIMIT 1) AS checkpointer,

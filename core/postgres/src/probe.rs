@@ -193,7 +193,13 @@ impl Prober {
                     SessionError::NoListener(_) | SessionError::NotReady(_) => starting,
                     // It lives, but for want of a session nothing new is known of it: the last answer is the best there is. Without one
                     // (the agent has just begun) nothing is known; it is not starting, which could end in a failover.
-                    SessionError::Full(_) => self.last.clone().map_or(Postgres::Unknown, Postgres::Running),
+                    SessionError::Full(_) => {
+                        let mut last = self.last.clone().map_or(Postgres::Unknown, Postgres::Running);
+                        if !self.in_force.stands() {
+                            last.names_unknown();
+                        }
+                        last
+                    }
                     SessionError::Timeout(_) | SessionError::Lost(_) | SessionError::Server { .. } => {
                         Postgres::Unresponsive { since: *self.silent_since.get_or_insert(now) }
                     }

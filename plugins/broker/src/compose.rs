@@ -243,7 +243,7 @@ mod tests {
         let emission = Emission { callback: Callback::OnRoleChange, role, previous, epoch: face.epoch };
         let cause = "failover".to_owned();
         let (event, release) = composer.event(EmissionContext { emission, face, timeline: Some(Timeline(2)), lsn: None, cause });
-        let released = release.map(|release| (release.on_behalf_of().map(str::to_owned), release.role, release.sequence + 1));
+        let released = release.map(|release| (release.released_for().map(str::to_owned), release.role, release.sequence + 1));
         assert_eq!(released, Some((event.previous_leader.clone(), Role::Demoted, event.sequence)));
         event
     }

@@ -1,4 +1,4 @@
-//! The agent's side of plugins: what is delivered to whom and when ([`queue`]), what survives a crash (the journals), what a plugin
+//! The agent's side of plugins: what is delivered to whom and when (`tanist-queue`), what survives a crash (the journals), what a plugin
 //! may do ([`Grants`]), and the protocol to the process that runs them ([`protocol`]).
 //!
 //! `Broker::spawn` puts all of it on a thread of its own; [`BrokerHandle`] never waits for it. Deliberately absent: the sandbox
@@ -24,13 +24,13 @@ mod ledger;
 mod manifest;
 mod order;
 mod plugin;
+mod queue;
 mod shared_ledger;
 mod status;
 #[cfg(test)]
 mod testing;
 
 pub mod protocol;
-pub mod queue;
 
 pub use broker::{Broker, BrokerError};
 pub use cluster::{ClusterFace, EmissionContext};
@@ -41,6 +41,6 @@ pub use handle::{BrokerHandle, BrokerStatus};
 pub use http::{HttpExchange, HttpFailure, HttpGrant, HttpSender, Url, UrlError};
 pub use leadership::Leadership;
 pub use ledger::{Certainty, Ledger, LedgerEntry};
-pub use manifest::{API, Manifest, ManifestError, OnFailure, Runs, is_id};
-pub use queue::Breaker;
+pub use manifest::{API, Manifest, ManifestError, Runs, is_id};
 pub use status::{HostStatus, JournalState, LastEvent, LoadState, Notice, PluginStatus};
+pub use tanist_queue::{Breaker, OnFailure};

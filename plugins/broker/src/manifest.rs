@@ -3,6 +3,7 @@
 use crate::protocol::{Action, Import, Limits};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, time::Duration};
+use tanist_queue::OnFailure;
 
 /// The interface version this agent speaks.
 pub const API: &str = "tanist:plugin@0.1";
@@ -19,17 +20,6 @@ pub enum Runs {
     Node,
     /// Only at the lease holder, and only after its endpoint was published (a DNS name, a cloud load balancer).
     Leader,
-}
-
-/// What happens after a failed call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnFailure {
-    /// Again, with back-off, until it succeeds or a newer event takes its place.
-    #[default]
-    Retry,
-    /// Not again; the next reconcile repairs it.
-    Reconcile,
 }
 
 /// A checked manifest.

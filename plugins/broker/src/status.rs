@@ -1,10 +1,8 @@
 //! What REST, CLI and the demo can see of the broker.
 
-use crate::{
-    protocol::{Action, Digest, Export, Import, Outcome, PluginId, Role},
-    queue::Breaker,
-};
+use crate::protocol::{Action, Digest, Export, Import, Outcome, PluginId, Role};
 use std::time::Duration;
+use tanist_queue::Breaker;
 
 /// One plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,10 +19,7 @@ impl Tools {
 
     pub(super) async fn set_sync_names(&self, names: SyncNames) -> bool {
         match self.postgres.set_sync_names(&names).await {
-            Ok(()) => {
-                self.postgres.probe_now();
-                true
-            }
+            Ok(()) => true,
             Err(error) => {
                 tracing::warn!(?names, "synchronous_standby_names is not in force: {error}");
                 false

@@ -142,6 +142,9 @@ impl Loop {
                 if let Some(effect) = Effect::of(&action)
                     && self.under_way.begin(effect, now)
                 {
+                    if effect == Effect::SyncNames {
+                        self.world.names_change();
+                    }
                     self.tools.begin(effect, action, seen, &self.policy);
                 }
             }
@@ -193,7 +196,13 @@ impl Loop {
     async fn learn(&mut self, fact: Fact) {
         let now = clock::now();
         match fact {
-            Fact::Effect { effect, done } => self.under_way.end(effect, done, now),
+            Fact::Effect { effect, done } => {
+                self.under_way.end(effect, done, now);
+                if effect == Effect::SyncNames {
+                    self.world.names_changed(now);
+                    self.tools.postgres.probe_now();
+                }
+            }
             Fact::Confirmed => self.confirming = false,
             Fact::Policy(policy) => self.take(*policy),
             Fact::Reloaded => self.announce_reload(),

@@ -20,6 +20,8 @@ pub struct World {
     probed: Moment,
     /// Probes begun before this moment saw a server that is gone or was not there yet.
     postgres_valid_from: Moment,
+    /// What a look says of the names in force is true if it was begun after this; never, while they are being changed.
+    names_valid_from: Moment,
     job: Option<RunningJob>,
     last_job: Option<JobReport>,
     peers: BTreeMap<MemberName, Peer>,
@@ -37,6 +39,7 @@ impl World {
             postgres: Postgres::Unknown,
             probed: Moment::ZERO,
             postgres_valid_from: Moment::ZERO,
+            names_valid_from: Moment::ZERO,
             job: None,
             last_job: None,
             peers: BTreeMap::new(),
@@ -53,6 +56,9 @@ impl World {
             Fact::Postgres { found, begun } if begun >= self.postgres_valid_from => {
                 self.postgres = found;
                 self.probed = begun;
+                if begun < self.names_valid_from {
+                    self.postgres.names_unknown();
+                }
             }
             // A look that is out of date, news of what is read anyway, and what the loop itself deals with.
             Fact::Postgres { .. }
@@ -86,6 +92,17 @@ impl World {
             Fact::Restart(asked) => self.restart = asked,
             Fact::Stop => self.stopping = true,
         }
+    }
+
+    /// Whom commits wait for is being changed: until that has ended nobody knows it.
+    pub fn names_change(&mut self) {
+        self.names_valid_from = Moment::MAX;
+        self.postgres.names_unknown();
+    }
+
+    /// That has ended, one way or the other: the next look shows it.
+    pub fn names_changed(&mut self, now: Moment) {
+        self.names_valid_from = now;
     }
 
     /// A long job begins.
@@ -183,4 +200,49 @@ fn with_slot(mut postgres: Postgres, tools: &Tools) -> Postgres {
 /// The epoch that claimed the position's timeline; none for the first one and for one nobody claimed.
 fn opener(claims: &[TimelineClaim], position: &Position) -> Epoch {
     claims.iter().filter(|claim| claim.timeline == position.timeline).map(|claim| claim.epoch).max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tanist_engine::{Lsn, Running, SyncNames, Timeline};
+
+    fn look(names: SyncNames, begun: u64) -> Fact {
+        let role = ServerRole::Primary {
+            position: Position { opened_by: Epoch::NONE, timeline: Timeline(1), lsn: Lsn(1) },
+            timeline_begin: None,
+            timeline_parent: None,
+            proof: None,
+            standbys: Vec::new(),
+            names_in_force: Some(names),
+            checkpointed: true,
+        };
+        let found = Postgres::Running(Running { role, system_id: "1".to_owned(), version: 150_000 });
+        Fact::Postgres { found, begun: Moment::from_nanos(begun) }
+    }
+
+    fn names(world: &World) -> Option<SyncNames> {
+        match &world.postgres {
+            Postgres::Running(Running { role: ServerRole::Primary { names_in_force, .. }, .. }) => names_in_force.clone(),
+            _ => None,
+        }
+    }
+
+    /// The look may have been under way when the change was asked for, and its news be read after it had ended.
+    #[test]
+    fn names_are_unknown_until_a_look_after_their_change() {
+        let mut world = World::new("a".into());
+        let at = Moment::from_nanos;
+        world.learn(look(SyncNames::Reserved, 10), at(11));
+        assert_eq!(names(&world), Some(SyncNames::Reserved));
+        world.names_change();
+        assert_eq!(names(&world), None, "they are being changed");
+        world.learn(look(SyncNames::Reserved, 12), at(20));
+        assert_eq!(names(&world), None, "begun before the end of the change");
+        world.names_changed(at(30));
+        world.learn(look(SyncNames::Nobody, 29), at(31));
+        assert_eq!(names(&world), None, "still");
+        world.learn(look(SyncNames::Nobody, 30), at(40));
+        assert_eq!(names(&world), Some(SyncNames::Nobody));
+    }
 }

@@ -7,12 +7,14 @@ use etcd_client::{Client, Error, WatchOptions, WatchResponse, WatchStream};
 use futures_util::stream;
 use std::{collections::VecDeque, time::Duration};
 use tanist_engine::Revision;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
-/// How often the member is asked.
-const ASK_EVERY: Duration = Duration::from_millis(500);
+/// A member that has said nothing for so long is asked. Under a leader with a ttl of 5 s there is news every second and nobody is asked.
+const QUIET: Duration = Duration::from_millis(1_150);
+/// And asked again, as long as it does not answer.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// A watch that has said nothing for this long is given up; the next begins at the next member.
-const SILENCE: Duration = Duration::from_millis(1_500);
+const SILENCE: Duration = Duration::from_millis(1_750);
 /// Signs of life that were asked for reach the reader this often at most.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 /// Changes of one message may be this large.
@@ -56,7 +58,7 @@ pub(super) fn follow(begun: Begun, from: Revision, place: &str) -> Watch {
         take(&first, &mut seen, &mut ready);
     }
     let now = Instant::now();
-    let pulse = Pulse { stream, seen, ask: ticks(), heard: now, told: now, place: place.to_owned() };
+    let pulse = Pulse { stream, seen, ask_at: now + QUIET, heard: now, told: now, place: place.to_owned() };
     Box::pin(stream::unfold((Some(pulse), ready), |(mut pulse, mut ready)| async move {
         loop {
             if let Some(event) = ready.pop_front() {
@@ -71,18 +73,13 @@ pub(super) fn follow(begun: Begun, from: Revision, place: &str) -> Watch {
     }))
 }
 
-fn ticks() -> Interval {
-    let mut ticks = interval(ASK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
-}
-
 /// The running watch.
 struct Pulse {
     stream: WatchStream,
     /// Every change up to here has been delivered.
     seen: Revision,
-    ask: Interval,
+    /// When the member is asked, if it says nothing.
+    ask_at: Instant,
     /// When the member last said anything.
     heard: Instant,
     /// When the reader was last told something.
@@ -100,11 +97,12 @@ impl Pulse {
                 biased;
                 message = self.stream.message() => self.hear(message, ready),
                 () = silent => self.lose(format!("said nothing for {SILENCE:?} on a watch"), ready),
-                _ = self.ask.tick() => {
+                () = sleep_until(self.ask_at) => {
                     // A request that cannot even be queued is no answer either: the silence ends it.
-                    if let Ok(Err(error)) = timeout(ASK_EVERY, self.stream.request_progress()).await {
+                    if let Ok(Err(error)) = timeout(ASK_AGAIN, self.stream.request_progress()).await {
                         self.lose(super::words::plain(&error), ready);
                     }
+                    self.ask_at = Instant::now() + ASK_AGAIN;
                 }
             }
         }
@@ -113,6 +111,7 @@ impl Pulse {
 
     fn hear(&mut self, message: Result<Option<WatchResponse>, Error>, ready: &mut VecDeque<WatchEvent>) {
         self.heard = Instant::now();
+        self.ask_at = self.heard + QUIET;
         match message {
             // The answers to our asking come often: the reader needs few of them.
             Ok(Some(message)) if is_progress(&message) && self.told.elapsed() < TELL_EVERY => {}

@@ -69,7 +69,7 @@ fn target(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>, names: &SyncN
 
 /// `/sync` as a leader write over what it reads now, comparing the marks of the data directories it counts on.
 fn write(turn: &mut Turn<'_>, state: SyncState) {
-    turn.memory.sync_asked = turn.held().map(|held| (held.epoch, state.revision));
+    turn.memory.sync_asked = Some(state.revision);
     let mark = |name: &MemberName| DataMark { name: name.clone(), revision: replaced::mark(&turn.seen.store, name) };
     let data = state.standbys.iter().map(mark).collect();
     turn.act(Action::WriteSync { state, data });
@@ -78,8 +78,7 @@ fn write(turn: &mut Turn<'_>, state: SyncState) {
 /// A write of `/sync` may still land: of this agent, whose answer has not come, or of one before it under the same lease.
 fn unresolved(turn: &Turn<'_>) -> bool {
     let revision = turn.seen.store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default();
-    let asked = turn.held().is_some_and(|held| turn.memory.sync_asked == Some((held.epoch, revision)));
-    asked || !turn.memory.sync_clear
+    turn.memory.sync_asked == Some(revision) || !turn.memory.sync_clear
 }
 
 /// The facts of synchronous replication.

@@ -182,7 +182,7 @@ impl<'a> Turn<'a> {
         }
         let revision = store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default();
         match &self.seen.lease {
-            Lease::Vacant { .. } | Lease::Theirs(_) => self.memory.sync_clear = true,
+            Lease::Vacant { .. } | Lease::Theirs(_) => (self.memory.sync_clear, self.memory.sync_asked) = (true, None),
             Lease::Mine(_) => {
                 let first = *self.memory.sync_first.get_or_insert(revision);
                 self.memory.sync_clear |= first != revision;

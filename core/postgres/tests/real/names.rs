@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::{sync::Arc, time::Duration};
 use tanist_engine::{ServerRole, SyncNames};
 use tanist_postgres::{
-    Prober,
+    Prober, ServerConfig, configure,
     sql::{self, SqlError},
 };
 
@@ -51,6 +51,25 @@ fn reserved_blocks_and_loosening_releases() {
         sql::set_sync_names(&node.settings, &names, &SyncNames::Nobody, LIMIT).await.unwrap();
         tokio::time::timeout(LIMIT, commit).await.expect("released").unwrap().unwrap();
         assert_eq!(in_force(&mut node).await, Some(SyncNames::Nobody));
+    });
+}
+
+/// An agent died between writing the names and reloading: those before them are in force, and the next reload would change that. The one
+/// that comes after it sees to the reload and counts on neither until it is done.
+#[test]
+fn names_that_were_only_written_are_not_what_is_in_force() {
+    as_postgres("names::names_that_were_only_written_are_not_what_is_in_force", || async {
+        let mut node = Node::primary("a", 26, &[]).await;
+        let names = node.prober.in_force();
+        sql::set_sync_names(&node.settings, &names, &SyncNames::Reserved, LIMIT).await.unwrap();
+        configure::write_for(&node.settings, ServerConfig::Primary, &SyncNames::Nobody).unwrap();
+        node.prober = Prober::new(Arc::clone(&node.settings), LIMIT);
+        assert_eq!(in_force(&mut node).await, None, "what was found is about to change");
+        let deadline = std::time::Instant::now() + LIMIT;
+        while in_force(&mut node).await != Some(SyncNames::Nobody) {
+            assert!(std::time::Instant::now() < deadline, "never in force");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     });
 }
 

@@ -77,6 +77,5 @@ impl Mind {
         self.giving_up = self.giving_up.filter(|known| *known == epoch);
         self.released = self.released.filter(|(known, _)| *known == epoch);
         self.target = self.target.filter(|(_, known, _)| *known == epoch);
-        self.asked = self.asked.filter(|(known, _)| *known == epoch);
     }
 }

@@ -325,7 +325,7 @@ pub fn memory(node: &Node) -> Memory {
             epoch: epoch(number),
             lsn: lsn(entries.into()),
         }),
-        sync_asked: mind.asked.map(|(number, version)| (epoch(number), Revision(u64::from(version)))),
+        sync_asked: mind.asked.map(|version| Revision(u64::from(version))),
         sync_missed: mind
             .missed
             .map(|(node, before)| (name(node), if before { NOW.minus(TICK) } else { NOW }))
@@ -352,7 +352,7 @@ pub fn mind(memory: &Memory) -> Mind {
             .sync_target
             .as_ref()
             .map(|target| (names_of(&target.names), number(target.epoch), (target.lsn.0 / 100) as u8)),
-        asked: memory.sync_asked.map(|(epoch, revision)| (number(epoch), revision.0 as u8)),
+        asked: memory.sync_asked.map(|revision| revision.0 as u8),
         missed: memory.sync_missed.first().map(|(name, since)| (node_of(name), *since < NOW)),
         clear: memory.sync_clear,
         first: memory.sync_first.filter(|_| !memory.sync_clear).map(|revision| revision.0 as u8),

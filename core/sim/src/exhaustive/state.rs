@@ -140,8 +140,8 @@ pub struct Mind {
     pub must_replace: Option<u8>,
     /// Position with everything acknowledged: names, epoch, entries.
     pub target: Option<(Names, u8, u8)>,
-    /// The last write of `/sync`: epoch and version.
-    pub asked: Option<(u8, u8)>,
+    /// The version that the last write of `/sync` compares.
+    pub asked: Option<u8>,
     /// The standby is missed, since before this tick.
     pub missed: Option<(u8, bool)>,
     /// No write of `/sync` of an agent before this one can be open.

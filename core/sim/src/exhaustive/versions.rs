@@ -29,7 +29,7 @@ impl State {
             |keys, each| each(&mut keys.sync.version),
             |state, each| {
                 for asked in state.nodes.iter_mut().filter_map(|node| node.mind.asked.as_mut()) {
-                    each(&mut asked.1);
+                    each(asked);
                 }
                 for call in &mut state.calls {
                     match &mut call.write {

@@ -17,6 +17,9 @@ impl World {
         self.check_witnesses(node, branch, begin, lsn);
         let entry = self.checks.promised.entry(branch).or_insert((begin, lsn));
         entry.1 = entry.1.max(lsn);
+        if self.store.snap.sync().and_then(|sync| sync.leader.as_ref()) == Some(&self.names[node]) {
+            self.check_electors(branch, begin, lsn);
+        }
         if let Some(current) = self.current_primary().filter(|current| *current != node)
             && !self.nodes[current].pg.wal.covers(branch, begin, lsn)
         {

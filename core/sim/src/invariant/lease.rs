@@ -3,7 +3,7 @@
 use crate::{
     model::{
         clock::SEC,
-        store::{HANDOFF, LEADER, Value},
+        store::{HANDOFF, LEADER, SYNC, Value},
     },
     world::World,
 };
@@ -12,6 +12,10 @@ impl World {
     /// After every commit of the store.
     pub(crate) fn check_commit(&mut self) {
         self.check_mode();
+        let sync = self.store.snap.revision_of(SYNC);
+        if std::mem::replace(&mut self.checks.sync_revision, sync) != sync {
+            self.check_all_electors();
+        }
         self.check_face();
         let leader = self.store.snap.get(LEADER).map(|kv| kv.value.clone());
         let led = std::mem::replace(&mut self.checks.leader_key, leader);

@@ -95,7 +95,7 @@ impl World {
                 return Err("a standby does not stream from the primary");
             }
         }
-        if self.nodes.iter().any(|here| !here.queue.waiting.is_empty()) {
+        if self.nodes.iter().any(|here| !here.queue.waiting.is_empty() || here.plugin.waits()) {
             return Err("callbacks wait");
         }
         Ok(())
@@ -135,6 +135,7 @@ impl World {
                 .collect();
             return self.violate("liveness", format!("{why}: {}", nodes.join("; ")));
         }
+        self.check_owed();
         let Some(leader) = self.leader() else { return };
         if (0..self.nodes.len()).any(|node| node != leader && self.stuck(node, leader)) {
             self.coverage.stuck += 1;

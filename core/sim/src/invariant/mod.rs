@@ -6,12 +6,14 @@ mod callbacks;
 mod causes;
 mod copies;
 mod demotion;
+mod electors;
 mod epochs;
 mod healthy;
 mod lease;
 mod liveness;
 mod one_primary;
 mod permission;
+mod plugin;
 mod terms;
 mod usurped;
 mod winners;
@@ -75,6 +77,8 @@ pub struct Checks {
     pub(crate) proved: Vec<(Epoch, usize)>,
     /// The number of the last callback delivered, per node, plus one.
     pub(crate) delivered: Vec<u64>,
+    /// What the plugin is owed that the shipped queue calls, per node.
+    pub(crate) owed: Vec<plugin::Owed>,
     pub(crate) primary_callback: Epoch,
     pub(crate) well_at: Option<u64>,
     /// Since when there is exactly one primary.
@@ -104,6 +108,8 @@ pub struct Checks {
     pub(crate) robbed: Vec<bool>,
     /// The leader key after the last commit.
     pub(crate) leader_key: Option<Rc<Value>>,
+    /// The revision of `/sync` after the last commit.
+    pub(crate) sync_revision: u64,
     /// The guard has taken the deadline, per node.
     pub(crate) taken: Vec<bool>,
     /// The shortest and the longest ttl that was ever configured.
@@ -119,6 +125,7 @@ impl Checks {
             named: vec![Epoch::NONE; nodes],
             synchronous: vec![false; nodes],
             delivered: vec![0; nodes],
+            owed: (0..nodes).map(|_| plugin::Owed::default()).collect(),
             taken: vec![false; nodes],
             robbed: vec![false; nodes],
             blamed: vec![0; nodes],

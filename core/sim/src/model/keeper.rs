@@ -90,7 +90,7 @@ pub struct Keeper {
     known: u64,
     history: u64,
     /// When the store was seen to have gone back: for a ttl from then a released record is waited for like a silent leader's.
-    went_back: Option<Reading>,
+    pub(crate) went_back: Option<Reading>,
     /// Since then the record has not been rewritten.
     stale: bool,
     /// Failsafe mode: whom the own records name.

@@ -1,5 +1,6 @@
 //! Models of everything around the engine, one file each.
 
+pub mod broker;
 pub mod clock;
 pub mod config;
 pub mod guard;

@@ -84,6 +84,8 @@ pub struct Agent {
     pub seen: Observation,
     /// Looks begun earlier are void.
     pub valid_from: Moment,
+    /// What earlier looks say of the names in force is void.
+    pub names_valid_from: Moment,
     /// Effects.
     pub effects: [Under; effects::COUNT],
     /// The lease.
@@ -170,6 +172,7 @@ impl Agent {
                 failsafe: Failsafe { tidy: true, ..Failsafe::default() },
             },
             valid_from: Moment::ZERO,
+            names_valid_from: Moment::ZERO,
             effects: [Under::Free; effects::COUNT],
             keeper: Keeper::new(me, 0, ttl, broken),
             mirror: Mirror::default(),
@@ -232,6 +235,7 @@ impl World {
         self.later(node, third, Local::KeepAlive);
         self.later(node, super::storage::TIMEOUT, Local::Storage);
         self.plan_watchdog(node);
+        self.broker_begins(node);
         if !self.nodes[node].queue.waiting.is_empty() {
             self.later(node, 5 * MS, Local::Deliver);
         }

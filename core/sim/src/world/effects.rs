@@ -84,6 +84,10 @@ impl World {
     pub fn end_effect(&mut self, node: usize, effect: usize, done: bool) {
         let now = self.reading(node).boot;
         self.nodes[node].agent.effects[effect] = if done { Under::Free } else { Under::Rest(now + rest(effect)) };
+        if effect == NAMES {
+            self.nodes[node].agent.names_valid_from = now;
+            self.kick(node);
+        }
     }
 
     /// Begins a short effect.
@@ -101,7 +105,14 @@ impl World {
                 self.begin_lease(node, Kind::Release { handoff, clear_switchover });
             }
             Action::Fence => self.command(node, Command::Fence),
-            Action::SetSyncNames(names) => self.set_names(node, names),
+            Action::SetSyncNames(names) => {
+                if !self.options.without(Mutant::NamesSetIsInForce) {
+                    let agent = &mut self.nodes[node].agent;
+                    agent.names_valid_from = tanist_engine::Moment::MAX;
+                    agent.seen.postgres.names_unknown();
+                }
+                self.set_names(node, names);
+            }
             Action::WriteSync { state, data } => {
                 let mut compares = vec![(store::SYNC, state.revision.0)];
                 let marks = data.iter().filter_map(|mark| Some((self.store.snap.data(self.find(&mark.name)?), mark.revision.0)));

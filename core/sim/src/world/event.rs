@@ -1,6 +1,7 @@
 //! What can happen, and in which process.
 
 use crate::model::{
+    broker::Outcome,
     guard::Permit,
     patroni::Step,
     plugins::Attempt,
@@ -84,6 +85,9 @@ pub enum Local {
     OwnFence { stage: u8, dead_guard: bool },
     Deliver,
     Delivered { number: u64, attempt: Attempt },
+    Call,
+    Called { number: Option<u64>, outcome: Outcome },
+    HostUp,
     Effects(Vec<Action>),
     Exit { dead_guard: bool },
     Command(Box<Command>),

@@ -45,6 +45,9 @@ impl World {
             Local::Deliver => self.deliver(node),
             Local::Effects(actions) => self.effects(node, actions),
             Local::Delivered { number, attempt } => self.delivered(node, number, attempt),
+            Local::Call => self.call_plugin(node),
+            Local::Called { number, outcome } => self.plugin_called(node, number, outcome),
+            Local::HostUp => self.host_up(node),
             Local::Exit { dead_guard } => self.last_exit(node, dead_guard),
             // The guard's and PostgreSQL's.
             _ => {}

@@ -1,6 +1,7 @@
 //! The simulated world: an event queue, the models, the real engine on every node, and the invariants after every event.
 
 pub mod agent;
+mod broker;
 mod calls;
 mod directory;
 mod effects;
@@ -53,6 +54,8 @@ pub struct World {
     queue: Queue,
     /// Chance.
     pub rng: Rng,
+    /// Chance of the plugins that the shipped queue calls.
+    plugin_chance: Rng,
     /// What kind of world.
     pub options: Options,
     /// The store.
@@ -110,13 +113,14 @@ impl World {
             numbers: 0,
             branches: 0,
             rng: rng.fork(2),
+            plugin_chance: Rng::new(seed).fork(3),
             options,
         };
         for node in 0..nodes {
             // Oscillators are up to 0.5 % off.
             let clock = NodeClock::new(rng.range(SEC, 1_000_000 * SEC), rng.range(0, 10_001) as i64 - 5_000);
             let agent = Agent::idle(&world, node);
-            world.nodes.push(Node::new(agent, clock));
+            world.nodes.push(Node::new(agent, clock, node));
             world.nodes[node].guard.alive = false;
             world.at(rng.range(0, 300 * MS), Event::StartGuard { node });
         }

@@ -9,6 +9,7 @@ use super::{
     storage::Disk,
 };
 use crate::model::{
+    broker::Plugin,
     clock::{MS, NodeClock, SEC},
     guard::Guard,
     plugins::Queue,
@@ -50,8 +51,10 @@ pub struct Node {
     pub known_directory: u64,
     /// A copy of the data directory that somebody has made.
     pub backup: Option<Backup>,
-    /// The plugin queue.
+    /// The queue of a plugin that has to see every callback.
     pub queue: Queue,
+    /// A plugin and the queue that ships.
+    pub plugin: Plugin,
     /// The storage.
     pub disk: Disk,
     /// The program that writes the data directory.
@@ -77,7 +80,7 @@ pub struct Node {
 
 impl Node {
     /// A powered node without data.
-    pub fn new(agent: Agent, clock: NodeClock) -> Self {
+    pub fn new(agent: Agent, clock: NodeClock, number: usize) -> Self {
         Self {
             clock,
             agent,
@@ -89,6 +92,7 @@ impl Node {
             known_directory: 0,
             backup: None,
             queue: Queue::default(),
+            plugin: Plugin::new(number),
             disk: Disk::default(),
             writer: None,
             powered: true,

@@ -1,4 +1,4 @@
-//! Who looks from outside: the DNS server of every node, and plugins.
+//! Who looks from outside: the DNS server of every node, and the plugin that has to see every callback.
 
 use super::{World, event::Local};
 use crate::{
@@ -33,6 +33,7 @@ impl World {
     /// A callback for the plugins of this node.
     pub fn emit(&mut self, node: usize, emission: Emission) {
         self.check_emitted(node, &emission);
+        self.tell_plugin(node, emission.clone());
         let queue = &mut self.nodes[node].queue;
         queue.push(emission);
         if !queue.busy {

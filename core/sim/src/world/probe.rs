@@ -71,6 +71,9 @@ impl World {
         // The first look after a job ended is news, whatever it finds.
         let awaited = agent.seen.last_job.as_ref().is_some_and(|last| agent.seen.probed < last.at);
         agent.seen.probed = begun;
+        if begun < agent.names_valid_from {
+            found.names_unknown();
+        }
         self.look_at_directory(node);
         let agent = &mut self.nodes[node].agent;
         place(&mut found, &agent.seen.store.timelines);

@@ -6,10 +6,11 @@ use crate::{
     host::{HostNews, HostProcess},
     plugin::Ended,
     protocol::{Done, Level, LoadFailure, Outcome, PluginId, ToAgent, ToHost, VERSION},
-    queue::Verdict,
+    queue,
 };
 use std::time::Duration;
 use tanist_engine::Moment;
+use tanist_queue::Verdict;
 use tokio::{process::Child, time::sleep};
 
 /// A host that lived so long is started again without delay.
@@ -258,7 +259,7 @@ impl Broker {
         }
         // What was cancelled had its requests refused, so its own opinion of its success does not count.
         let outcome = if running.cancelled { Outcome::WallExceeded } else { shortened(outcome) };
-        let verdict = Verdict::of(&outcome);
+        let verdict = queue::verdict(&outcome);
         let ended = Ended { outcome, stderr: cut(&stderr).to_owned(), duration: now.since(running.started) };
         let notice = plugin.finished(running.event, ended, verdict, now);
         self.untold.push(notice);

@@ -18,8 +18,7 @@ use crate::{
     leadership::now,
     order::{OrderError, predecessors},
     plugin::{JournalDone, Plugin},
-    protocol::{Call, PluginId, ToHost, View, Work},
-    queue::Delivery,
+    protocol::{Call, Event, PluginId, ToHost, View, Work},
     shared_ledger::SharedLedger,
 };
 use calls::Calls;
@@ -27,6 +26,7 @@ use hosting::Hosting;
 use requests::EffectDone;
 use std::{collections::HashMap, io, path::PathBuf, sync::Arc, thread, time::Duration};
 use tanist_engine::Moment;
+use tanist_queue::Delivery;
 use tokio::{
     runtime,
     sync::{broadcast, watch},
@@ -270,7 +270,7 @@ impl Broker {
         self.order[index].iter().filter_map(|before| self.plugins[*before].holds_up(sequence, now)).max()
     }
 
-    fn call(&mut self, index: usize, delivery: Delivery, now: Moment) {
+    fn call(&mut self, index: usize, delivery: Delivery<Event>, now: Moment) {
         let config = &self.plugins[index].config;
         let (epoch, event, work) = match delivery {
             Delivery::Event(event) => (event.epoch, Some((&*event).into()), Work::Callback(event)),

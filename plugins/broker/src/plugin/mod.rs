@@ -9,7 +9,7 @@ use crate::{
     durable::Disk,
     journal::{self, Acknowledged, Record, Told},
     protocol::{Action, Event, Export, Import, Load, LoadFailure, Loaded, Outcome, Role},
-    queue::{Breaker, Delivery, Queue, QueuePolicy, Verdict},
+    queue::{self, Queue},
 };
 use journaling::Journaling;
 use std::{
@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 use tanist_engine::Moment;
+use tanist_queue::{Breaker, Delivery, Verdict};
 
 /// A component that could not be loaded is tried again so much later: somebody may have mended it.
 const RELOAD: Duration = Duration::from_secs(30);
@@ -66,7 +67,7 @@ impl Plugin {
         let record = record.unwrap_or_default();
         let sequence = record.sequence();
         let salt = RandomState::new().hash_one(&config.id);
-        let mut queue = Queue::new(QueuePolicy::new(tuning, config.manifest.interval, config.manifest.on_failure, salt));
+        let mut queue = Queue::new(queue::policy(tuning, config.manifest.interval, config.manifest.on_failure, salt));
         let Record { acknowledged, pending, told } = record;
         pending.into_iter().for_each(|event| queue.push(event, now));
         let plugin = Self {
@@ -202,7 +203,7 @@ impl Plugin {
     }
 
     fn offer(&mut self, event: &Event, now: Moment) {
-        let here = match (self.config.manifest.runs, event.on_behalf_of()) {
+        let here = match (self.config.manifest.runs, event.released_for()) {
             (Runs::Leader, Some(_)) => self.config.manifest.release,
             (Runs::Node, Some(_)) => false,
             (Runs::Node, None) => true,
@@ -217,7 +218,7 @@ impl Plugin {
     }
 
     /// What to call for now. An event is not called before it is in the journal, unless the disk takes too long.
-    pub(crate) fn next(&mut self, now: Moment) -> Option<Delivery> {
+    pub(crate) fn next(&mut self, now: Moment) -> Option<Delivery<Event>> {
         if self.journaling.wait().is_some_and(|until| now < until) {
             return None;
         }

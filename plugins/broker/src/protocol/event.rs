@@ -159,7 +159,7 @@ impl Event {
     }
 
     /// The node on whose behalf something is released; nothing: an event of the node that calls.
-    pub(crate) fn on_behalf_of(&self) -> Option<&str> {
+    pub(crate) fn released_for(&self) -> Option<&str> {
         self.attributes.iter().any(|(name, _)| name == RELEASED_BY).then_some(self.node.as_str())
     }
 }

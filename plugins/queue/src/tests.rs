@@ -1,20 +1,41 @@
 //! The rules one by one, then random walks that end with a phase in which everything succeeds.
 
 use super::*;
-use crate::protocol::Action;
 use std::collections::BTreeMap;
 
-const ACTIONS: [Action; 5] = [Action::OnStart, Action::OnStop, Action::OnRestart, Action::OnReload, Action::OnRoleChange];
+const CALLBACKS: [Callback; 5] =
+    [Callback::OnStart, Callback::OnStop, Callback::OnRestart, Callback::OnReload, Callback::OnRoleChange];
 
 fn at(millis: u64) -> Moment {
     Moment::from_nanos(millis * 1_000_000)
 }
 
-fn event(action: Action, sequence: u64) -> Event {
-    crate::testing::event(action, 1, sequence)
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Event {
+    callback: Callback,
+    sequence: u64,
+    released: Option<&'static str>,
 }
 
-fn queue() -> Queue {
+impl Queued for Event {
+    fn callback(&self) -> Callback {
+        self.callback
+    }
+
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    fn on_behalf_of(&self) -> Option<&str> {
+        self.released
+    }
+}
+
+fn event(callback: Callback, sequence: u64) -> Event {
+    Event { callback, sequence, released: None }
+}
+
+fn queue() -> Queue<Event> {
     let backoff = Backoff {
         first: Duration::from_millis(200),
         cap: Duration::from_secs(5),
@@ -28,16 +49,16 @@ fn queue() -> Queue {
     queue
 }
 
-fn reconciling() -> Queue {
+fn reconciling() -> Queue<Event> {
     let mut queue = queue();
     queue.close();
     queue.open(true, at(0));
     queue
 }
 
-fn called(delivery: Option<Delivery>) -> Option<(Action, u64)> {
+fn called(delivery: Option<Delivery<Event>>) -> Option<(Callback, u64)> {
     match delivery? {
-        Delivery::Event(event) => Some((event.action, event.sequence)),
+        Delivery::Event(event) => Some((event.callback, event.sequence)),
         Delivery::Reconcile(cause) => panic!("reconcile ({})", cause.name()),
     }
 }
@@ -45,48 +66,48 @@ fn called(delivery: Option<Delivery>) -> Option<(Action, u64)> {
 #[test]
 fn the_latest_role_wins_and_a_running_call_goes_on() {
     let mut queue = queue();
-    queue.push(event(Action::OnRoleChange, 1), at(0));
-    assert_eq!(called(queue.next(at(0))), Some((Action::OnRoleChange, 1)));
-    queue.push(event(Action::OnRoleChange, 2), at(1));
-    queue.push(event(Action::OnRoleChange, 3), at(2));
+    queue.push(event(Callback::OnRoleChange, 1), at(0));
+    assert_eq!(called(queue.next(at(0))), Some((Callback::OnRoleChange, 1)));
+    queue.push(event(Callback::OnRoleChange, 2), at(1));
+    queue.push(event(Callback::OnRoleChange, 3), at(2));
     assert!(queue.is_running());
     assert_eq!(queue.next(at(3)), None, "one call at a time");
     assert_eq!(queue.finished(Verdict::Done, at(4)).map(|event| event.sequence), Some(1));
-    assert_eq!(called(queue.next(at(4))), Some((Action::OnRoleChange, 3)));
+    assert_eq!(called(queue.next(at(4))), Some((Callback::OnRoleChange, 3)));
 }
 
 #[test]
 fn a_reload_never_delays_a_role_change() {
     let mut queue = queue();
-    queue.push(event(Action::OnReload, 1), at(0));
-    queue.push(event(Action::OnRoleChange, 2), at(0));
-    assert_eq!(called(queue.next(at(0))), Some((Action::OnRoleChange, 2)));
+    queue.push(event(Callback::OnReload, 1), at(0));
+    queue.push(event(Callback::OnRoleChange, 2), at(0));
+    assert_eq!(called(queue.next(at(0))), Some((Callback::OnRoleChange, 2)));
     queue.finished(Verdict::Failed, at(0));
-    queue.push(event(Action::OnReload, 3), at(1));
+    queue.push(event(Callback::OnReload, 3), at(1));
     assert_eq!(called(queue.next(at(199))), None);
-    assert_eq!(called(queue.next(at(200))), Some((Action::OnRoleChange, 2)));
+    assert_eq!(called(queue.next(at(200))), Some((Callback::OnRoleChange, 2)));
     queue.finished(Verdict::Done, at(201));
-    assert_eq!(called(queue.next(at(201))), Some((Action::OnReload, 3)));
+    assert_eq!(called(queue.next(at(201))), Some((Callback::OnReload, 3)));
 }
 
 #[test]
 fn a_stop_is_called_before_the_role_change_that_follows_but_a_failed_one_does_not_hold_it_up() {
     let mut queue = queue();
-    queue.push(event(Action::OnStop, 1), at(0));
-    queue.push(event(Action::OnRoleChange, 2), at(0));
-    assert_eq!(called(queue.next(at(0))), Some((Action::OnStop, 1)));
+    queue.push(event(Callback::OnStop, 1), at(0));
+    queue.push(event(Callback::OnRoleChange, 2), at(0));
+    assert_eq!(called(queue.next(at(0))), Some((Callback::OnStop, 1)));
     assert_eq!(queue.finished(Verdict::Failed, at(1)).map(|event| event.sequence), Some(1), "overtaken");
-    assert_eq!(called(queue.next(at(1))), Some((Action::OnRoleChange, 2)));
+    assert_eq!(called(queue.next(at(1))), Some((Callback::OnRoleChange, 2)));
 }
 
 #[test]
 fn a_claim_that_cannot_succeed_does_not_delay_a_stop() {
     let mut queue = queue();
-    queue.push(event(Action::OnRoleChange, 1), at(0));
+    queue.push(event(Callback::OnRoleChange, 1), at(0));
     queue.next(at(0));
     queue.finished(Verdict::Failed, at(0));
-    queue.push(event(Action::OnStop, 2), at(1));
-    assert_eq!(called(queue.next(at(1))), Some((Action::OnStop, 2)));
+    queue.push(event(Callback::OnStop, 2), at(1));
+    assert_eq!(called(queue.next(at(1))), Some((Callback::OnStop, 2)));
     queue.finished(Verdict::Done, at(2));
     assert!(queue.is_idle());
 }
@@ -94,19 +115,19 @@ fn a_claim_that_cannot_succeed_does_not_delay_a_stop() {
 #[test]
 fn a_failed_role_change_is_not_lost_to_a_restart() {
     let mut queue = queue();
-    queue.push(event(Action::OnRoleChange, 1), at(0));
+    queue.push(event(Callback::OnRoleChange, 1), at(0));
     queue.next(at(0));
     queue.finished(Verdict::Failed, at(0));
-    queue.push(event(Action::OnRestart, 2), at(1));
-    assert_eq!(called(queue.next(at(200))), Some((Action::OnRoleChange, 1)));
+    queue.push(event(Callback::OnRestart, 2), at(1));
+    assert_eq!(called(queue.next(at(200))), Some((Callback::OnRoleChange, 1)));
     queue.finished(Verdict::Done, at(201));
-    assert_eq!(called(queue.next(at(201))), Some((Action::OnRestart, 2)));
+    assert_eq!(called(queue.next(at(201))), Some((Callback::OnRestart, 2)));
 }
 
 #[test]
 fn failures_back_off_and_open_the_breaker_which_a_new_event_passes_once() {
     let mut queue = queue();
-    queue.push(event(Action::OnRoleChange, 1), at(0));
+    queue.push(event(Callback::OnRoleChange, 1), at(0));
     let mut now = at(0);
     let mut delays = vec![];
     for _ in 0..5 {
@@ -119,8 +140,8 @@ fn failures_back_off_and_open_the_breaker_which_a_new_event_passes_once() {
     }
     assert_eq!(delays, [200, 400, 800, 30_000, 30_000]);
     assert!(queue.breaker_open());
-    queue.push(event(Action::OnRoleChange, 2), now);
-    assert_eq!(called(queue.next(now)), Some((Action::OnRoleChange, 2)));
+    queue.push(event(Callback::OnRoleChange, 2), now);
+    assert_eq!(called(queue.next(now)), Some((Callback::OnRoleChange, 2)));
     queue.finished(Verdict::Failed, now);
     assert_eq!(queue.wake_at(), Some(now + Duration::from_secs(30)));
 }
@@ -128,7 +149,7 @@ fn failures_back_off_and_open_the_breaker_which_a_new_event_passes_once() {
 #[test]
 fn a_probe_that_succeeds_closes_the_breaker_and_one_that_fails_does_not() {
     let mut queue = queue();
-    queue.push(event(Action::OnRoleChange, 1), at(0));
+    queue.push(event(Callback::OnRoleChange, 1), at(0));
     let mut now = at(0);
     for _ in 0..4 {
         assert_eq!(queue.breaker(), Breaker::Closed);
@@ -147,22 +168,21 @@ fn a_probe_that_succeeds_closes_the_breaker_and_one_that_fails_does_not() {
     assert!(queue.is_idle());
 }
 
-fn release(node: &str, sequence: u64) -> Event {
-    let event = event(Action::OnRoleChange, sequence);
-    Event { role: crate::protocol::Role::Demoted, ..event.released_by(node, "a") }
+fn release(node: &'static str, sequence: u64) -> Event {
+    Event { released: Some(node), ..event(Callback::OnRoleChange, sequence) }
 }
 
 #[test]
 fn a_release_goes_before_the_claim_and_holds_it_up_only_once() {
     let mut queue = queue();
     queue.push(release("b", 1), at(0));
-    queue.push(event(Action::OnRoleChange, 2), at(0));
-    assert_eq!(called(queue.next(at(0))), Some((Action::OnRoleChange, 1)));
+    queue.push(event(Callback::OnRoleChange, 2), at(0));
+    assert_eq!(called(queue.next(at(0))), Some((Callback::OnRoleChange, 1)));
     assert!(queue.finished(Verdict::Failed, at(0)).is_none(), "a claim does not replace a release");
-    assert_eq!(called(queue.next(at(0))), Some((Action::OnRoleChange, 2)), "and does not wait for it");
+    assert_eq!(called(queue.next(at(0))), Some((Callback::OnRoleChange, 2)), "and does not wait for it");
     queue.finished(Verdict::Done, at(1));
-    queue.push(event(Action::OnRoleChange, 3), at(2));
-    assert_eq!(called(queue.next(at(2))), Some((Action::OnRoleChange, 3)));
+    queue.push(event(Callback::OnRoleChange, 3), at(2));
+    assert_eq!(called(queue.next(at(2))), Some((Callback::OnRoleChange, 3)));
     queue.finished(Verdict::Done, at(3));
     queue.push(release("c", 4), at(100));
     assert_eq!(queue.waiting().map(|event| event.sequence).collect::<Vec<_>>(), [4, 1], "another node's release");
@@ -173,13 +193,13 @@ fn a_release_goes_before_the_claim_and_holds_it_up_only_once() {
 #[test]
 fn a_lost_call_is_made_again_at_once_and_a_hopeless_one_late() {
     let mut queue = queue();
-    queue.push(event(Action::OnRoleChange, 1), at(0));
+    queue.push(event(Callback::OnRoleChange, 1), at(0));
     queue.next(at(0));
     queue.close();
     queue.finished(Verdict::Lost, at(10));
     assert_eq!(queue.next(at(10)), None, "closed");
     queue.open(false, at(20));
-    assert_eq!(called(queue.next(at(20))), Some((Action::OnRoleChange, 1)));
+    assert_eq!(called(queue.next(at(20))), Some((Callback::OnRoleChange, 1)));
     queue.finished(Verdict::Hopeless, at(20));
     assert_eq!(queue.wake_at(), Some(at(30_020)));
 }
@@ -187,7 +207,7 @@ fn a_lost_call_is_made_again_at_once_and_a_hopeless_one_late() {
 #[test]
 fn an_overtaken_event_is_over() {
     let mut queue = queue();
-    queue.push(event(Action::OnRoleChange, 1), at(0));
+    queue.push(event(Callback::OnRoleChange, 1), at(0));
     queue.next(at(0));
     assert!(queue.finished(Verdict::Overtaken, at(0)).is_some());
     assert!(queue.is_idle());
@@ -196,7 +216,7 @@ fn an_overtaken_event_is_over() {
 #[test]
 fn reconcile_comes_at_attach_after_changes_after_failures_and_at_the_interval() {
     let mut queue = reconciling();
-    let reconcile = |queue: &mut Queue, now| match queue.next(now) {
+    let reconcile = |queue: &mut Queue<Event>, now| match queue.next(now) {
         Some(Delivery::Reconcile(cause)) => Some(cause),
         Some(Delivery::Event(event)) => panic!("{event:?}"),
         None => None,
@@ -211,10 +231,10 @@ fn reconcile_comes_at_attach_after_changes_after_failures_and_at_the_interval() 
     queue.finished(Verdict::Failed, at(10_003));
     assert_eq!(reconcile(&mut queue, at(10_203)), Some(Cause::Failure));
     queue.finished(Verdict::Done, at(10_203));
-    queue.push(event(Action::OnRoleChange, 1), at(10_300));
-    assert_eq!(called(queue.next(at(10_300))), Some((Action::OnRoleChange, 1)));
+    queue.push(event(Callback::OnRoleChange, 1), at(10_300));
+    assert_eq!(called(queue.next(at(10_300))), Some((Callback::OnRoleChange, 1)));
     queue.finished(Verdict::Failed, at(10_300));
-    assert_eq!(called(queue.next(at(10_500))), Some((Action::OnRoleChange, 1)), "events go first");
+    assert_eq!(called(queue.next(at(10_500))), Some((Callback::OnRoleChange, 1)), "events go first");
     queue.finished(Verdict::Done, at(10_500));
     assert_eq!(reconcile(&mut queue, at(10_500)), Some(Cause::Failure));
 }
@@ -241,7 +261,7 @@ fn an_open_breaker_slows_reconcile_down_whatever_the_face_does() {
 fn a_policy_without_retries_leaves_the_rest_to_reconcile() {
     let mut queue = reconciling();
     queue.policy.on_failure = OnFailure::Reconcile;
-    queue.push(event(Action::OnRoleChange, 1), at(0));
+    queue.push(event(Callback::OnRoleChange, 1), at(0));
     queue.next(at(0));
     assert!(queue.finished(Verdict::Failed, at(0)).is_some());
     assert_eq!(queue.next(at(200)), Some(Delivery::Reconcile(Cause::Attach)));
@@ -269,21 +289,21 @@ struct Known {
 
 struct Walk {
     seed: u64,
-    queue: Queue,
+    queue: Queue<Event>,
     now: Moment,
-    known: BTreeMap<u64, (Action, Known)>,
+    known: BTreeMap<u64, (Callback, Known)>,
     running: Option<u64>,
     newest_called: u64,
     newest_reload_called: u64,
 }
 
 impl Walk {
-    fn push(&mut self, action: Action) {
+    fn push(&mut self, callback: Callback) {
         let sequence = self.known.len() as u64 + 1;
         let was = self.queue.is_running();
-        self.queue.push(event(action, sequence), self.now);
+        self.queue.push(event(callback, sequence), self.now);
         assert_eq!(self.queue.is_running(), was, "seed {}: a push touched the running call", self.seed);
-        self.known.insert(sequence, (action, Known::default()));
+        self.known.insert(sequence, (callback, Known::default()));
     }
 
     fn next(&mut self) -> bool {
@@ -292,7 +312,7 @@ impl Walk {
         assert_eq!(delivery.is_some(), promised, "seed {}: wake_at and next disagree", self.seed);
         let Some(delivery) = delivery else { return false };
         let Delivery::Event(event) = delivery else { return true };
-        let newest = if event.action == Action::OnReload { &mut self.newest_reload_called } else { &mut self.newest_called };
+        let newest = if event.callback == Callback::OnReload { &mut self.newest_reload_called } else { &mut self.newest_called };
         assert!(event.sequence >= *newest, "seed {}: {} after {newest}", self.seed, event.sequence);
         *newest = event.sequence;
         self.known.get_mut(&event.sequence).unwrap().1.calls += 1;
@@ -313,17 +333,18 @@ impl Walk {
 
     /// Every event was delivered, or something newer stood in for it.
     fn judge(&self) {
-        for (sequence, (action, known)) in &self.known {
-            let newer = || self.known.range(sequence + 1..).map(|(_, (action, _))| *action);
-            let ending =
-                |newer: Action| matches!(newer, Action::OnRoleChange | Action::OnStop) || *action != Action::OnRoleChange;
-            let tried = known.calls > 0 && *action != Action::OnReload;
-            let replaced = newer().any(|newer| newer == *action || (tried && newer != Action::OnReload && ending(newer)));
-            assert!(known.done || replaced, "seed {}: {action} {sequence} was lost", self.seed);
+        for (sequence, (callback, known)) in &self.known {
+            let newer = || self.known.range(sequence + 1..).map(|(_, (callback, _))| *callback);
+            let ending = |newer: Callback| {
+                matches!(newer, Callback::OnRoleChange | Callback::OnStop) || *callback != Callback::OnRoleChange
+            };
+            let tried = known.calls > 0 && *callback != Callback::OnReload;
+            let replaced = newer().any(|newer| newer == *callback || (tried && newer != Callback::OnReload && ending(newer)));
+            assert!(known.done || replaced, "seed {}: {callback} {sequence} was lost", self.seed);
         }
-        let last_role = self.known.iter().rev().find(|(_, (action, _))| *action == Action::OnRoleChange);
+        let last_role = self.known.iter().rev().find(|(_, (callback, _))| *callback == Callback::OnRoleChange);
         let Some((sequence, (_, known))) = last_role else { return };
-        let stopped = self.known.range(sequence + 1..).any(|(_, (action, _))| *action == Action::OnStop);
+        let stopped = self.known.range(sequence + 1..).any(|(_, (callback, _))| *callback == Callback::OnStop);
         assert!(known.done || (known.calls > 0 && stopped), "seed {}: the last role change was lost", self.seed);
     }
 }
@@ -344,7 +365,7 @@ fn random_walks_keep_order_and_lose_nothing() {
         };
         for _ in 0..80 {
             match random.below(10) {
-                0..=2 => walk.push(ACTIONS[random.below(5) as usize]),
+                0..=2 => walk.push(CALLBACKS[random.below(5) as usize]),
                 3 => walk.queue.face_changed(walk.now),
                 4 => walk.queue.close(),
                 5 => walk.queue.open(random.below(2) == 0, walk.now),
@@ -352,7 +373,7 @@ fn random_walks_keep_order_and_lose_nothing() {
                 7 => walk.finish(verdicts[random.below(5) as usize]),
                 _ => drop(walk.next()),
             }
-            assert!(walk.queue.waiting().count() <= ACTIONS.len() + 1, "seed {seed}: unbounded");
+            assert!(walk.queue.waiting().count() <= CALLBACKS.len() + 1, "seed {seed}: unbounded");
         }
         walk.queue.open(false, walk.now);
         for _ in 0..50 {

@@ -11,27 +11,49 @@
 //!   under an open breaker is a probe: its success closes it.
 //! - A release on behalf of a dead owner is called before the claim that follows it, once; one that failed waits behind all claims.
 //!
-//! Not here: what an event says, who may act on it, and the journal (a snapshot of [`Queue::waiting`]).
+//! Not here: what an event says, who may act on it, and the journal (a snapshot of [`Queue::waiting`]). The broker calls this, and the
+//! simulator, over events of its own.
+
+#![forbid(unsafe_code)]
 
 mod backoff;
-
 mod place;
 
 pub use backoff::Backoff;
 
-use crate::{
-    OnFailure, Tuning,
-    protocol::{Event, Outcome, PluginError},
-};
 use place::{pointless, rank};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tanist_engine::Moment;
+use tanist_engine::{Callback, Moment};
+
+/// What the queue has to know of an event.
+pub trait Queued {
+    /// What happened.
+    fn callback(&self) -> Callback;
+
+    /// Counts the node's events; higher is later.
+    fn sequence(&self) -> u64;
+
+    /// The node on whose behalf something is released; nothing: an event of the node that calls.
+    fn on_behalf_of(&self) -> Option<&str>;
+}
+
+/// What happens after a failed call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// Again, with back-off, until it succeeds or a newer event takes its place.
+    #[default]
+    Retry,
+    /// Not again; the next reconcile repairs it.
+    Reconcile,
+}
 
 /// What to call a plugin for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Delivery {
+pub enum Delivery<E> {
     /// A callback.
-    Event(Box<Event>),
+    Event(Box<E>),
     /// `reconcile`, and why.
     Reconcile(Cause),
 }
@@ -72,15 +94,6 @@ pub struct QueuePolicy {
     pub on_failure: OnFailure,
 }
 
-impl QueuePolicy {
-    /// The policy of a plugin under these times. `salt`: see [`Backoff::salt`].
-    pub fn new(tuning: &Tuning, interval: Duration, on_failure: OnFailure, salt: u64) -> Self {
-        let Tuning { retry_first, retry_cap, breaker_after, breaker_delay, jitter, .. } = *tuning;
-        let backoff = Backoff { first: retry_first, cap: retry_cap, breaker_after, breaker_delay, jitter, salt };
-        Self { backoff, interval, on_failure }
-    }
-}
-
 /// Whether a plugin that keeps failing is left alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Breaker {
@@ -119,30 +132,9 @@ pub enum Verdict {
     Lost,
 }
 
-impl Verdict {
-    /// What an outcome means.
-    pub fn of(outcome: &Outcome) -> Self {
-        match outcome {
-            Outcome::Ok | Outcome::NotExported => Self::Done,
-            Outcome::Plugin(PluginError::Permanent(_)) => Self::Hopeless,
-            Outcome::Plugin(PluginError::Fenced(_)) => Self::Overtaken,
-            Outcome::NotLoaded => Self::Lost,
-            Outcome::Plugin(PluginError::Transient(_) | PluginError::Other(_))
-            | Outcome::Trap { .. }
-            | Outcome::CpuExceeded
-            | Outcome::WallExceeded
-            | Outcome::MemoryExceeded
-            | Outcome::BudgetExceeded(_)
-            | Outcome::Exited { .. }
-            | Outcome::Cancelled
-            | Outcome::Host(_) => Self::Failed,
-        }
-    }
-}
-
 #[derive(Clone, Debug)]
-struct Waiting {
-    event: Box<Event>,
+struct Waiting<E> {
+    event: Box<E>,
     attempts: u32,
     not_before: Moment,
     /// When it was queued.
@@ -150,27 +142,27 @@ struct Waiting {
 }
 
 #[derive(Clone, Debug)]
-enum Running {
-    Event(Waiting),
+enum Running<E> {
+    Event(Waiting<E>),
     Reconcile(Cause),
 }
 
 /// One plugin's queue.
 #[derive(Clone, Debug)]
-pub struct Queue {
+pub struct Queue<E> {
     policy: QueuePolicy,
     /// It can be called: loaded, and for a leader's plugin, this node is the leader and published.
     open: bool,
     reconciles: bool,
     /// In the order in which they happened, a reload last.
-    waiting: Vec<Waiting>,
-    running: Option<Running>,
+    waiting: Vec<Waiting<E>>,
+    running: Option<Running<E>>,
     reconcile: Option<(Cause, Moment)>,
     /// Failures in a row, of whatever call.
     failures: u32,
 }
 
-impl Queue {
+impl<E: Queued + Clone> Queue<E> {
     /// An empty queue of a plugin that cannot be called yet.
     pub fn new(policy: QueuePolicy) -> Self {
         Self { policy, open: false, reconciles: false, waiting: Vec::new(), running: None, reconcile: None, failures: 0 }
@@ -200,7 +192,7 @@ impl Queue {
     }
 
     /// Something happened. Later events must have higher sequence numbers.
-    pub fn push(&mut self, event: Event, now: Moment) {
+    pub fn push(&mut self, event: E, now: Moment) {
         self.waiting.retain(|older| !pointless(older, &event));
         self.insert(Waiting { event: Box::new(event), attempts: 0, not_before: now, since: now });
     }
@@ -211,12 +203,12 @@ impl Queue {
     }
 
     /// Events that wait and that `keep` does not want any more are dropped (another node leads now). The running call goes on.
-    pub fn retain(&mut self, keep: impl Fn(&Event) -> bool) {
+    pub fn retain(&mut self, keep: impl Fn(&E) -> bool) {
         self.waiting.retain(|waiting| keep(&waiting.event));
     }
 
     /// What to call for now, if anything. The caller must call [`Queue::finished`] for it.
-    pub fn next(&mut self, now: Moment) -> Option<Delivery> {
+    pub fn next(&mut self, now: Moment) -> Option<Delivery<E>> {
         if !self.open || self.running.is_some() {
             return None;
         }
@@ -233,7 +225,7 @@ impl Queue {
     }
 
     /// The running call has ended. Returns the event that needs no further call, if it was one.
-    pub fn finished(&mut self, verdict: Verdict, now: Moment) -> Option<Box<Event>> {
+    pub fn finished(&mut self, verdict: Verdict, now: Moment) -> Option<Box<E>> {
         let running = self.running.take()?;
         let had_failed = self.failures > 0;
         match verdict {
@@ -256,7 +248,7 @@ impl Queue {
         }
     }
 
-    fn event_finished(&mut self, mut event: Waiting, verdict: Verdict, had_failed: bool, now: Moment) -> Option<Box<Event>> {
+    fn event_finished(&mut self, mut event: Waiting<E>, verdict: Verdict, had_failed: bool, now: Moment) -> Option<Box<E>> {
         event.attempts = event.attempts.saturating_add(1);
         match verdict {
             Verdict::Done | Verdict::Overtaken => {
@@ -284,7 +276,7 @@ impl Queue {
     }
 
     /// Behind everything that goes before it or happened earlier.
-    fn insert(&mut self, waiting: Waiting) {
+    fn insert(&mut self, waiting: Waiting<E>) {
         let rank_of_it = rank(&waiting);
         let place = self.waiting.iter().position(|other| rank(other) > rank_of_it);
         self.waiting.insert(place.unwrap_or(self.waiting.len()), waiting);
@@ -301,7 +293,7 @@ impl Queue {
     }
 
     /// What must be called for yet, the running event first: what a journal has to keep.
-    pub fn waiting(&self) -> impl Iterator<Item = &Event> {
+    pub fn waiting(&self) -> impl Iterator<Item = &E> {
         let running = match &self.running {
             Some(Running::Event(waiting)) => Some(&*waiting.event),
             Some(Running::Reconcile(_)) | None => None,
@@ -339,18 +331,18 @@ impl Queue {
     }
 
     /// The sequence number of the event to call for now, if it is an event.
-    pub(crate) fn due_event(&self, now: Moment) -> Option<u64> {
+    pub fn due_event(&self, now: Moment) -> Option<u64> {
         let first = self.waiting.first().filter(|first| self.open && self.running.is_none() && first.not_before <= now)?;
-        Some(first.event.sequence)
+        Some(first.event.sequence())
     }
 
     /// Since when an event up to this sequence number waits or runs.
-    pub(crate) fn waits_since(&self, sequence: u64) -> Option<Moment> {
+    pub fn waits_since(&self, sequence: u64) -> Option<Moment> {
         let running = match &self.running {
             Some(Running::Event(waiting)) => Some(waiting),
             Some(Running::Reconcile(_)) | None => None,
         };
-        let upto = running.into_iter().chain(&self.waiting).filter(|waiting| waiting.event.sequence <= sequence);
+        let upto = running.into_iter().chain(&self.waiting).filter(|waiting| waiting.event.sequence() <= sequence);
         upto.map(|waiting| waiting.since).min()
     }
 
