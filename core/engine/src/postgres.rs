@@ -82,8 +82,9 @@ pub enum ServerRole {
         proof: Option<WriteProof>,
         /// Walsenders, from pg_stat_replication.
         standbys: Vec<StandbySeen>,
-        /// `synchronous_standby_names` as the checkpointer and every walsender have it, not as `SHOW` says; `None` from when a
-        /// change is asked for up to a look that was begun after it had ended. `position` above is read after this was established, and `standbys` after `position`.
+        /// `synchronous_standby_names` as the checkpointer and every walsender have it, not as `SHOW` says; `None` from when a change is
+        /// asked for up to a look that was begun after it had ended. `position` above is read after this was established, and `standbys`
+        /// after `position`.
         names_in_force: Option<SyncNames>,
         /// The control file is of the running timeline, that is, the checkpoint after a promotion is done: others may be rewound.
         checkpointed: bool,
