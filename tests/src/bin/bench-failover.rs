@@ -1,7 +1,7 @@
 //! `bench-failover [RUNS]`: how long a client waits, on this machine, for each planned and unplanned change of the primary.
 //!
-//! Not a test: nothing is asserted but that no acknowledged row was lost; a row with a loss gets no median. Three nodes, the embedded
-//! store, synchronous mode, ttl 5, a client writing every 10 ms over sessions it keeps.
+//! Not a test: nothing is asserted but that no acknowledged row was lost; a row with a loss gets no median. Three nodes, ttl 5, a client
+//! writing every 10 ms over sessions it keeps; where nothing else is said, the embedded store and synchronous mode.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -27,6 +27,8 @@ fn main() {
     for run in 1..=runs {
         println!("run {run} of {runs}");
         one_run(&mut table);
+        restart_in_place(&mut table);
+        store_away(&mut table);
     }
     println!("\n{}, milliseconds", circumstances());
     table.print();
@@ -65,6 +67,34 @@ fn agent_kill(cluster: &Cluster, table: &mut Table) {
     let failed = notes.0.iter().filter(|note| note.at > fault && note.node == node && note.word != "ack").count();
     table.put("agent killed, failed writes", failed as f64);
     table.put("agent killed, write gap", millis(notes.gap_after(fault)));
+}
+
+/// An asynchronous primary whose postmaster is killed is started again where it is.
+fn restart_in_place(table: &mut Table) {
+    let cluster = Cluster::start(Kind::Local, 3, &Options { synchronous: false, ..Options::default() });
+    std::thread::sleep(Duration::from_secs(5));
+    let (writer, leader) = (cluster.writer(), cluster.primary().expect("a primary"));
+    let fault = Cluster::now();
+    process::kill(cluster.nodes[leader].pids().postmaster.expect("a postmaster"));
+    std::thread::sleep(Duration::from_secs(5));
+    let notes = table.finish(writer, &cluster, leader);
+    table.put("postmaster killed, asynchronous, write gap", millis(notes.gap_after(fault)));
+}
+
+/// All etcd members stand still for 40 s, in failsafe mode.
+fn store_away(table: &mut Table) {
+    let cluster = Cluster::start(Kind::Etcd, 3, &Options { failsafe: true, ..Options::default() });
+    // So long at most until the lease names all members.
+    std::thread::sleep(Duration::from_secs(10));
+    let (writer, leader) = (cluster.writer(), cluster.primary().expect("a primary"));
+    let members: Vec<i32> = cluster.store.members.iter().map(|member| member.pid()).collect();
+    let fault = Cluster::now();
+    members.iter().for_each(|pid| process::freeze(*pid));
+    std::thread::sleep(Duration::from_secs(40));
+    members.iter().for_each(|pid| process::thaw(*pid));
+    std::thread::sleep(Duration::from_secs(5));
+    let notes = table.finish(writer, &cluster, leader);
+    table.put("etcd away for 40 s, failsafe mode, write gap", millis(notes.gap_after(fault)));
 }
 
 /// Resident memory of the idle programs, in KiB.
@@ -133,11 +163,11 @@ impl Table {
     }
 
     fn print(&self) {
-        println!("{:40} {:>3} {:>9} {:>9} {:>9}", "", "n", "min", "median", "max");
+        println!("{:44} {:>3} {:>9} {:>9} {:>9}", "", "n", "min", "median", "max");
         for (name, values) in &self.rows {
             let (least, middle, most) = spread(values.clone());
             let median = if self.lost == 0 { format!("{middle:9.1}") } else { format!("{:>9}", "lost rows") };
-            println!("{name:40} {:>3} {least:9.1} {median} {most:9.1}", values.len());
+            println!("{name:44} {:>3} {least:9.1} {median} {most:9.1}", values.len());
         }
         println!("acknowledged rows lost: {}", self.lost);
     }

@@ -10,7 +10,7 @@ use std::{
 /// The list, from the root of the repository.
 const LIST: &str = "core/sim/mutants/engine.txt";
 /// What is copied.
-const COPIED: [&str; 5] = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "core/engine", "core/sim"];
+const COPIED: [&str; 6] = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "core/engine", "core/sim", "plugins/queue"];
 /// The names under which the copy takes the number of the mutant in force.
 const VARIABLE: &str = "TANIST_MUTANT";
 /// Schedules tried at once.
@@ -32,18 +32,19 @@ fn edit(path: &Path, change: impl Fn(&str) -> String) -> io::Result<()> {
     fs::write(path, change(&fs::read_to_string(path)?))
 }
 
-/// A workspace of engine and simulator alone, in which a variable of the environment chooses the mutant.
+/// A workspace of engine, queue and simulator alone, in which a variable of the environment chooses the mutant.
 fn scratch(root: &Path, to: &Path, list: &[Substitution]) -> Result<(), String> {
     let made = || -> io::Result<()> {
         if to.exists() {
             fs::remove_dir_all(to)?;
         }
         fs::create_dir_all(to.join("core"))?;
+        fs::create_dir_all(to.join("plugins"))?;
         COPIED.iter().try_for_each(|name| copy(&root.join(name), &to.join(name)))?;
         edit(&to.join("Cargo.toml"), |text| {
             let members = text.find("members = [").unwrap_or(0);
             let end = text[members..].find(']').map_or(members, |at| members + at + 1);
-            format!("{}members = [\"core/engine\", \"core/sim\"]{}", &text[..members], &text[end..])
+            format!("{}members = [\"core/engine\", \"core/sim\", \"plugins/queue\"]{}", &text[..members], &text[end..])
         })?;
         edit(&to.join("core/engine/src/lib.rs"), |text| format!("{text}{SWITCH}"))?;
         edit(&to.join("core/sim/src/main.rs"), |text| text.replacen("-> ExitCode {\n", CHOICE, 1))
