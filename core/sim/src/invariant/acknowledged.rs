@@ -32,9 +32,10 @@ impl World {
     }
 
     /// Whoever the commit waited for has it, whatever it reported: a standby of another history may report what it has of that. A stale
-    /// primary may hear late what was true when it was sent, and is judged by what its successor has.
+    /// primary, also one that runs on after a pause while nobody else is up, may hear late what was true when it was sent, and is judged by
+    /// what its successor has.
     fn check_witnesses(&mut self, node: usize, branch: u32, begin: u64, lsn: u64) {
-        if self.current_primary() != Some(node) {
+        if self.current_primary() != Some(node) || self.nodes[node].exempt_until > self.now {
             return;
         }
         let pg = &self.nodes[node].pg;
