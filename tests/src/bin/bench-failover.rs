@@ -73,12 +73,9 @@ fn agent_kill(cluster: &Cluster, table: &mut Table) {
 fn restart_in_place(table: &mut Table) {
     let cluster = Cluster::start(Kind::Local, 3, &Options { synchronous: false, ..Options::default() });
     std::thread::sleep(Duration::from_secs(5));
-    let (writer, leader) = (cluster.writer(), cluster.primary().expect("a primary"));
-    let fault = Cluster::now();
-    process::kill(cluster.nodes[leader].pids().postmaster.expect("a postmaster"));
-    std::thread::sleep(Duration::from_secs(5));
-    let notes = table.finish(writer, &cluster, leader);
-    table.put("postmaster killed, asynchronous, write gap", millis(notes.gap_after(fault)));
+    table.add_gap_in_place("postmaster killed, asynchronous, write gap", &cluster, |leader| {
+        process::kill(cluster.nodes[leader].pids().postmaster.expect("a postmaster"));
+    });
 }
 
 /// All etcd members stand still for 40 s, in failsafe mode.
@@ -86,15 +83,12 @@ fn store_away(table: &mut Table) {
     let cluster = Cluster::start(Kind::Etcd, 3, &Options { failsafe: true, ..Options::default() });
     // So long at most until the lease names all members.
     std::thread::sleep(Duration::from_secs(10));
-    let (writer, leader) = (cluster.writer(), cluster.primary().expect("a primary"));
     let members: Vec<i32> = cluster.store.members.iter().map(|member| member.pid()).collect();
-    let fault = Cluster::now();
-    members.iter().for_each(|pid| process::freeze(*pid));
-    std::thread::sleep(Duration::from_secs(40));
-    members.iter().for_each(|pid| process::thaw(*pid));
-    std::thread::sleep(Duration::from_secs(5));
-    let notes = table.finish(writer, &cluster, leader);
-    table.put("etcd away for 40 s, failsafe mode, write gap", millis(notes.gap_after(fault)));
+    table.add_gap_in_place("etcd away for 40 s, failsafe mode, write gap", &cluster, |_| {
+        members.iter().for_each(|pid| process::freeze(*pid));
+        std::thread::sleep(Duration::from_secs(40));
+        members.iter().for_each(|pid| process::thaw(*pid));
+    });
 }
 
 /// Resident memory of the idle programs, in KiB.
@@ -152,6 +146,16 @@ impl Table {
             }
         }
         cluster.settled(true);
+    }
+
+    /// One fault that no other node takes over after: the longest time between two acknowledged writes.
+    fn add_gap_in_place(&mut self, name: &str, cluster: &Cluster, fault: impl FnOnce(usize)) {
+        let (writer, leader) = (cluster.writer(), cluster.primary().expect("a primary"));
+        let before = Cluster::now();
+        fault(leader);
+        std::thread::sleep(Duration::from_secs(5));
+        let notes = self.finish(writer, cluster, leader);
+        self.put(name, millis(notes.gap_after(before)));
     }
 
     fn finish(&mut self, writer: Writer, cluster: &Cluster, primary: usize) -> Notes {
