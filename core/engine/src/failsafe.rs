@@ -201,12 +201,16 @@ impl Naming {
 
     /// An attempt is about to be sent, which names `named` and says `ttl`. Call it before the request is handed to the client.
     pub fn begun(&mut self, attempt: Attempt, named: Option<&Named>, ttl: Duration) {
-        match named {
-            Some(named) => self.every.extend(named.iter().map(|(name, url)| (name.clone(), url.clone()))),
-            None => self.anybody = true,
-        }
-        self.newest = Some((attempt, named.cloned(), ttl));
         self.shortest = self.shortest.min(ttl);
+        self.anybody |= named.is_none();
+        // Nearly every attempt names whom the last one named, which takes no copies.
+        match &mut self.newest {
+            Some((newest, known, its)) if known.as_ref() == named && is(&self.every, named) => (*newest, *its) = (attempt, ttl),
+            _ => {
+                self.every.extend(named.into_iter().flatten().map(|(name, url)| (name.clone(), url.clone())));
+                self.newest = Some((attempt, named.cloned(), ttl));
+            }
+        }
     }
 
     /// An attempt is known to have landed. When it is the newest one, every earlier one compares a revision that is gone.
@@ -214,7 +218,9 @@ impl Naming {
         let Some((_, named, ttl)) = self.newest.as_ref().filter(|(newest, _, _)| *newest == attempt) else { return };
         self.shortest = *ttl;
         self.anybody = named.is_none();
-        self.every = named.iter().flatten().map(|(name, url)| (name.clone(), url.clone())).collect();
+        if !is(&self.every, named.as_ref()) {
+            self.every = named.iter().flatten().map(|(name, url)| (name.clone(), url.clone())).collect();
+        }
     }
 
     /// The store went back: a record of an earlier time may be there.
@@ -237,6 +243,11 @@ impl Naming {
     pub fn voters(&self, me: &MemberName) -> Option<BTreeSet<(MemberName, String)>> {
         Some(self.every()?.iter().filter(|(name, _)| name != me).cloned().collect())
     }
+}
+
+/// Everybody are these and no others.
+fn is(every: &BTreeSet<(MemberName, String)>, named: Option<&Named>) -> bool {
+    every.iter().map(|(name, url)| (name, url)).eq(named.into_iter().flatten())
 }
 
 /// What this node sees of failsafe mode, as the asking holder and as one that is asked.

@@ -42,7 +42,7 @@ mod text;
 
 pub use action::{Action, Job, StartAs, StopMode, Upstream};
 pub use audit::{Violation, audit};
-pub use decide::decide;
+pub use decide::{decide, decide_from};
 pub use decision::Decision;
 pub use epoch::{Epoch, Revision};
 pub use event::{Callback, Emission, Role};

@@ -53,6 +53,11 @@ use turn::Turn;
 
 /// What this node does next.
 pub fn decide(policy: &Policy, memory: &Memory, seen: &Observation, now: Moment) -> Decision {
+    decide_from(policy, memory.clone(), seen, now)
+}
+
+/// The same for a caller that has no more use for the memory before: the simulator, which decides some hundred times in a millisecond.
+pub fn decide_from(policy: &Policy, memory: Memory, seen: &Observation, now: Moment) -> Decision {
     let mut turn = Turn::new(policy, memory, seen, now);
     turn.notice();
     let reason = situation(&mut turn);

@@ -28,8 +28,8 @@ pub(super) struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    pub fn new(policy: &'a Policy, memory: &Memory, seen: &'a Observation, now: Moment) -> Self {
-        Self { policy, seen, now, memory: memory.clone(), announces: false, actions: Vec::new(), wake_at: now + policy.loop_wait }
+    pub fn new(policy: &'a Policy, memory: Memory, seen: &'a Observation, now: Moment) -> Self {
+        Self { policy, seen, now, memory, announces: false, actions: Vec::new(), wake_at: now + policy.loop_wait }
     }
 
     /// Effects are carried out in order: the renewal, which must not wait, first; the end of the agent last.

@@ -101,11 +101,11 @@ impl World {
         Ok(())
     }
 
-    /// All has been well for 3 ttl and two turns of the loop since the healing, and is: from here on there are only renewals and client
+    /// All has been well for two ttl and a turn of the loop since the healing, and is: from here on there are only renewals and client
     /// writes, and the rest of the 120 s is not simulated. One schedule of 8 runs to its end all the same.
     pub(crate) fn is_over(&self) -> bool {
         let Some(since) = self.checks.well_at.filter(|_| !self.options.whole) else { return false };
-        let watched = self.longest_ttl() * 3 + self.options.loop_wait * 2;
+        let watched = self.longest_ttl() * 2 + self.options.loop_wait;
         self.now >= since + watched && self.well(false).is_ok()
     }
 

@@ -48,8 +48,7 @@ impl World {
 
     /// Failsafe mode keeps it from taking the lease: it has agreed to wait for the old leader, or was not named by it.
     fn waits(&self, node: usize) -> bool {
-        let seen = self.nodes[node].agent.keeper.failsafe(self.reading(node));
-        seen.waits.is_some() || seen.barred
+        self.nodes[node].agent.keeper.holds_off(self.reading(node))
     }
 
     /// Asked by the winner, it could not say yet where its own WAL ends, for as long as that is waited for.

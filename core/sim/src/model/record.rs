@@ -25,7 +25,7 @@ pub struct Record {
     /// `/sync` as the acquisition read it.
     pub sync: Option<Rc<SyncState>>,
     /// Failsafe mode: only these may take over.
-    pub failsafe: Option<Named>,
+    pub failsafe: Option<Rc<Named>>,
 }
 
 impl Record {

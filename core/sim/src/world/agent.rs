@@ -16,7 +16,7 @@ use crate::{
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
     Action, Armed, Decision, Failsafe, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Reading, Reason,
-    Recorded, Storage, StorageSeen, StoreView, audit, decide, failsafe::Naming,
+    Recorded, Storage, StorageSeen, StoreView, audit, decide_from, failsafe::Naming,
 };
 
 /// What a call to the store is for.
@@ -255,14 +255,12 @@ impl World {
         }
     }
 
-    /// Takes in what is read at every turn: the lease and the guard's page.
-    pub(super) fn observe(&mut self, node: usize, lease: Lease) {
-        let failsafe = self.failsafe_seen(node);
+    /// Takes in what is read at every turn beside failsafe mode: the lease and the guard's page.
+    pub(super) fn observe_lease(&mut self, node: usize, lease: Lease) {
         let here = &mut self.nodes[node];
         let (agent, page) = (&mut here.agent, &here.guard.page);
         let fenced = agent.has_fenced(page.fences);
         agent.seen.lease = lease;
-        agent.seen.failsafe = failsafe;
         agent.seen.guard = Guard {
             armed: page.permit().filter(|_| !fenced).map(|permit| Armed { epoch: permit.epoch, until: permit.until.boot }),
             fence: match agent.own_fence {
@@ -280,14 +278,20 @@ impl World {
         let agent = &mut self.nodes[node].agent;
         let before = std::mem::replace(&mut agent.seen.lease, Lease::Unknown);
         let lease = agent.keeper.lease_after(before, now);
-        self.observe(node, lease);
+        self.see_failsafe(node);
+        self.observe_lease(node, lease);
         self.check_terms(node, now);
         self.check_usurped(node);
         let agent = &mut self.nodes[node].agent;
         agent.turns += 1;
-        let mut decision = decide(&agent.policy, &agent.memory, &agent.seen, now.boot);
+        let memory = std::mem::take(&mut agent.memory);
+        let (rested, told) = (memory.no_lead_until, self.trace.tells().then(|| memory.clone()));
+        let mut decision = decide_from(&agent.policy, memory, &agent.seen, now.boot);
         let verdict = audit(&agent.policy, &agent.seen, &decision, now.boot).err();
-        self.record(node, now, &decision, verdict.as_ref().map(ToString::to_string));
+        self.hash(node, &decision);
+        if let Some(memory) = told {
+            self.record(node, now, memory, &decision, verdict.as_ref().map(ToString::to_string));
+        }
         if let Some(violation) = verdict {
             self.violate("audit", format!("{} {}: {violation} ({:?})", self.names[node], decision.reason, decision.actions));
             return;
@@ -298,11 +302,7 @@ impl World {
         let settled = Settled::after(&decision, &agent.policy, matches!(agent.seen.lease, Lease::Mine(_)), now.boot);
         agent.settled = settled.filter(|_| calm);
         let actions = std::mem::take(&mut decision.actions);
-        let out = decision
-            .memory
-            .no_lead_until
-            .filter(|_| decision.memory.no_lead_until != self.nodes[node].agent.memory.no_lead_until);
-        if let Some(until) = out {
+        if let Some(until) = decision.memory.no_lead_until.filter(|until| Some(*until) != rested) {
             let back = self.nodes[node].clock.when_boot(self.now, until);
             self.slowed("a back-off after a failure", back.saturating_sub(self.now));
         }
@@ -315,22 +315,26 @@ impl World {
         self.wait(node, decision.wake_at, now);
     }
 
-    fn record(&mut self, node: usize, now: Reading, decision: &Decision, violation: Option<String>) {
+    fn hash(&mut self, node: usize, decision: &Decision) {
         let reason = self.coverage.reason(&decision.reason);
         self.trace.hash.add(self.now ^ (node as u64) << 56);
         self.trace.hash.add(reason as u64 | (decision.actions.len() as u64) << 32);
         self.trace.hash.add(decision.wake_at.as_nanos());
+    }
+
+    /// Tells the story.
+    fn record(&mut self, node: usize, now: Reading, memory: Memory, decision: &Decision, violation: Option<String>) {
         let agent = &self.nodes[node].agent;
         let same = agent.last_reason.as_ref() == Some(&decision.reason)
             && decision.actions.iter().all(|action| matches!(action, Action::Renew));
-        if !self.trace.tells() || same && violation.is_none() {
+        if same && violation.is_none() {
             return;
         }
         let entry = Recorded {
             wall_ms: self.now / MS,
             now: now.boot,
             policy: agent.policy.clone(),
-            memory: agent.memory.clone(),
+            memory,
             seen: agent.seen.clone(),
             decision: decision.clone(),
             violation,

@@ -8,7 +8,7 @@ use super::{
 use crate::model::{
     clock::MS,
     network::Fate,
-    store::{Answer, LEASE, Op, Snap, Txn},
+    store::{Answer, LEASE, MEMBER0, Op, Snap, Txn},
 };
 use std::rc::Rc;
 
@@ -17,7 +17,10 @@ impl World {
     pub fn call(&mut self, node: usize, purpose: Purpose, txn: Txn, timeout: u64) -> u64 {
         let call = self.number();
         let until = self.now + timeout.max(MS);
-        self.nodes[node].agent.calls.push(Call { number: call, purpose, until });
+        let now = self.now;
+        let calls = &mut self.nodes[node].agent.calls;
+        calls.retain(|known| known.until > now || !matches!(known.purpose, Purpose::KeepAlive));
+        calls.push(Call { number: call, purpose, until });
         self.plan_to_give_up(node);
         let life = self.nodes[node].agent.life;
         match self.net.fate_of(node, &txn, &mut self.rng) {
@@ -30,7 +33,9 @@ impl World {
     /// Plans a look when the first call may have to be given up, unless an earlier one is planned.
     fn plan_to_give_up(&mut self, node: usize) {
         let agent = &mut self.nodes[node].agent;
-        let Some(first) = agent.calls.iter().map(|call| call.until).min() else { return };
+        // Nothing follows when nobody answers that an expiry goes on.
+        let first = agent.calls.iter().filter(|call| !matches!(call.purpose, Purpose::KeepAlive)).map(|call| call.until).min();
+        let Some(first) = first else { return };
         if first < agent.give_up_at {
             agent.give_up_at = first;
             self.later(node, first.saturating_sub(self.now), Local::Timeout);
@@ -68,7 +73,14 @@ impl World {
             self.committed();
         }
         self.plan_expiry();
-        if let Fate::In(after) = self.net.fate(store, node, &mut self.rng) {
+        let fate = self.net.fate(store, node, &mut self.rng);
+        // That an expiry goes on is no news.
+        let calls = &mut self.nodes[node].agent.calls;
+        let heard = answer.snap.get(MEMBER0 + node).is_some();
+        let idle = calls.iter().position(|known| known.number == call && heard && matches!(known.purpose, Purpose::KeepAlive));
+        if let Some(index) = idle {
+            calls.swap_remove(index);
+        } else if let Fate::In(after) = fate {
             self.at(self.now + after, Event::Local { node, life, what: Local::Answer { call, answer } });
         }
     }
@@ -165,7 +177,8 @@ impl World {
     pub fn answered(&mut self, node: usize, call: u64, answer: Option<Answer>) {
         let calls = &mut self.nodes[node].agent.calls;
         let Some(index) = calls.iter().position(|known| known.number == call) else { return };
-        match calls.swap_remove(index).purpose {
+        let Call { purpose, until, .. } = calls.swap_remove(index);
+        match purpose {
             Purpose::Lease(lease) => self.lease_answered(node, *lease, answer),
             Purpose::Confirm { asked } => self.confirmed(node, asked, answer),
             Purpose::Relist { watch } => self.relisted(node, watch, answer),
@@ -180,7 +193,7 @@ impl World {
             }
             Purpose::KeepAlive => {
                 // The expiry was over: the member key is put again on a new one.
-                let lost = answer.is_some_and(|answer| answer.snap.get(crate::model::store::MEMBER0 + node).is_none());
+                let lost = self.now < until && answer.is_some_and(|answer| answer.snap.get(MEMBER0 + node).is_none());
                 if lost && let Some(member) = self.nodes[node].agent.member.clone() {
                     self.put_member(node, member, Purpose::KeepAlive);
                 }

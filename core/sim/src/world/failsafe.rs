@@ -1,7 +1,9 @@
 //! Failsafe mode: a round of questions between agents, and the file of whom the own records may name. As the shipped executor does it.
 
 use super::{
-    World, effects,
+    World,
+    agent::Agent,
+    effects,
     event::{Event, Local},
 };
 use crate::{
@@ -16,7 +18,7 @@ use std::{
     time::Duration,
 };
 use tanist_engine::{
-    Epoch, Failsafe, MemberName, Named, Postgres, ServerRole,
+    Epoch, MemberName, Named, Postgres, ServerRole,
     failsafe::{Ask, Known, Round},
 };
 
@@ -33,6 +35,17 @@ pub struct Kept {
     pub ttl: Duration,
 }
 
+impl Kept {
+    /// Whom it names are these and no others.
+    fn names(&self, named: &Named, every: &BTreeSet<(MemberName, String)>) -> bool {
+        let is_named = |(name, url): &(MemberName, String)| named.get(name) == Some(url);
+        let mut of_named = named.iter().map(|(name, url)| self.every.iter().any(|(kept, its)| kept == name && its == url));
+        of_named.all(|kept| kept)
+            && every.is_subset(&self.every)
+            && self.every.iter().all(|kept| is_named(kept) || every.contains(kept))
+    }
+}
+
 /// A round under way.
 #[derive(Clone, Debug)]
 pub struct RoundUnderWay {
@@ -41,24 +54,20 @@ pub struct RoundUnderWay {
 }
 
 impl World {
-    /// What a node sees of failsafe mode. Where it is never on nobody has to look.
-    pub(super) fn failsafe_seen(&self, node: usize) -> Failsafe {
-        let agent = &self.nodes[node].agent;
+    /// Takes in what a node sees of failsafe mode. `true`: it is not as before.
+    pub(super) fn see_failsafe(&mut self, node: usize) -> bool {
         let now = self.reading(node);
-        let seen = agent.keeper.failsafe(now);
-        let tidy = match (&seen.named, agent.keeper.naming.every()) {
+        let here = &mut self.nodes[node];
+        let Agent { keeper, seen, .. } = &mut here.agent;
+        let tidy = match (keeper.naming.next(), keeper.naming.every()) {
             (Some(named), Some(every)) => {
-                let all = named.iter().map(|(name, url)| (name.clone(), url.clone())).chain(every.iter().cloned()).collect();
-                let ttl = agent.keeper.naming.ttl(agent.keeper.ttl);
-                let epoch = agent.keeper.mine.as_ref().map(|mine| mine.epoch);
-                self.nodes[node]
-                    .kept
-                    .as_ref()
-                    .is_some_and(|kept| Some(kept.epoch) == epoch && kept.every == all && kept.ttl == ttl)
+                let ttl = keeper.naming.ttl(keeper.ttl);
+                let epoch = keeper.mine.as_ref().map(|mine| mine.epoch);
+                here.kept.as_ref().is_some_and(|kept| Some(kept.epoch) == epoch && kept.ttl == ttl && kept.names(named, every))
             }
             _ => true,
         };
-        Failsafe { tidy, ..seen }
+        keeper.see_failsafe(now, tidy, &mut seen.failsafe)
     }
 
     /// The next records name these: first the file, then the record, then the key.

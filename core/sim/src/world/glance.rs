@@ -69,9 +69,10 @@ impl World {
         let now = self.reading(node);
         let agent = &self.nodes[node].agent;
         let Some(settled) = agent.settled.filter(|settled| now.boot < settled.until) else { return self.turn(node) };
-        if agent.seen.job.is_some() || self.failsafe_seen(node) != agent.seen.failsafe {
+        if agent.seen.job.is_some() || self.see_failsafe(node) {
             return self.turn(node);
         }
+        let agent = &self.nodes[node].agent;
         let guard = agent.seen.guard;
         if let Lease::Mine(known) = &agent.seen.lease {
             if !agent.keeper.is_still(known, now) {
@@ -79,13 +80,13 @@ impl World {
             }
             let agent = &mut self.nodes[node].agent;
             let lease = std::mem::replace(&mut agent.seen.lease, Lease::Unknown);
-            self.observe(node, lease);
+            self.observe_lease(node, lease);
         } else {
             let lease = agent.keeper.lease(now);
             if !only_renewed(&agent.seen.lease, &lease) || runs_out(&lease, now.boot, self.ttl(node)) {
                 return self.turn(node);
             }
-            self.observe(node, lease);
+            self.observe_lease(node, lease);
         }
         self.check_terms(node, now);
         let agent = &self.nodes[node].agent;

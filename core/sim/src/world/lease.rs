@@ -164,8 +164,10 @@ impl World {
         let whole = keeper.leader.as_ref().is_some_and(|leader| leader.revision == mine.acquisition);
         let (attempt, ttl) = self.begin_attempt(node, now);
         let keeper = &mut self.nodes[node].agent.keeper;
-        let failsafe = keeper.naming.next().cloned();
-        keeper.naming.begun(attempt, failsafe.as_ref(), ttl);
+        let next = keeper.naming.next();
+        let same = mine.record.failsafe.as_deref() == next;
+        let failsafe = if same { mine.record.failsafe.clone() } else { next.cloned().map(Rc::new) };
+        keeper.naming.begun(attempt, failsafe.as_deref(), ttl);
         let record = Record { seq: mine.record.seq + 1, ttl, attempt: attempt.0, failsafe, ..mine.record };
         let mut compares = vec![(store::LEASE, mine.revision)];
         let mut then = Vec::new();

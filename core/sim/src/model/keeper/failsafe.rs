@@ -2,7 +2,7 @@
 
 use super::{Keeper, Recorded};
 use tanist_engine::{
-    Attempt, Epoch, Failsafe, MemberName, Reading,
+    Attempt, Epoch, Failsafe, MemberName, Moment, Reading,
     failsafe::{Agreement, Ask, Known, Refused, Round, agree},
 };
 
@@ -117,22 +117,48 @@ impl Keeper {
         Some(page.until)
     }
 
-    /// What the engine sees of it.
-    pub fn failsafe(&self, now: Reading) -> Failsafe {
-        let (_, asking, asked, agreed, refused) = self.rounds.clone();
-        Failsafe {
-            named: self.naming.next().cloned(),
-            tidy: true,
-            voters: self.naming.voters(&self.me).map(|voters| voters.into_iter().map(|(name, _)| name).collect()),
-            asking,
-            asked,
-            agreed,
-            refused,
-            waits: self
-                .bound(now)
-                .filter(|bound| !self.newer(bound))
-                .map(|bound| (bound.holder().clone(), bound.epoch(), bound.over_at(now))),
-            barred: self.mine.is_none() && self.barred(),
+    /// The holder for whom this node has agreed to wait, and until when.
+    fn waits(&self, now: Reading) -> Option<(MemberName, Epoch, Moment)> {
+        let bound = self.bound(now).filter(|bound| !self.newer(bound))?;
+        Some((bound.holder().clone(), bound.epoch(), bound.over_at(now)))
+    }
+
+    fn is_barred(&self) -> bool {
+        self.mine.is_none() && self.barred()
+    }
+
+    /// It may not take the lease now: it has agreed to wait for its holder, or was not named by it.
+    pub fn holds_off(&self, now: Reading) -> bool {
+        self.is_barred() || self.waits(now).is_some()
+    }
+
+    /// Brings what the engine sees of it up to date. `true`: it is not as before.
+    pub fn see_failsafe(&self, now: Reading, tidy: bool, seen: &mut Failsafe) -> bool {
+        let named = self.naming.next();
+        let mut changed = seen.named.as_ref() != named;
+        if changed {
+            seen.named = named.cloned();
         }
+        let voters = self.naming.every().map(|every| every.iter().map(|(name, _)| name).filter(|name| **name != self.me));
+        let same = match (&seen.voters, voters.clone()) {
+            (Some(known), Some(voters)) => known.iter().eq(voters),
+            (known, voters) => known.is_none() && voters.is_none(),
+        };
+        if !same {
+            let voters = voters.map(|voters| voters.cloned().collect());
+            changed |= seen.voters != voters;
+            seen.voters = voters;
+        }
+        let (_, asking, asked, agreed, refused) = &self.rounds;
+        if seen.refused != *refused {
+            seen.refused.clone_from(refused);
+            changed = true;
+        }
+        let (waits, barred) = (self.waits(now), self.is_barred());
+        changed |= (seen.tidy, seen.asking, seen.asked, seen.agreed, seen.barred) != (tidy, *asking, *asked, *agreed, barred)
+            || seen.waits != waits;
+        (seen.tidy, seen.asking, seen.asked, seen.agreed, seen.barred) = (tidy, *asking, *asked, *agreed, barred);
+        seen.waits = waits;
+        changed
     }
 }
