@@ -75,10 +75,9 @@ fn report(guard: &Connection, out: &Out) {
 
 fn watch(guard: &Connection, out: &Out, data_dir: &Path, watching: &AtomicBool) {
     let mut watchdog = Watchdog::default();
+    let mut alive = guard.guard_alive();
     loop {
-        let look = Look::at(guard.page(), guard.guard_alive());
-        let duty = watchdog.look(&look);
-        match duty {
+        alive = match watchdog.look(&Look::at(guard.page(), alive)) {
             Duty::Fence(reason) if watching.load(Ordering::SeqCst) => {
                 let fenced =
                     tanist_guard::fence(data_dir, guard.page().postmaster()).and_then(|_| tanist_guard::leave_standby(data_dir));
@@ -87,10 +86,14 @@ fn watch(guard: &Connection, out: &Out, data_dir: &Path, watching: &AtomicBool) 
                     exit(0);
                 }
                 watching.store(false, Ordering::SeqCst);
+                guard.guard_alive()
             }
-            Duty::Fence(_) => thread::sleep(Duration::from_millis(10)),
-            Duty::Wait(ns) => thread::sleep(Duration::from_nanos(ns)),
-        }
+            Duty::Fence(_) => {
+                thread::sleep(Duration::from_millis(10));
+                guard.guard_alive()
+            }
+            Duty::Wait(ns) => guard.guard_lives_for(ns),
+        };
     }
 }
 

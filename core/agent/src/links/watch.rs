@@ -25,14 +25,17 @@ pub fn watch_guard(link: GuardLink, data_dir: PathBuf, facts: Facts) -> io::Resu
 
 fn watch(link: &GuardLink, data_dir: &Path, facts: &Facts) {
     let mut watchdog = Watchdog::default();
+    let mut alive = link.connection().guard_alive();
     loop {
         link.page().beat_agent(clock::now().as_nanos());
-        match watchdog.look(&Look::at(link.page(), link.connection().guard_alive())) {
-            Duty::Wait(span) => thread::sleep(Duration::from_nanos(span.clamp(1_000_000, Watchdog::INTERVAL_NS))),
+        match watchdog.look(&Look::at(link.page(), alive)) {
+            // The guard's end is seen at once; everything else is on the page.
+            Duty::Wait(span) => alive = link.connection().guard_lives_for(span.clamp(1, Watchdog::INTERVAL_NS)),
             Duty::Fence(reason) => {
                 if fence(link, data_dir, reason, facts) {
                     return;
                 }
+                alive = link.connection().guard_alive();
             }
         }
     }

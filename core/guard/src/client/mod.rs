@@ -136,6 +136,12 @@ impl Connection {
         !socket::readable(self.guard.as_fd())
     }
 
+    /// Waits for the guard's end, for `nanoseconds` at most, rounded up to whole milliseconds. `true`: it has not ended.
+    pub fn guard_lives_for(&self, nanoseconds: u64) -> bool {
+        let milliseconds = nanoseconds.div_ceil(1_000_000).try_into().unwrap_or(u16::MAX);
+        !socket::readable_within(self.guard.as_fd(), milliseconds)
+    }
+
     /// The guard's process.
     pub fn guard_pid(&self) -> i32 {
         self.guard_pid

@@ -86,9 +86,9 @@ pub struct Watchdog {
 
 impl Watchdog {
     /// Longest time between two looks.
-    pub const INTERVAL_NS: u64 = 50 * MS;
+    pub const INTERVAL_NS: u64 = 100 * MS;
     /// Two looks further apart mean that this thread was not running.
-    const FROZEN_NS: u64 = 4 * Self::INTERVAL_NS;
+    const FROZEN_NS: u64 = 200 * MS;
 
     /// Decide.
     pub fn look(&mut self, seen: &Look) -> Duty {

@@ -11,6 +11,9 @@ use crate::{
 };
 use tanist_engine::{FenceState, Lease};
 
+/// Between two looks at the guard's heartbeat.
+const LOOK: u64 = 100 * MS;
+
 impl World {
     /// Plans the next look of the agent's watch over the guard.
     pub fn plan_watchdog(&mut self, node: usize) {
@@ -35,11 +38,12 @@ impl World {
         self.later(node, after, Local::Watchdog { look });
     }
 
-    /// The guard has stopped, died or come back: the agent sees it within one look.
+    /// The guard has stopped, died or come back: the agent sees its end when its thread runs, all else within one look.
     pub fn watch_guard(&mut self, node: usize) {
         if self.nodes[node].agent.alive {
             let after = self.rng.range(MS, 50 * MS);
-            self.look_at_guard(node, after);
+            let looks = if self.nodes[node].guard.alive { LOOK / (50 * MS) } else { 1 };
+            self.look_at_guard(node, after * looks);
         }
     }
 
@@ -76,7 +80,7 @@ impl World {
         if silent {
             return self.begin_own_fence(node, false);
         }
-        self.look_at_guard(node, left.min(50 * MS));
+        self.look_at_guard(node, left.min(LOOK));
     }
 
     fn begin_own_fence(&mut self, node: usize, dead_guard: bool) {
