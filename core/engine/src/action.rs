@@ -1,8 +1,8 @@
 //! Effects a decision may ask for. Each is idempotent: asked for twice it does no harm.
 
 use crate::{
-    DataMark, Emission, Endpoint, Epoch, Face, Lsn, MemberFace, MemberName, Moment, Named, Position, Revision, SyncNames,
-    SyncState, Timeline,
+    Connection, DataMark, Emission, Endpoint, Epoch, Face, Lsn, MemberFace, MemberName, Moment, Named, Position, Revision,
+    SyncNames, SyncState, Timeline,
 };
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,14 @@ pub enum Action {
     RaiseData {
         /// The key's revision (zero: absent).
         revision: Revision,
+    },
+    /// End these walsenders: what they report of a member may be of a data directory that it has given up. Its present server connects
+    /// anew. Their end shows in `StandbySeen`.
+    EndConnections {
+        /// The member.
+        name: MemberName,
+        /// Its walsenders.
+        connections: Vec<Connection>,
     },
     /// Take the present data directory for known: whoever names this node from now on has seen that it was replaced.
     AdoptDirectory,

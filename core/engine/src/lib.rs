@@ -50,7 +50,7 @@ pub use face::{Face, MemberFace, MemberState};
 pub use failsafe::{Failsafe, Named};
 pub use lease::{Held, Lease, Theirs};
 pub use lease_clock::{Attempt, HolderClock, ObserverClock, Reading, holder_term, observer_patience};
-pub use memory::{Chosen, Memory, SwitchoverProgress, SyncTarget};
+pub use memory::{Chosen, Marked, Memory, SwitchoverProgress, SyncTarget};
 pub use moment::Moment;
 pub use observation::{
     Armed, DataMark, Endpoint, FenceState, Guard, Handoff, JobOutcome, JobReport, Member, MemberName, Observation, Peer,
@@ -58,7 +58,7 @@ pub use observation::{
 };
 pub use policy::{Diverged, Policy, SyncMode, Tags};
 pub use position::{Lsn, Position, Timeline};
-pub use postgres::{Postgres, Running, ServerRole, StandbySeen, Stopped, SyncNames, WriteProof};
+pub use postgres::{Connection, Postgres, Running, ServerRole, StandbySeen, Stopped, SyncNames, WriteProof};
 pub use reason::Reason;
 pub use recorded::{Difference, Recorded};
 pub use step::{CloneWhy, FenceCause, PromoteStep, Refusal, RestartStep, StopStep, SyncStep};

@@ -3,7 +3,7 @@
 //! Only pacing, grace periods and what has been announced: nothing that safety rests on. The engine is asked again with an empty
 //! memory after every crash of the agent, and the tests do the same after every step.
 
-use crate::{CloneWhy, DataMark, Epoch, Lsn, MemberFace, MemberName, Moment, Revision, Role, SyncNames};
+use crate::{CloneWhy, Connection, DataMark, Epoch, Lsn, MemberFace, MemberName, Moment, Revision, Role, SyncNames};
 use serde::{Deserialize, Serialize};
 
 /// The engine's memory on one node. Lost when the agent ends; every field has a safe meaning when it is `Default`.
@@ -68,18 +68,31 @@ pub struct Memory {
     pub data: Vec<DataMark>,
     /// When they were first seen so.
     pub data_since: Option<Moment>,
+    /// For each of them, the member's connections that may be of the directory before.
+    pub marked: Vec<Marked>,
     /// The replacement of the data directory was announced over this revision of its mark.
     pub data_raised: Option<Revision>,
     /// The epoch for which this node's walreceiver is cut, and since when that is known.
     pub cut_since: Option<(Epoch, Moment)>,
     /// How often in a row the lease was handed to somebody who had more.
     pub handed_over: u32,
+    /// The epoch under which `/initialize` was asked for: that write may yet land.
+    pub initialize_asked: Option<Epoch>,
     /// The switchover that is being carried out.
     pub switchover: Option<SwitchoverProgress>,
     /// The checkpoint before an orderly stop of the node was asked for then.
     pub stop_checkpoint: Option<Moment>,
     /// Members that the lease record names and the store does not show any more, and when each was first missed.
     pub failsafe_missed: Vec<(MemberName, Moment)>,
+}
+
+/// A member that has given up its data directory, as the first look at PostgreSQL found it that was begun when that was known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marked {
+    /// Its mark.
+    pub mark: DataMark,
+    /// Connections that were there: what they report may be of the old directory.
+    pub before: Vec<Connection>,
 }
 
 /// Everything that was ever acknowledged lies before `lsn`: it was read while `names` were already in force.

@@ -116,6 +116,15 @@ pub struct WriteProof {
     pub at: Moment,
 }
 
+/// A standby's connection, which is one walsender: another server of the same name has another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    /// The walsender's process.
+    pub pid: i32,
+    /// When it began, microseconds since 1970 by PostgreSQL's clock.
+    pub began: i64,
+}
+
 /// One standby in pg_stat_replication.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StandbySeen {
@@ -127,6 +136,9 @@ pub struct StandbySeen {
     pub flushed: Lsn,
     /// The server itself counts it as synchronous now.
     pub sync: bool,
+    /// Its connection. One whose other end is gone without a word is shown until `wal_sender_timeout`, with what was flushed there.
+    #[serde(default)]
+    pub connection: Connection,
 }
 
 /// `synchronous_standby_names`, in the forms the engine uses.

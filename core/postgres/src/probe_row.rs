@@ -3,7 +3,7 @@
 //! Deliberately without interpretation; [`crate::Prober`] does that.
 
 use crate::{SessionError, in_force};
-use tanist_engine::{Lsn, StandbySeen, Timeline};
+use tanist_engine::{Connection, Lsn, StandbySeen, Timeline};
 use tokio_postgres::{Row, types::PgLsn};
 
 /// Whether the server is in recovery is asked once: the functions of the other role raise errors, and a promotion may come between.
@@ -34,7 +34,8 @@ SELECT recovery,
   FROM server LEFT JOIN pg_stat_wal_receiver AS w ON true,
        LATERAL (SELECT array_agg(pid) AS pids, array_agg(application_name) AS applications, array_agg(sync_priority) AS priorities,
                array_agg(flush_lsn IS NOT NULL) AS flush_known, array_agg(state IN ('streaming', 'catchup')) AS sends,
-               array_agg(state) AS states, array_agg(flush_lsn) AS flush, array_agg(sync_state) AS sync_states
+               array_agg(state) AS states, array_agg(flush_lsn) AS flush, array_agg(sync_state) AS sync_states,
+               array_agg((extract(epoch FROM backend_start) * 1000000)::int8) AS begun
           FROM pg_stat_replication WHERE server.recovery IS NOT NULL OR server.flushed IS NOT NULL) AS s";
 
 /// The row.
@@ -126,9 +127,13 @@ fn standbys(row: &Row) -> Result<Vec<StandbySeen>, SessionError> {
     let states: Option<Vec<Option<String>>> = row.try_get("states")?;
     let flush: Option<Vec<Option<PgLsn>>> = row.try_get("flush")?;
     let sync: Option<Vec<Option<String>>> = row.try_get("sync_states")?;
+    let pids: Option<Vec<i32>> = row.try_get("pids")?;
+    let begun: Option<Vec<i64>> = row.try_get("begun")?;
     let (Some(names), Some(states), Some(flush), Some(sync)) = (names, states, flush, sync) else { return Ok(Vec::new()) };
-    let rows = names.into_iter().zip(states).zip(flush).zip(sync);
-    let seen = rows.filter_map(|(((name, state), flushed), sync)| {
+    let (Some(pids), Some(begun)) = (pids, begun) else { return Ok(Vec::new()) };
+    let connections = pids.into_iter().zip(begun).map(|(pid, began)| Connection { pid, began });
+    let rows = names.into_iter().zip(states).zip(flush).zip(sync).zip(connections);
+    let seen = rows.filter_map(|((((name, state), flushed), sync), connection)| {
         // A standby that has never told what it flushed is no standby that could be waited for, for instance a backup's WAL stream.
         let flushed = Lsn(u64::from(flushed?));
         Some(StandbySeen {
@@ -136,6 +141,7 @@ fn standbys(row: &Row) -> Result<Vec<StandbySeen>, SessionError> {
             streaming: state.as_deref() == Some("streaming"),
             flushed,
             sync: sync.as_deref() == Some("sync"),
+            connection,
         })
     });
     Ok(seen.collect())

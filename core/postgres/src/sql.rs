@@ -2,7 +2,7 @@
 
 use crate::{ConfigureError, InForce, ServerConfig, SessionError, Settings, configure, conninfo, session, session::Session};
 use std::time::Duration;
-use tanist_engine::{SyncNames, Upstream};
+use tanist_engine::{Connection, SyncNames, Upstream};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Why a change did not come to pass.
@@ -27,6 +27,21 @@ pub enum SqlError {
 /// CHECKPOINT: on a primary to make the shutdown that follows short, on a standby a restart point.
 pub async fn checkpoint(settings: &Settings, limit: Duration) -> Result<(), SessionError> {
     session::run(settings, "CHECKPOINT", limit).await
+}
+
+/// Ends walsenders. Returns how many have been told; they end a moment later. One whose process number belongs to another one by now is
+/// left alone.
+pub async fn end_connections(settings: &Settings, connections: &[Connection], limit: Duration) -> Result<u32, SessionError> {
+    let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_replication \
+               JOIN unnest($1::int4[], $2::int8[]) AS stale (number, began) \
+                 ON pid = number AND (extract(epoch FROM backend_start) * 1000000)::int8 = began";
+    let (pids, begun): (Vec<i32>, Vec<i64>) = connections.iter().map(|connection| (connection.pid, connection.began)).unzip();
+    let session = Session::open(settings, limit).await?;
+    let row =
+        timeout(limit, session.client.query_one(sql, &[&pids, &begun])).await.map_err(|_| SessionError::Timeout(limit))??;
+    let told: i64 = row.try_get(0)?;
+    session.close().await;
+    Ok(u32::try_from(told).unwrap_or(u32::MAX))
 }
 
 /// Lets the server read its configuration again. Returns when the signal has been sent, not when it has been followed.

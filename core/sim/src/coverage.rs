@@ -4,7 +4,7 @@ use crate::fault::Kind;
 use std::fmt::Write as _;
 use tanist_engine::{Action, Reason};
 
-const ACTIONS: [&str; 26] = [
+const ACTIONS: [&str; 27] = [
     "acquire",
     "renew",
     "release",
@@ -31,6 +31,7 @@ const ACTIONS: [&str; 26] = [
     "checkpoint",
     "name-failsafe",
     "ask-to-wait",
+    "end-connections",
 ];
 
 /// What some ten thousand schedules may miss, and why.
@@ -113,6 +114,7 @@ fn action_number(action: &Action) -> usize {
         Action::Checkpoint => 23,
         Action::NameFailsafe { .. } => 24,
         Action::AskToWait { .. } => 25,
+        Action::EndConnections { .. } => 26,
     }
 }
 

@@ -20,11 +20,12 @@ fn random_schedules_break_nothing() {
 }
 
 /// Seeds that once found something.
-const FOUND: [u64; 50] = [
+const FOUND: [u64; 58] = [
     45, 98, 194, 217, 471, 575, 696, 715, 745, 919, 1125, 1357, 1538, 1799, 3306, 3793, 4105, 4549, 4733, 5471, 5951, 6295,
     10_452, 11_786, 12_678, 16_302, 17_497, 21_516, 21_787, 25_718, 1_001_915, 1_011_299, 1_015_596, 5_022_031, 1618, 2608,
     8_016_942, 20_002_866, 20_011_741, 20_016_345, 20_028_741, 30_004_040, 30_016_131, 30_021_677, 40_001_652, 40_020_605,
-    1_008_153, 1_009_527, 1_053_374, 30_040_676,
+    1_008_153, 1_009_527, 1_053_374, 30_040_676, 100253025, 100059980, 100090847, 100467350, 100489688, 100201010, 100066711,
+    100473285,
 ];
 
 /// Seeds whose story became a rule.
@@ -48,8 +49,13 @@ const FOUND: [u64; 50] = [
 /// - 40001652: an agent that started when an old store had just been put in place took its released record for the present.
 /// - 1009527: `/sync` named a standby by names that had been in force when PostgreSQL was looked at and were being loosened meanwhile.
 /// - 1008153: a write of `/sync` had landed unseen before the leader key was put back under a new epoch, and names were loosened.
-/// - 98, 194, 471, 1538, 1799, 1125, 12678, 17497, 20002866, 20011741, 20016345, 20028741, 30021677, 1053374, 30040676: what
-///   models and checks had to learn.
+/// - 100253025: the walsender of a server whose data directory was gone still told what that had, and `/sync` named the standby.
+/// - 100059980: what the old leader told last landed after the race, and a standby further behind than allowed was promoted.
+/// - 100090847, 100467350, 100489688: the data of a cluster just made were taken away, another one was made under the same lease, and
+///   `/initialize` of the first one landed late.
+/// - 100201010: a mark was raised before the leader changed, and was no news to the new one: both waited for ever.
+/// - 98, 194, 471, 1538, 1799, 1125, 12678, 17497, 20002866, 20011741, 20016345, 20028741, 30021677, 1053374, 30040676,
+///   100066711, 100473285: what models and checks had to learn.
 #[test]
 fn seeds_that_once_found_something_find_nothing() {
     for seed in FOUND {

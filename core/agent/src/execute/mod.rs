@@ -127,6 +127,7 @@ impl Tools {
                 Action::WritePromise { epoch, position, revision } => {
                     tools.write_promise(epoch, position, revision, timeout).await
                 }
+                Action::EndConnections { name, connections } => tools.end_connections(&name, &connections).await,
                 Action::RaiseData { revision } => tools.raise_data(revision, timeout).await,
                 Action::AdoptDirectory => tools.adopt_directory().await,
                 Action::Checkpoint => tools.checkpoint_after_promotion().await,

@@ -4,7 +4,7 @@
 //! away while a new leader is elected. If so many electors are left that they can elect, the write is lost.
 
 use super::{Violation, facts::Facts};
-use crate::{DataMark, MemberName, Memory, Postgres, Revision, ServerRole, StandbySeen, SyncMode, SyncNames, SyncState};
+use crate::{DataMark, Marked, MemberName, Memory, Postgres, Revision, ServerRole, StandbySeen, SyncMode, SyncNames, SyncState};
 
 /// `/sync` may be written so.
 pub(super) fn write(facts: &Facts<'_>, memory: &Memory, next: &SyncState, data: &[DataMark]) -> Result<(), Violation> {
@@ -95,7 +95,19 @@ fn marks(facts: &Facts<'_>, memory: &Memory, next: &SyncState, data: &[DataMark]
     let early = memory.data_since.is_some_and(|since| since <= facts.seen.probed) && memory.data == facts.seen.store.data;
     let unmarked = next.standbys.iter().all(|name| mark(facts, name) == Revision(0));
     let kept = facts.seen.store.sync.as_ref() == Some(next);
-    if compared && (early || unmarked || kept) { Ok(()) } else { Err(Violation::DataForgotten) }
+    let fresh = next.standbys.iter().all(|name| fresh(facts, memory, name));
+    if compared && (unmarked || kept || early && fresh) { Ok(()) } else { Err(Violation::DataForgotten) }
+}
+
+/// Named by this leader since its mark, or by a connection that began after the mark was known.
+fn fresh(facts: &Facts<'_>, memory: &Memory, name: &MemberName) -> bool {
+    let mark = mark(facts, name);
+    let view = facts.seen.store.sync.as_ref().filter(|view| view.leader.as_ref() == Some(&facts.seen.me));
+    let named = view.is_some_and(|view| view.standbys.contains(name) && !raised(facts, view, name));
+    let standbys = replication(facts).map_or(&[][..], |(_, standbys)| standbys);
+    let before = memory.marked.iter().find(|marked| marked.mark.name == *name && marked.mark.revision == mark);
+    let stale = |before: &Marked| standbys.iter().any(|seen| seen.name == *name && before.before.contains(&seen.connection));
+    mark == Revision(0) || named || before.is_some_and(|before| !stale(before))
 }
 
 fn mark(facts: &Facts<'_>, name: &MemberName) -> Revision {

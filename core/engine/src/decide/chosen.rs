@@ -39,7 +39,7 @@ pub(super) fn choose(turn: &mut Turn<'_>, scene: &Scene<'_>) -> Chosen {
     let (mut standbys, mut grace) = (ranked(turn, scene), None);
     for (name, since) in missed {
         let until = since + patience(turn);
-        let gave_up = replaced::gave_up(&turn.seen.store, scene.present, &name);
+        let gave_up = replaced::gave_up(&turn.seen.store, scene.present, &name) || scene.doubtful.contains(&name);
         if !gave_up && !turn.reached(until) {
             standbys.insert(0, name.clone());
             grace = grace.or(Some((name, until)));
@@ -97,7 +97,7 @@ pub(super) fn has_everything(scene: &Scene<'_>, name: &MemberName) -> bool {
 }
 
 fn seen<'a>(scene: &'a Scene<'_>, name: &MemberName) -> Option<&'a StandbySeen> {
-    members::streaming(scene.primary.role, name)
+    members::streaming(scene.primary.role, name).filter(|_| !scene.doubtful.contains(name))
 }
 
 /// Those that commits wait for, or `/sync` names.

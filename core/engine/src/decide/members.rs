@@ -58,10 +58,12 @@ pub(super) fn is_sync_standby(turn: &Turn<'_>, name: &MemberName) -> bool {
     sync.leader.as_ref() == Some(&turn.seen.me) && sync.standbys.contains(name)
 }
 
-/// A standby in the local pg_stat_replication that streams.
+/// A standby in the local pg_stat_replication that streams. Where several have its name, the one that has least.
 pub(super) fn streaming<'a>(role: &'a ServerRole, name: &MemberName) -> Option<&'a StandbySeen> {
     match role {
-        ServerRole::Primary { standbys, .. } => standbys.iter().find(|standby| standby.name == *name && standby.streaming),
+        ServerRole::Primary { standbys, .. } => {
+            standbys.iter().filter(|standby| standby.name == *name && standby.streaming).min_by_key(|standby| standby.flushed)
+        }
         ServerRole::Standby { .. } => None,
     }
 }

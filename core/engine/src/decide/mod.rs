@@ -30,6 +30,7 @@ mod following;
 mod history;
 mod job;
 mod leading;
+mod marked;
 mod members;
 mod primary;
 mod promise;

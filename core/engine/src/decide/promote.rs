@@ -7,7 +7,7 @@
 use super::{
     enough::{self, Votes},
     leading::{release, released},
-    promise,
+    promise, race,
     turn::Turn,
 };
 use crate::{Action, Epoch, Held, Job, MemberName, Position, PromoteStep, Reason, SyncState, Timeline, TimelineClaim};
@@ -16,7 +16,7 @@ use crate::{Action, Epoch, Held, Job, MemberName, Position, PromoteStep, Reason,
 ///
 /// Where a standby is not enough by itself: cut, wait for the promises of others, hand over to whoever has more.
 pub(super) fn promote(turn: &mut Turn<'_>, held: &Held, position: Option<Position>) -> Reason {
-    if let Some(reason) = may_not(turn, held) {
+    if let Some(reason) = may_not(turn, held, position) {
         turn.stay_out();
         return release(turn, None, reason);
     }
@@ -52,7 +52,7 @@ fn opened(turn: &Turn<'_>, claim: &TimelineClaim, position: Option<Position>) ->
 }
 
 /// Why the holder must not promote after all.
-fn may_not(turn: &Turn<'_>, held: &Held) -> Option<Reason> {
+fn may_not(turn: &Turn<'_>, held: &Held, position: Option<Position>) -> Option<Reason> {
     if let Some(known) = shown_epoch(turn).filter(|known| *known >= held.epoch) {
         return Some(Reason::EpochNotNewer { mine: held.epoch, known });
     }
@@ -62,8 +62,11 @@ fn may_not(turn: &Turn<'_>, held: &Held) -> Option<Reason> {
     if let Some(known) = promised.chain(own).max() {
         return Some(Reason::EpochNotNewer { mine: held.epoch, known });
     }
-    let sync = enough::electors(turn, held)?;
-    outside(sync, turn).map(|leader| Reason::NotInSync { leader })
+    match enough::electors(turn, held) {
+        Some(sync) => outside(sync, turn).map(|leader| Reason::NotInSync { leader }),
+        // The last that the leader has told may have come after the race.
+        None => position.and_then(|position| race::behind(turn, position)),
+    }
 }
 
 /// What is still missing before this node may promote; nothing when it may.

@@ -135,7 +135,7 @@ fn won(turn: &Turn<'_>, vacancy: Vacancy, handed: bool) -> Reason {
 }
 
 /// Too far behind the last leader, or not of its history.
-fn behind(turn: &Turn<'_>, position: Position) -> Option<Reason> {
+pub(super) fn behind(turn: &Turn<'_>, position: Position) -> Option<Reason> {
     let store = &turn.seen.store;
     if history::strayed(position, store) {
         return Some(Reason::NotOfThisHistory { own: position.lsn });

@@ -65,7 +65,9 @@ fn named(turn: &Turn<'_>) -> bool {
 fn raised(turn: &mut Turn<'_>) -> bool {
     turn.announces = true;
     let revision = mark(&turn.seen.store, &turn.seen.me);
-    if turn.memory.data_raised.is_some_and(|before| before != revision) {
+    // `/sync` was written since, naming this node: for whoever wrote it the mark was there already, and is no news.
+    let overtaken = turn.seen.store.sync.as_ref().is_some_and(|sync| sync.names(&turn.seen.me) && sync.revision > revision);
+    if !overtaken && turn.memory.data_raised.is_some_and(|before| before != revision) {
         return true;
     }
     turn.memory.data_raised = Some(revision);

@@ -154,6 +154,7 @@ impl<'a> Turn<'a> {
         }
         self.notice_lease();
         self.notice_store();
+        super::marked::notice(self);
         self.notice_names();
         self.notice_cut();
         self.notice_replacement();

@@ -68,6 +68,7 @@ fn postgres(dice: &mut Dice, now: Moment) -> Postgres {
                 streaming: dice.coin(),
                 flushed: dice.lsn(),
                 sync: dice.coin(),
+                connection: Connection { pid: i32::from(dice.coin()), began: 0 },
             }),
             names_in_force: dice.maybe(Dice::names),
             checkpointed: dice.coin(),

@@ -13,3 +13,4 @@ mod promise;
 mod rewind;
 mod single;
 mod timelines;
+mod walsenders;

@@ -9,10 +9,10 @@ use super::{
 use crate::mutant::Mutant;
 use std::time::Duration;
 use tanist_engine::{
-    Armed, CloneWhy, Diverged, Endpoint, Epoch, Face, Failsafe, FenceState, Guard, Handoff, Held, Job, JobOutcome, JobReport,
-    Lease, Lsn, Member, MemberName, MemberState, Memory, Moment, Observation, Peer, PeerAnswer, Policy, Position, Postgres,
-    Revision, Role, Running, RunningJob, ServerRole, StandbySeen, StartAs, StopMode, Stopped, Storage, StorageSeen, StoreView,
-    SyncMode, SyncNames, SyncState, SyncTarget, Tags, Theirs, Timeline, TimelineClaim, Upstream, WriteProof,
+    Armed, CloneWhy, Connection, Diverged, Endpoint, Epoch, Face, Failsafe, FenceState, Guard, Handoff, Held, Job, JobOutcome,
+    JobReport, Lease, Lsn, Member, MemberName, MemberState, Memory, Moment, Observation, Peer, PeerAnswer, Policy, Position,
+    Postgres, Revision, Role, Running, RunningJob, ServerRole, StandbySeen, StartAs, StopMode, Stopped, Storage, StorageSeen,
+    StoreView, SyncMode, SyncNames, SyncState, SyncTarget, Tags, Theirs, Timeline, TimelineClaim, Upstream, WriteProof,
 };
 
 /// Now.
@@ -235,6 +235,7 @@ fn role(state: &State, place: u8) -> ServerRole {
                     streaming: true,
                     flushed: lsn(state.nodes[usize::from(other)].log.len()),
                     sync: node.names.0 == Names::First(other),
+                    connection: Connection::default(),
                 })
                 .collect(),
             names_in_force: node.names.1.is_none().then(|| names(node.names.0)),

@@ -2,7 +2,11 @@
 //! it must. And whoever the lease was handed to, if he is well.
 
 use crate::world::{World, view};
+use std::time::Duration;
 use tanist_engine::MemberName;
+
+/// Whoever races has asked the others so long before.
+const ASKED: Duration = Duration::from_secs(1);
 
 impl World {
     /// Somebody took a lease that another one had.
@@ -46,9 +50,10 @@ impl World {
         }
     }
 
-    /// Failsafe mode keeps it from taking the lease: it has agreed to wait for the old leader, or was not named by it.
+    /// Failsafe mode keeps it from taking the lease, or has when the winner asked it: it has agreed to wait for the old leader, or was not
+    /// named by it.
     fn waits(&self, node: usize) -> bool {
-        self.nodes[node].agent.keeper.holds_off(self.reading(node))
+        self.nodes[node].agent.keeper.holds_off(self.reading(node), ASKED)
     }
 
     /// Asked by the winner, it could not say yet where its own WAL ends, for as long as that is waited for.

@@ -6,8 +6,8 @@
 use super::wal::Wal;
 use std::collections::BTreeSet;
 use tanist_engine::{
-    Epoch, Lsn, MemberName, Moment, Position, Postgres, Running, ServerRole, StandbySeen, Stopped, SyncNames, Timeline, Upstream,
-    WriteProof,
+    Connection, Epoch, Lsn, MemberName, Moment, Position, Postgres, Running, ServerRole, StandbySeen, Stopped, SyncNames,
+    Timeline, Upstream, WriteProof,
 };
 
 /// The data directory.
@@ -61,6 +61,13 @@ pub struct Walsender {
     pub flushed: u64,
     /// Sent up to here.
     pub sent: u64,
+}
+
+impl Walsender {
+    /// As the engine sees it.
+    pub fn seen_as(&self) -> Connection {
+        Connection { pid: self.connection as i32, began: 0 }
+    }
 }
 
 /// A node's PostgreSQL.
@@ -273,6 +280,7 @@ impl Pg {
                         name: name(sender.node),
                         streaming: true,
                         flushed: Lsn(sender.flushed),
+                        connection: sender.seen_as(),
                         sync: self.names.demand().is_some_and(|(_, names)| names.contains(&name(sender.node))),
                     })
                     .collect(),

@@ -1,6 +1,6 @@
 //! Data directories that other hands take away or replace, and what the node's state directory knows of its own one.
 
-use super::{World, event::Process};
+use super::World;
 use crate::model::{postgres::Dir, wal::Wal};
 
 /// A copy that somebody made of a data directory.
@@ -67,9 +67,7 @@ impl World {
         }
         self.checks.took_directory(node);
         self.say_node(node, || format!("its data directory is {}", if restored { "replaced by an older copy" } else { "gone" }));
-        if self.nodes[node].runs(Process::Guard) {
-            self.postmaster_died(node);
-        }
+        self.postmaster_died(node);
         if self.nodes[node].agent.alive {
             self.kick(node);
         }

@@ -3,7 +3,7 @@
 use super::{
     World,
     agent::{Purpose, Under},
-    event::{Command, Local, Process},
+    event::{Command, Inside, Local, Process},
     lease::Kind,
 };
 use crate::{
@@ -11,16 +11,18 @@ use crate::{
         clock::{MS, SEC},
         config::Config,
         guard::Permit,
-        postgres::Server,
+        postgres::{Server, Walsender},
         store::{self, Key, Op, Txn, Value},
     },
     mutant::Mutant,
 };
 use std::time::Duration;
-use tanist_engine::{Action, Endpoint, Epoch, Member, MemberFace, Peer, Promise, SyncState, Timeline, TimelineClaim, WriteProof};
+use tanist_engine::{
+    Action, Connection, Endpoint, Epoch, Member, MemberFace, Peer, Promise, SyncState, Timeline, TimelineClaim, WriteProof,
+};
 
 /// Kinds of effects.
-pub const COUNT: usize = 19;
+pub const COUNT: usize = 20;
 /// Taking the lease.
 pub const ACQUIRE: usize = 0;
 /// Renewing it.
@@ -42,6 +44,7 @@ const CHECKPOINT: usize = 16;
 const NAMING: usize = 17;
 /// Asking the members to wait.
 pub const WAIT: usize = 18;
+const CONNECTIONS: usize = 19;
 
 /// The kind of an action; nothing for jobs and for what is done on the spot.
 pub fn kind(action: &Action) -> Option<usize> {
@@ -62,6 +65,7 @@ pub fn kind(action: &Action) -> Option<usize> {
         Action::AskPeers => PEERS,
         Action::WritePromise { .. } => PROMISE,
         Action::RaiseData { .. } => DATA,
+        Action::EndConnections { .. } => CONNECTIONS,
         Action::Checkpoint => CHECKPOINT,
         Action::NameFailsafe { .. } => NAMING,
         Action::AskToWait { .. } => WAIT,
@@ -163,6 +167,7 @@ impl World {
                 let promise = Promise { name, revision, epoch, position };
                 self.put_over(node, effect, (key, revision.0), Value::Promise(promise));
             }
+            Action::EndConnections { connections, .. } => self.end_connections(node, &connections),
             Action::RaiseData { revision } => {
                 let key = self.store.snap.data(node);
                 self.put_over(node, effect, (key, revision.0), Value::Data(self.names[node].clone()));
@@ -302,6 +307,24 @@ impl World {
         self.turn(node);
     }
 
+    /// Ends walsenders. Whoever is at their other end notices, at once where the network tells him.
+    fn end_connections(&mut self, node: usize, connections: &[Connection]) {
+        if self.nodes[node].stopped[Process::Postgres as usize] > 0 {
+            return self.end_later(node, CONNECTIONS, false);
+        }
+        let senders = std::mem::take(&mut self.nodes[node].pg.walsenders);
+        let (stale, kept) = senders.into_iter().partition(|sender: &Walsender| connections.contains(&sender.seen_as()));
+        self.nodes[node].pg.walsenders = kept;
+        for sender in stale {
+            let told = self.net.linked(node, sender.node);
+            let noticed = if told { self.rng.range(MS, 20 * MS) } else { self.rng.range(SEC, 6 * SEC) };
+            self.later(sender.node, noticed, Local::Inside(Inside::Lost { connection: sender.connection }));
+        }
+        self.release_commits(node);
+        self.kick(node);
+        self.end_later(node, CONNECTIONS, true);
+    }
+
     fn set_names(&mut self, node: usize, names: tanist_engine::SyncNames) {
         let pg = &mut self.nodes[node].pg;
         if !matches!(pg.server, Server::Primary) {
@@ -312,7 +335,7 @@ impl World {
             pg.names_next = Some(names);
             let slow = self.nodes[node].slow[5] > 0;
             let after = if slow { self.rng.range(SEC, 9 * SEC) } else { self.rng.range(2 * MS, 400 * MS) };
-            self.later(node, after, Local::Inside(super::event::Inside::NamesInForce));
+            self.later(node, after, Local::Inside(Inside::NamesInForce));
             self.release_commits(node);
             self.kick(node);
             return self.later(node, after + MS, Local::EffectEnded { effect: NAMES, done: true });

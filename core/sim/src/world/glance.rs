@@ -69,7 +69,8 @@ impl World {
         let now = self.reading(node);
         let agent = &self.nodes[node].agent;
         let Some(settled) = agent.settled.filter(|settled| now.boot < settled.until) else { return self.turn(node) };
-        if agent.seen.job.is_some() || self.see_failsafe(node) {
+        let marks_known = agent.memory.marked.len() == agent.seen.store.data.len();
+        if agent.seen.job.is_some() || !marks_known || self.see_failsafe(node) {
             return self.turn(node);
         }
         let agent = &self.nodes[node].agent;

@@ -236,10 +236,13 @@ fn postgres(words: &Words<'_>, now: Moment) -> Postgres {
     }
 }
 
-/// `b:100` streams and has flushed 100.
+/// `b:100` streams and has flushed 100; `b:100#7`: over the connection with that number.
 fn standby(text: &str) -> StandbySeen {
-    let (name, flushed) = text.split_once(':').expect("name:flushed");
-    StandbySeen { name: name.into(), streaming: true, flushed: Lsn(flushed.parse().expect("a position")), sync: false }
+    let (name, rest) = text.split_once(':').expect("name:flushed");
+    let (flushed, pid) = rest.split_once('#').unwrap_or((rest, "0"));
+    let connection = Connection { pid: pid.parse().expect("a process number"), began: 0 };
+    let flushed = Lsn(flushed.parse().expect("a position"));
+    StandbySeen { name: name.into(), streaming: true, flushed, sync: false, connection }
 }
 
 fn names(text: &str) -> Option<SyncNames> {

@@ -51,6 +51,10 @@ fn action(action: &Action) -> String {
             let position = position.map_or("unknown".to_owned(), |at| format!("{}/{} of {}", at.timeline, at.lsn, at.opened_by));
             format!("promise {epoch} over {revision}, position {position}")
         }
+        Action::EndConnections { name, connections } => {
+            let pids: Vec<String> = connections.iter().map(|connection| connection.pid.to_string()).collect();
+            format!("end the walsenders of {name}: {}", pids.join(", "))
+        }
         Action::RaiseData { revision } => format!("raise data over {revision}"),
         Action::AdoptDirectory => "adopt directory".to_owned(),
         Action::RecordTimeline { timeline, epoch, begin, parent } => {

@@ -60,6 +60,11 @@ fn land(scene: &mut Scene, action: Action) {
             store.promises.retain(|promise| promise.name != name);
             store.promises.push(Promise { name, revision: Revision(revision.0 + 1), epoch, position });
         }
+        Action::EndConnections { connections, .. } => {
+            if let Postgres::Running(Running { role: ServerRole::Primary { standbys, .. }, .. }) = &mut scene.seen.postgres {
+                standbys.retain(|standby| !connections.contains(&standby.connection));
+            }
+        }
         Action::RaiseData { revision } => {
             let name = scene.seen.me.clone();
             store.data.retain(|mark| mark.name != name);

@@ -1,6 +1,7 @@
 //! Failsafe mode in what one agent knows of the lease: a faithful copy of the store adapter's (`tanist-dcs`, `lease/failsafe.rs`).
 
 use super::{Keeper, Recorded};
+use std::time::Duration;
 use tanist_engine::{
     Attempt, Epoch, Failsafe, MemberName, Moment, Reading,
     failsafe::{Agreement, Ask, Known, Refused, Round, agree},
@@ -127,9 +128,10 @@ impl Keeper {
         self.mine.is_none() && self.barred()
     }
 
-    /// It may not take the lease now: it has agreed to wait for its holder, or was not named by it.
-    pub fn holds_off(&self, now: Reading) -> bool {
-        self.is_barred() || self.waits(now).is_some()
+    /// It may not take the lease, or could not so long ago: it has agreed to wait for its holder, or was not named by it.
+    pub fn holds_off(&self, now: Reading, ago: Duration) -> bool {
+        let then = Reading { boot: now.boot.minus(ago), raw: now.raw.minus(ago) };
+        self.is_barred() || self.waits(now).is_some() || self.agreement.as_ref().is_some_and(|bound| bound.binds(then))
     }
 
     /// Brings what the engine sees of it up to date. `true`: it is not as before.
