@@ -17,6 +17,8 @@ const MAX_EVENTS: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     content: Mutex<Content>,
+    /// The last face that was shown: the agent shows one at every decision, and most of them are the same.
+    shown: Mutex<Option<ClusterFace>>,
     news: Notify,
 }
 
@@ -43,6 +45,11 @@ impl Inbox {
     }
 
     pub(crate) fn face(&self, face: ClusterFace) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.as_ref() == Some(&face) {
+            return;
+        }
+        *shown = Some(face.clone());
         self.lock().face = Some(face);
         self.news.notify_one();
     }
@@ -84,5 +91,18 @@ mod tests {
         assert_eq!(content.events.front().unwrap().emission.epoch, Epoch(0));
         assert_eq!(content.events.back().unwrap().emission.epoch, Epoch(101));
         assert_eq!(inbox.take(), Content::default());
+    }
+
+    #[test]
+    fn a_face_that_says_nothing_new_is_no_news() {
+        let inbox = Inbox::default();
+        let face = |epoch| ClusterFace { epoch: Epoch(epoch), ..ClusterFace::default() };
+        inbox.face(face(1));
+        assert_eq!(inbox.take().face, Some(face(1)));
+        inbox.face(face(1));
+        assert_eq!(inbox.take().face, None);
+        inbox.face(face(2));
+        inbox.face(face(1));
+        assert_eq!(inbox.take().face, Some(face(1)), "as it is now");
     }
 }
