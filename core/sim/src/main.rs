@@ -31,6 +31,11 @@ fn main() -> ExitCode {
 
 fn dispatch(arguments: &[String]) -> Result<bool, String> {
     let Some((name, rest)) = arguments.split_first() else { return Err(HELP.to_owned()) };
+    if ["help", "--help", "-h"].iter().any(|help| name == help || rest.iter().any(|word| word == help)) {
+        println!("{HELP}");
+        return Ok(true);
+    }
+    check(name, rest)?;
     let mutant = match option(rest, "--mutant") {
         None => None,
         Some(name) => Some(Mutant::named(&name).ok_or(format!("no mutant {name}; there are {:?}", Mutant::ALL))?),
@@ -68,6 +73,34 @@ fn dispatch(arguments: &[String]) -> Result<bool, String> {
     }
 }
 
+/// How many words a command takes first, and its options, each of which has a value.
+fn options(name: &str) -> Option<(usize, &'static [&'static str])> {
+    Some(match name {
+        "fuzz" => (0, &["--schedules", "--seed", "--jobs", "--mutant"]),
+        "run" => (1, &["--save", "--mutant"]),
+        "shrink" => (1, &["--mutant"]),
+        "mixed" | "replay" => (1, &[]),
+        "exhaustive" => (0, &["--scope", "--nodes", "--epochs", "--faults", "--writes", "--states", "--jobs", "--mutant"]),
+        "mutants" => (0, &["--schedules", "--seed", "--jobs", "--source", "--only"]),
+        _ => return None,
+    })
+}
+
+/// A misspelt option is told, and not overlooked.
+fn check(name: &str, rest: &[String]) -> Result<(), String> {
+    let (first, options) = options(name).ok_or_else(|| format!("no command {name}\n\n{HELP}"))?;
+    let mut words = rest.iter().skip(first);
+    while let Some(word) = words.next() {
+        if !options.contains(&word.as_str()) {
+            return Err(format!("{name} has no option {word}; it has: {}", options.join(" ")));
+        }
+        if words.next().is_none_or(|value| value.starts_with("--")) {
+            return Err(format!("{word} needs a value"));
+        }
+    }
+    Ok(())
+}
+
 fn option(arguments: &[String], name: &str) -> Option<String> {
     let at = arguments.iter().position(|argument| argument == name)?;
     arguments.get(at + 1).cloned()
@@ -77,5 +110,30 @@ fn number(arguments: &[String], name: &str) -> Result<Option<u64>, String> {
     match option(arguments, name) {
         None => Ok(None),
         Some(text) => text.parse().map(Some).map_err(|_| format!("{name} needs a number, not {text}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_a_command_does_not_know_is_an_error() {
+        for good in ["fuzz --schedules 5 --seed 7", "run 7 --save x", "exhaustive", "mutants --source . --only x"] {
+            let all = words(good);
+            assert_eq!(check(&all[0], &all[1..]), Ok(()), "{good}");
+        }
+        let told = |line: &str| {
+            let all = words(line);
+            check(&all[0], &all[1..]).unwrap_err()
+        };
+        assert!(told("fuzz --schedule 5").starts_with("fuzz has no option --schedule; it has: --schedules"));
+        assert_eq!(told("fuzz --seed"), "--seed needs a value");
+        assert_eq!(told("fuzz --seed --jobs 2"), "--seed needs a value");
+        assert!(told("hunt 5").starts_with("no command hunt"));
     }
 }

@@ -26,19 +26,27 @@ pub struct Substitution {
     pub why: String,
     /// Why no schedule shows it, where that is so.
     pub unseen: Option<String>,
+    /// A seed that shows it and is tried first: for what few schedules show.
+    pub seed: Option<u64>,
     /// Where.
     pub edits: Vec<Edit>,
 }
 
-/// Reads a list: `# name`, `! what it breaks`, perhaps `~ why no schedule shows it`, then per edit `@ file`, lines of `- old` and of
-/// `+ new`. Other lines are notes.
+/// Reads a list: `# name`, `! what it breaks`, perhaps `~ why no schedule shows it` or `? seed that shows it`, then per edit `@ file`,
+/// lines of `- old` and of `+ new`. Other lines are notes.
 pub fn parse(text: &str) -> Result<Vec<Substitution>, String> {
     let mut list: Vec<Substitution> = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let place = |what: &str| format!("line {}: {what}", number + 1);
         let Some((mark, rest)) = line.split_once(' ') else { continue };
         match mark {
-            "#" => list.push(Substitution { name: rest.to_owned(), why: String::new(), unseen: None, edits: Vec::new() }),
+            "#" => {
+                list.push(Substitution { name: rest.to_owned(), why: String::new(), unseen: None, seed: None, edits: Vec::new() })
+            }
+            "?" => {
+                let seed = rest.parse().map_err(|_| place("a seed is a number"))?;
+                list.last_mut().ok_or_else(|| place("a seed of nothing"))?.seed = Some(seed);
+            }
             "~" => list.last_mut().ok_or_else(|| place("a reason of nothing"))?.unseen = Some(rest.to_owned()),
             "!" => list.last_mut().ok_or_else(|| place("a reason of nothing"))?.why = rest.to_owned(),
             "@" => {
@@ -112,5 +120,7 @@ mod tests {
         assert!(choose("a + a", &edit("a"), "m(1)").is_err());
         assert!(choose("c", &edit("a"), "m(1)").is_err());
         assert!(parse("# one\n@ f\n- a\n+ b\n").is_err(), "no reason");
+        assert!(parse("# one\n! why\n? x\n@ f\n- a\n+ b\n").is_err(), "no seed");
+        assert_eq!(parse("# one\n! why\n? 7\n@ f\n- a\n+ b\n").unwrap()[0].seed, Some(7));
     }
 }

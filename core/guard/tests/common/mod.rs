@@ -256,7 +256,7 @@ impl Node {
 /// A guard on `dir`/data with this state directory and the driver as its agent.
 pub fn guard_command(dir: &Path, state_dir: &str) -> Command {
     let guard = Path::new(env!("CARGO_BIN_EXE_tanist-guard"));
-    let driver = guard.with_file_name("examples").join("driver");
+    let driver = driver(&guard.with_file_name("examples").join("driver"), dir);
     let mut command = Command::new(guard);
     command.arg("--data-dir").arg(dir.join("data")).arg("--state-dir").arg(dir.join(state_dir));
     if database_user().is_some() {
@@ -264,6 +264,20 @@ pub fn guard_command(dir: &Path, state_dir: &str) -> Command {
     }
     command.arg("--").arg(driver).arg(dir.join("agent")).arg(dir.join("data")).current_dir("/");
     command
+}
+
+/// The driver, where the database user can execute it: the repository may be in a directory that only root reads.
+fn driver(built: &Path, dir: &Path) -> PathBuf {
+    if database_user().is_none() {
+        return built.to_owned();
+    }
+    let copy = dir.join("driver");
+    if !copy.exists() {
+        // By another process: a descriptor of ours that writes it could outlive this in a fork, and then it cannot be executed.
+        let copied = Command::new("cp").arg(built).arg(&copy).status().unwrap();
+        assert!(copied.success(), "{} cannot be copied", built.display());
+    }
+    copy
 }
 
 impl Drop for Node {

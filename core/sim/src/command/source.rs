@@ -89,7 +89,7 @@ fn caught(program: &Path, number: usize, first: u64, schedules: u64, jobs: usize
     for begin in (0..schedules).step_by(BATCH as usize) {
         let ran = Command::new(program)
             .args(["fuzz", "--jobs", &jobs.to_string()])
-            .args(["--schedules", &BATCH.to_string(), "--seed", &first.wrapping_add(begin).to_string()])
+            .args(["--schedules", &BATCH.min(schedules).to_string(), "--seed", &first.wrapping_add(begin).to_string()])
             .env(VARIABLE, number.to_string())
             .stderr(Stdio::null())
             .output()
@@ -137,7 +137,9 @@ pub fn source(root: &Path, first: u64, schedules: u64, jobs: usize, only: Option
             unseen += 1;
             continue;
         }
-        match caught(&program, number + 1, first, schedules, jobs)? {
+        let known = mutant.seed.map_or(Ok(None), |seed| caught(&program, number + 1, seed, 1, 1))?;
+        let found = if known.is_some() { known } else { caught(&program, number + 1, first, schedules, jobs)? };
+        match found {
             Some(text) => {
                 println!("{}: caught by {text}", mutant.name);
                 seen += 1;
