@@ -36,8 +36,7 @@ impl HaProxy {
         std::fs::write(&config, text(cluster, primary, standbys, &socket)).expect("the configuration");
         let log = std::fs::File::create(directory.join("log")).expect("the log");
         let mut command = place::as_database_user(Path::new("/usr/sbin/haproxy"));
-        // It goes back to where it was started from, and the database user may not be able to.
-        command.arg("-db").arg("-f").arg(&config).current_dir("/").stdin(Stdio::null());
+        command.arg("-db").arg("-f").arg(&config).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a file")).stderr(log);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error} (scripts/need haproxy)"));
         let proxy = Self { primary, standbys, socket, child };

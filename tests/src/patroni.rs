@@ -164,7 +164,7 @@ impl Node {
     fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.directory.join("log")).expect("the node's log");
         let mut command = place::as_database_user(&program());
-        command.arg(self.directory.join("patroni.yml")).current_dir("/");
+        command.arg(self.directory.join("patroni.yml"));
         let mut command = within(self.inside.as_ref(), command);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
         self.child = Some(command.spawn().expect("patroni starts"));

@@ -125,15 +125,15 @@ pub fn give_to_database_user(path: &Path) {
     }
 }
 
-/// A command that runs as the database user: as itself, or as `postgres` when we are root.
+/// A command that runs as the database user: as itself, or as `postgres` when we are root; in a directory that it can enter, which ours
+/// need not be.
 pub fn as_database_user(program: &Path) -> Command {
+    let mut command = if is_root() { Command::new("setpriv") } else { Command::new(program) };
     if is_root() {
-        let mut command = Command::new("setpriv");
         command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
-        command
-    } else {
-        Command::new(program)
     }
+    command.current_dir("/");
+    command
 }
 
 /// The directory with `tanist`, `tanist-guard` and `tanist-plugin-host`: a copy of `target/bin` that the database user can execute

@@ -179,7 +179,7 @@ impl Patroni {
         let log = std::fs::File::options().create(true).append(true).open(node.log()).expect("the node's log");
         let mut command = place::as_database_user(&patroni());
         // Its password file is in the home directory.
-        command.arg(node.config()).current_dir("/").env("HOME", node.data().with_file_name("")).stdin(Stdio::null());
+        command.arg(node.config()).env("HOME", node.data().with_file_name("")).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a file")).stderr(log);
         Self(command.spawn().expect("Patroni starts"))
     }

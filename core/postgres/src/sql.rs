@@ -4,6 +4,7 @@ use crate::{ConfigureError, InForce, ServerConfig, SessionError, Settings, confi
 use std::time::Duration;
 use tanist_engine::{Connection, SyncNames, Upstream};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::types::ToSql;
 
 /// Why a change did not come to pass.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +37,7 @@ pub async fn end_connections(settings: &Settings, connections: &[Connection], li
                JOIN unnest($1::int4[], $2::int8[]) AS stale (number, began) \
                  ON pid = number AND (extract(epoch FROM backend_start) * 1000000)::int8 = began";
     let (pids, begun): (Vec<i32>, Vec<i64>) = connections.iter().map(|connection| (connection.pid, connection.began)).unzip();
-    let session = Session::open(settings, limit).await?;
-    let row =
-        timeout(limit, session.client.query_one(sql, &[&pids, &begun])).await.map_err(|_| SessionError::Timeout(limit))??;
-    let told: i64 = row.try_get(0)?;
-    session.close().await;
-    Ok(u32::try_from(told).unwrap_or(u32::MAX))
+    count(settings, sql, &[&pids, &begun], limit).await
 }
 
 /// Lets the server read its configuration again. Returns when the signal has been sent, not when it has been followed.
@@ -61,8 +57,13 @@ pub async fn rules_fault(settings: &Settings, limit: Duration) -> Result<Option<
 /// How many client sessions there are.
 pub async fn session_count(settings: &Settings, limit: Duration) -> Result<u32, SessionError> {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    count(settings, sql, &[], limit).await
+}
+
+/// The number that a statement counts, in a session of its own.
+async fn count(settings: &Settings, sql: &str, with: &[&(dyn ToSql + Sync)], limit: Duration) -> Result<u32, SessionError> {
     let session = Session::open(settings, limit).await?;
-    let row = timeout(limit, session.client.query_one(sql, &[])).await.map_err(|_| SessionError::Timeout(limit))??;
+    let row = timeout(limit, session.client.query_one(sql, with)).await.map_err(|_| SessionError::Timeout(limit))??;
     let count: i64 = row.try_get(0)?;
     session.close().await;
     Ok(u32::try_from(count).unwrap_or(u32::MAX))

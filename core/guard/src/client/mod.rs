@@ -133,7 +133,7 @@ impl Connection {
 
     /// The guard has not ended. One system call that never waits.
     pub fn guard_alive(&self) -> bool {
-        !socket::readable(self.guard.as_fd())
+        self.guard_lives_for(0)
     }
 
     /// Waits for the guard's end, for `nanoseconds` at most, rounded up to whole milliseconds. `true`: it has not ended.

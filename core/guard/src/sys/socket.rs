@@ -39,11 +39,6 @@ pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize
     check_len(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_TRUNC) })
 }
 
-/// Whether something can be read now.
-pub(crate) fn readable(fd: BorrowedFd<'_>) -> bool {
-    readable_within(fd, 0)
-}
-
 /// Whether something can be read, waiting for it so many milliseconds at most.
 pub(crate) fn readable_within(fd: BorrowedFd<'_>, milliseconds: u16) -> bool {
     let mut fds = [event::interest(Some(fd.as_raw_fd()), libc::POLLIN)];

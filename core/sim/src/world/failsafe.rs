@@ -38,11 +38,9 @@ pub struct Kept {
 impl Kept {
     /// Whom it names are these and no others.
     fn names(&self, named: &Named, every: &BTreeSet<(MemberName, String)>) -> bool {
-        let is_named = |(name, url): &(MemberName, String)| named.get(name) == Some(url);
-        let mut of_named = named.iter().map(|(name, url)| self.every.iter().any(|(kept, its)| kept == name && its == url));
-        of_named.all(|kept| kept)
+        named.iter().all(|(name, url)| self.every.iter().any(|kept| (&kept.0, &kept.1) == (name, url)))
             && every.is_subset(&self.every)
-            && self.every.iter().all(|kept| is_named(kept) || every.contains(kept))
+            && self.every.iter().all(|kept| named.get(&kept.0) == Some(&kept.1) || every.contains(kept))
     }
 }
 

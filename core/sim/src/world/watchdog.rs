@@ -41,9 +41,9 @@ impl World {
     /// The guard has stopped, died or come back: the agent sees its end when its thread runs, all else within one look.
     pub fn watch_guard(&mut self, node: usize) {
         if self.nodes[node].agent.alive {
-            let after = self.rng.range(MS, 50 * MS);
-            let looks = if self.nodes[node].guard.alive { LOOK / (50 * MS) } else { 1 };
-            self.look_at_guard(node, after * looks);
+            let soon = self.rng.range(MS, LOOK / 2);
+            let after = if self.nodes[node].guard.alive { soon * 2 } else { soon };
+            self.look_at_guard(node, after);
         }
     }
 
