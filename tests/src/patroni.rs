@@ -6,6 +6,7 @@
 use crate::{
     idle,
     net::{Inside, within},
+    patronictl,
     place::{self, Place},
     process, sql,
     store::{Kind, Store},
@@ -16,7 +17,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use std::{
     fs::File,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Stdio},
     time::Duration,
 };
@@ -163,7 +164,7 @@ impl Node {
 
     fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.directory.join("log")).expect("the node's log");
-        let mut command = place::as_database_user(&program());
+        let mut command = patronictl::patroni();
         command.arg(self.directory.join("patroni.yml"));
         let mut command = within(self.inside.as_ref(), command);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
@@ -195,14 +196,6 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// Where `scripts/need patronictl` puts it.
-fn program() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
-    let program = root.join("target/patronictl/bin/patroni");
-    assert!(program.is_file(), "{} is missing: run scripts/need patronictl first", program.display());
-    program
 }
 
 /// Patroni's postmasters are orphans by design, and the first process of a container may be slow to reap them: a dead one would look

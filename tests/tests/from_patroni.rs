@@ -177,7 +177,7 @@ impl Patroni {
     /// Starts it with the node's own file.
     fn start(node: &Node) -> Self {
         let log = std::fs::File::options().create(true).append(true).open(node.log()).expect("the node's log");
-        let mut command = place::as_database_user(&patroni());
+        let mut command = patroni();
         // Its password file is in the home directory.
         command.arg(node.config()).env("HOME", node.data().with_file_name("")).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a file")).stderr(log);

@@ -97,12 +97,27 @@ pub struct Keeper {
     pub naming: Naming,
     /// The word this node has given.
     pub agreement: Option<Agreement>,
-    /// The own rounds: number of the last, under way, sent, agreed, who refused.
-    pub rounds: (u64, bool, Option<Moment>, Option<Moment>, Option<(MemberName, String)>),
+    /// The own rounds.
+    rounds: Rounds,
     /// Revision that acquisitions compare which may still land, and their numbers.
     takes: (u64, BTreeSet<Attempt>),
     /// Rules that a mutant switches off.
     pub broken: Broken,
+}
+
+/// The rounds of failsafe mode that a holder has asked for.
+#[derive(Clone, Debug, Default)]
+struct Rounds {
+    /// Number of the last.
+    last: u64,
+    /// It is under way.
+    under_way: bool,
+    /// When one was begun last.
+    asked: Option<Moment>,
+    /// When the last was begun that all agreed to.
+    agreed: Option<Moment>,
+    /// Who refused the last, and with which words.
+    refused: Option<(MemberName, String)>,
 }
 
 /// Rules of the lease that a mutant switches off.
@@ -147,7 +162,7 @@ impl Keeper {
             stale: false,
             naming: Naming::default(),
             agreement: None,
-            rounds: (0, false, None, None, None),
+            rounds: Rounds::default(),
             takes: (0, BTreeSet::new()),
             broken,
         }

@@ -1,6 +1,6 @@
 //! Failsafe mode in what one agent knows of the lease: a faithful copy of the store adapter's (`tanist-dcs`, `lease/failsafe.rs`).
 
-use super::{Keeper, Recorded};
+use super::{Keeper, Recorded, Rounds};
 use std::time::Duration;
 use tanist_engine::{
     Attempt, Epoch, Failsafe, MemberName, Moment, Reading,
@@ -89,25 +89,26 @@ impl Keeper {
             voters = self.naming.next().into_iter().flatten().map(|(name, url)| (name.clone(), url.clone())).collect();
             voters.retain(|(name, _)| *name != self.me);
         }
-        if self.rounds.1 || now.left_until(until).is_zero() {
+        if self.rounds.under_way || now.left_until(until).is_zero() {
             return None;
         }
-        self.rounds.0 = self.rounds.0.saturating_add(1).max(now.boot.as_nanos());
-        (self.rounds.1, self.rounds.2) = (true, Some(now.boot));
-        let ask = Ask { holder: self.me.clone(), epoch, nonce: self.nonce, ttl: self.naming.ttl(self.ttl), round: self.rounds.0 };
+        self.rounds.last = self.rounds.last.saturating_add(1).max(now.boot.as_nanos());
+        (self.rounds.under_way, self.rounds.asked) = (true, Some(now.boot));
+        let ask =
+            Ask { holder: self.me.clone(), epoch, nonce: self.nonce, ttl: self.naming.ttl(self.ttl), round: self.rounds.last };
         Some(Round { ask, sent: now, voters })
     }
 
     /// It has ended: the end of the lease where it was extended.
     pub fn end_round(&mut self, round: &Round, outcome: Result<(), (MemberName, String)>, now: Reading) -> Option<Reading> {
-        self.rounds.1 = false;
-        self.rounds.4 = outcome.as_ref().err().cloned();
+        self.rounds.under_way = false;
+        self.rounds.refused = outcome.as_ref().err().cloned();
         outcome.ok()?;
         let until = self.held_until(round.ask.epoch)?;
         if now.left_until(until).is_zero() {
             return None;
         }
-        self.rounds.3 = Some(round.sent.boot);
+        self.rounds.agreed = Some(round.sent.boot);
         if self.mine.is_some() {
             self.clock.sustained(round.end(&self.naming));
             return self.clock.until();
@@ -151,7 +152,7 @@ impl Keeper {
             changed |= seen.voters != voters;
             seen.voters = voters;
         }
-        let (_, asking, asked, agreed, refused) = &self.rounds;
+        let Rounds { under_way: asking, asked, agreed, refused, .. } = &self.rounds;
         if seen.refused != *refused {
             seen.refused.clone_from(refused);
             changed = true;
