@@ -42,7 +42,7 @@ pub struct Held {
     pub attempted: Moment,
     /// An attempt is on its way; no second one beside it.
     pub in_flight: bool,
-    /// `/sync` as the acquiring transaction read it: who may promote under this lease. `None` in asynchronous mode.
+    /// `/sync` as the acquiring transaction read it: who may promote under this lease. `None`: not known; the view decides.
     pub sync_at_acquisition: Option<crate::SyncState>,
 }
 

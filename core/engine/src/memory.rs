@@ -46,8 +46,8 @@ pub struct Memory {
     pub must_replace: Option<(Epoch, CloneWhy)>,
     /// pg_rewind has refused or failed under the leader of that epoch, and what it said.
     pub rewind_failed: Option<(Epoch, String)>,
-    /// How often in a row an old primary that was not shut down in order was started with nobody to follow and has not answered, under
-    /// the leader of that epoch.
+    /// How often in a row an old primary was started and has not answered, under the lease of that epoch: as a primary by its holder, or
+    /// with nobody to follow where it was not shut down in order.
     pub started_alone: Option<(Epoch, u32)>,
     /// The last epoch for which the data were replaced.
     pub replaced_for: Option<Epoch>,

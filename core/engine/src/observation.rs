@@ -53,6 +53,9 @@ pub struct Observation {
     /// The storage of the data directory.
     #[serde(default)]
     pub storage: StorageSeen,
+    /// No server runs, and since then what is in the data directory cannot be found out.
+    #[serde(default)]
+    pub unreadable: Option<Moment>,
     /// The operator asked for a restart of PostgreSQL then; until it has been started again.
     #[serde(default)]
     pub restart: Option<Moment>,
@@ -107,6 +110,11 @@ pub struct SyncState {
 }
 
 impl StoreView {
+    /// `/sync`, where it names a leader: only those it names may lead.
+    pub fn electors(&self) -> Option<&SyncState> {
+        self.sync.as_ref().filter(|sync| sync.leader.is_some())
+    }
+
     /// Whether the guarantee is Patroni's, not ours: one of those whom `/sync` names cannot give a promise.
     pub fn fence_is_partial(&self) -> bool {
         let Some(sync) = &self.sync else { return false };
@@ -156,6 +164,13 @@ pub struct Member {
     /// Its storage.
     #[serde(default)]
     pub storage: Storage,
+}
+
+impl Member {
+    /// It is a Patroni: no tanist, and it says where it can be reached. A key that says nothing is nobody's.
+    pub fn is_patroni(&self) -> bool {
+        !self.tanist && (self.postgres.is_some() || self.api_url.is_some())
+    }
 }
 
 /// `/failover` with a leader: a planned switchover.

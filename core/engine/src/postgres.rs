@@ -1,6 +1,6 @@
 //! The local PostgreSQL as the last probe found it.
 
-use crate::{Epoch, Lsn, MemberName, Moment, Position, Timeline, Upstream};
+use crate::{Epoch, Lsn, MemberName, Moment, Policy, Position, StoreView, Timeline, Upstream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -165,6 +165,15 @@ pub enum SyncNames {
 }
 
 impl SyncNames {
+    /// For a server that is started or told to follow: where `/sync` decides who may lead, commits wait for ever until the engine has
+    /// put the right names in force.
+    pub fn at_start(policy: &Policy, store: &StoreView) -> Self {
+        match policy.synchronous.is_on() || store.electors().is_some() {
+            true => Self::Reserved,
+            false => Self::Nobody,
+        }
+    }
+
     /// Commits wait for this one standby.
     pub fn one(standby: MemberName) -> Self {
         Self::FirstOf { count: 1, standbys: BTreeSet::from([standby]) }

@@ -17,10 +17,14 @@ pub enum FenceCause {
     LeaseOver,
     #[error("it does not answer new sessions")]
     Unresponsive,
+    #[error("its data directory cannot be looked at")]
+    Blind,
     #[error("the shutdown takes longer than allowed")]
     StopTooLong,
     #[error("the start takes longer than primary_start_timeout")]
     StartTooLong,
+    #[error("the promotion does not end")]
+    PromotionTooLong,
     #[error("{job} failed, what it left behind must not run")]
     JobFailed { job: String },
     #[error("it was not shut down in order, making sure that nothing of it is left")]
@@ -79,6 +83,8 @@ pub enum Refusal {
     OtherLeader { leader: MemberName },
     #[error("the candidate leads already")]
     AlreadyLeads,
+    #[error("it was asked for before the lease was taken")]
+    Overtaken,
     #[error("{candidate} is no member of the cluster, or may not lead")]
     NoSuchCandidate { candidate: MemberName },
     #[error("{candidate} is not the synchronous standby")]

@@ -20,12 +20,71 @@ fn random_schedules_break_nothing() {
 }
 
 /// Seeds that once found something.
-const FOUND: [u64; 58] = [
-    45, 98, 194, 217, 471, 575, 696, 715, 745, 919, 1125, 1357, 1538, 1799, 3306, 3793, 4105, 4549, 4733, 5471, 5951, 6295,
-    10_452, 11_786, 12_678, 16_302, 17_497, 21_516, 21_787, 25_718, 1_001_915, 1_011_299, 1_015_596, 5_022_031, 1618, 2608,
-    8_016_942, 20_002_866, 20_011_741, 20_016_345, 20_028_741, 30_004_040, 30_016_131, 30_021_677, 40_001_652, 40_020_605,
-    1_008_153, 1_009_527, 1_053_374, 30_040_676, 100253025, 100059980, 100090847, 100467350, 100489688, 100201010, 100066711,
+const FOUND: [u64; 64] = [
+    45,
+    98,
+    194,
+    217,
+    471,
+    575,
+    696,
+    715,
+    745,
+    919,
+    1125,
+    1357,
+    1538,
+    1799,
+    3306,
+    3793,
+    4105,
+    4549,
+    4733,
+    5471,
+    5951,
+    6295,
+    10_452,
+    11_786,
+    12_678,
+    16_302,
+    17_497,
+    21_516,
+    21_787,
+    25_718,
+    1_001_915,
+    1_011_299,
+    1_015_596,
+    5_022_031,
+    1618,
+    2608,
+    8_016_942,
+    20_002_866,
+    20_011_741,
+    20_016_345,
+    20_028_741,
+    30_004_040,
+    30_016_131,
+    30_021_677,
+    40_001_652,
+    40_020_605,
+    1_008_153,
+    1_009_527,
+    1_053_374,
+    30_040_676,
+    100253025,
+    100059980,
+    100090847,
+    100467350,
+    100489688,
+    100201010,
+    100066711,
     100473285,
+    88341,
+    2046,
+    202_048_853,
+    202_055_628,
+    202_065_510,
+    204_030_376,
 ];
 
 /// Seeds whose story became a rule.
@@ -49,6 +108,12 @@ const FOUND: [u64; 58] = [
 /// - 40001652: an agent that started when an old store had just been put in place took its released record for the present.
 /// - 1009527: `/sync` named a standby by names that had been in force when PostgreSQL was looked at and were being loosened meanwhile.
 /// - 1008153: a write of `/sync` had landed unseen before the leader key was put back under a new epoch, and names were loosened.
+/// - 202048853: a primary's member key was lost with its new timeline, and nobody wrote: an old primary waited for ever.
+/// - 202055628: an old holder's release landed in a store restored from a backup, and counted as vacant at once.
+/// - 202065510: whoever was taken out of `/sync` so that it could give up its data was named again while commits still waited for it.
+/// - 204030376: `/sync` was empty when the lease was taken: whom the leader had named since was forgotten when it had the lease back.
+/// - 88341: of several that were bound to wait the worst was free first, and had waited for the best one alone.
+/// - 2046: synchronous mode was switched off while nobody led: `/sync` bound nobody any more, and what it had acknowledged was lost.
 /// - 100253025: the walsender of a server whose data directory was gone still told what that had, and `/sync` named the standby.
 /// - 100059980: what the old leader told last landed after the race, and a standby further behind than allowed was promoted.
 /// - 100090847, 100467350, 100489688: the data of a cluster just made were taken away, another one was made under the same lease, and

@@ -87,9 +87,10 @@ fn promote(facts: &Facts<'_>, what: &'static str, epoch: Epoch, timeline: Timeli
     if forbidden || store.primary.as_ref().is_some_and(|face| face.epoch >= epoch) {
         return Err(Violation::EpochWentBack { what });
     }
-    match facts.mine(what)?.sync_at_acquisition.as_ref() {
-        Some(sync) if facts.policy.synchronous.is_on() => promise::elected(facts, sync, epoch),
-        _ => Ok(()),
+    let acquired = facts.mine(what)?.sync_at_acquisition.as_ref().filter(|sync| sync.leader.is_some());
+    match acquired.or(facts.seen.store.electors()) {
+        Some(sync) => promise::elected(facts, sync, epoch),
+        None => Ok(()),
     }
 }
 
@@ -108,13 +109,8 @@ fn replaceable(facts: &Facts<'_>, what: &'static str) -> Result<(), Violation> {
     if !matches!(facts.seen.postgres, Postgres::NoData | Postgres::HalfMade) {
         startable(facts, what)?;
     }
-    let named = facts
-        .seen
-        .store
-        .sync
-        .as_ref()
-        .is_some_and(|sync| sync.leader.as_ref() == Some(&facts.seen.me) || sync.standbys.contains(&facts.seen.me));
-    if named && facts.policy.synchronous.is_on() { Err(Violation::DataNeeded) } else { Ok(()) }
+    let named = facts.seen.store.electors().is_some_and(|sync| sync.names(&facts.seen.me));
+    if named { Err(Violation::DataNeeded) } else { Ok(()) }
 }
 
 /// A whole directory is rewound, shut down in order, from the server that the present lease shows.
@@ -132,10 +128,8 @@ fn rewind(facts: &Facts<'_>, what: &'static str, from: &Upstream) -> Result<(), 
 
 /// A directory that was replaced by other hands is taken for known when no leader counts on the one before it.
 pub(super) fn adopt(facts: &Facts<'_>) -> Result<(), Violation> {
-    let sync = facts.seen.store.sync.as_ref();
-    let named = sync.is_some_and(|sync| sync.leader.as_ref() == Some(&facts.seen.me) || sync.standbys.contains(&facts.seen.me));
-    let matters = facts.policy.synchronous.is_on() || sync.is_some_and(|sync| sync.leader.is_some());
-    if named && matters { Err(Violation::DataNeeded) } else { Ok(()) }
+    let named = facts.seen.store.electors().is_some_and(|sync| sync.names(&facts.seen.me));
+    if named { Err(Violation::DataNeeded) } else { Ok(()) }
 }
 
 fn in_recovery(facts: &Facts<'_>, what: &'static str) -> Result<(), Violation> {

@@ -103,7 +103,8 @@ fn member(turn: &mut Turn<'_>) {
     // What others wait for: a lost write of it would be their last news of a cluster that nobody writes to.
     let shown = members::find(turn, &turn.seen.me).is_some_and(|member| {
         let same = member.state == face.state && member.role == face.role && member.storage == face.storage;
-        same && (member.checkpointed == face.checkpointed || face.role != Role::Primary)
+        let of_primary = (member.checkpointed, member.timeline) == (face.checkpointed, face.timeline);
+        same && (of_primary || face.role != Role::Primary)
     });
     let lost = !shown && written.is_none_or(|at| turn.reached(at + REWRITE));
     if changed || moved || lost {

@@ -2,7 +2,7 @@
 //! for a moment also while they are away.
 
 use super::{members, replaced, sync::Scene, turn::Turn};
-use crate::{Member, MemberName, Moment, StandbySeen, Storage, SyncMode, SyncStep};
+use crate::{Member, MemberName, Moment, Revision, StandbySeen, Storage, SyncMode, SyncStep};
 use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
 
 /// A standby further behind is not waited for: commits would hang until it has caught up. One WAL segment.
@@ -39,7 +39,9 @@ pub(super) fn choose(turn: &mut Turn<'_>, scene: &Scene<'_>) -> Chosen {
     let (mut standbys, mut grace) = (ranked(turn, scene), None);
     for (name, since) in missed {
         let until = since + patience(turn);
-        let gave_up = replaced::gave_up(&turn.seen.store, scene.present, &name) || scene.doubtful.contains(&name);
+        let gave_up = replaced::gave_up(&turn.seen.store, scene.present, &name)
+            || scene.doubtful.contains(&name)
+            || taken_out(turn, scene, &name);
         if !gave_up && !turn.reached(until) {
             standbys.insert(0, name.clone());
             grace = grace.or(Some((name, until)));
@@ -49,6 +51,11 @@ pub(super) fn choose(turn: &mut Turn<'_>, scene: &Scene<'_>) -> Chosen {
         standbys.truncate(turn.policy.synchronous.node_count() as usize);
     }
     Chosen { standbys: standbys.into_iter().collect(), grace }
+}
+
+/// Commits still wait for it and `/sync` does not name it any more, perhaps so that it may give up its data: it has to stream first.
+fn taken_out(turn: &Turn<'_>, scene: &Scene<'_>, name: &MemberName) -> bool {
+    !scene.present.standbys.contains(name) && replaced::mark(&turn.seen.store, name) > Revision::default()
 }
 
 /// Those that have everything, so many as are asked for.

@@ -3,7 +3,8 @@
 //! A failover of an asynchronous cluster loses writes that a restart keeps; a restart of a synchronous one makes commits visible that
 //! were never replicated, which a later failover loses. So, unless `primary_start_timeout` says something else: asynchronous: restart
 //! in place; synchronous with a confirmed candidate: fail over; synchronous without: restart in place, where commits wait until a
-//! standby has the end of WAL (`sync`). Where there is no room left here for a restart, whoever has some is preferred in every mode.
+//! standby has the end of WAL (`sync`). Where there is no room left here for a restart, or three were in vain, whoever
+//! can lead is preferred in every mode.
 //! Each of it only after a completed fence or a clean shutdown.
 
 use super::{
@@ -14,6 +15,9 @@ use super::{
 };
 use crate::{Action, FenceCause, Held, Job, Reason, RestartStep, StartAs, Stopped};
 use std::time::Duration;
+
+/// So often a primary is started in vain before its lease goes to a standby, whatever that loses.
+const STARTS: u32 = 3;
 
 /// What becomes of the lease.
 pub(super) fn recover(turn: &mut Turn<'_>, held: &Held, stopped: &Stopped) -> Reason {
@@ -59,9 +63,20 @@ fn fails_over(turn: &mut Turn<'_>) -> bool {
             let since = turn.memory.down_since.map_or(turn.now, |(_, since)| since);
             turn.reached(since + limit)
         }
+        None if in_vain(turn) => true,
         // Before the cluster has a face there is nothing to lose by starting what was just made.
         None => turn.policy.synchronous.is_on() && turn.seen.store.primary.is_some(),
     }
+}
+
+/// So often it was started under this lease, and has ended before it answered.
+fn starts(turn: &Turn<'_>, held: &Held) -> u32 {
+    turn.memory.started_alone.filter(|(epoch, _)| *epoch == held.epoch).map_or(0, |(_, times)| times)
+}
+
+/// What keeps it from starting would keep it from starting for ever.
+fn in_vain(turn: &Turn<'_>) -> bool {
+    turn.held().is_some_and(|held| starts(turn, held) >= STARTS)
 }
 
 /// Arms the guard, then starts PostgreSQL without `standby.signal`.
@@ -71,5 +86,10 @@ fn start_primary(turn: &mut Turn<'_>, held: &Held, reason: Reason) -> Reason {
     }
     let first = turn.seen.store.primary.is_none();
     let reason = if first { Reason::StartingPrimary { epoch: held.epoch } } else { reason };
-    turn.run(Job::Start(StartAs::Primary { epoch: held.epoch }), reason)
+    let times = starts(turn, held);
+    let reason = turn.run(Job::Start(StartAs::Primary { epoch: held.epoch }), reason);
+    if turn.asked(|action| matches!(action, Action::Run(_))) {
+        turn.memory.started_alone = Some((held.epoch, times.saturating_add(1)));
+    }
+    reason
 }

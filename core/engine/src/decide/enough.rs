@@ -1,7 +1,7 @@
 //! Whether the holder of the lease may promote its standby: enough of those that could have acknowledged have promised, and none of
 //! them has more (SAFETY §4.4, §4.5).
 
-use super::{ask, history, members, promise, replaced, turn::Turn};
+use super::{ask, history, members, promise, turn::Turn};
 use crate::{Held, MemberName, Position, SyncState};
 
 /// What the promises say.
@@ -17,13 +17,12 @@ pub(super) enum Votes {
     Better { member: MemberName },
 }
 
-/// `/sync` as the acquiring transaction read it; the view may be older, or newer by nobody's right.
+/// `/sync` as the acquiring transaction read it; the view may be older, or newer by nobody's right but this node's. Where nobody was
+/// named then, this node may have named some since, been ended, and have the same lease back under a newer epoch.
 pub(super) fn electors<'a>(turn: &Turn<'a>, held: &'a Held) -> Option<&'a SyncState> {
-    if !turn.policy.synchronous.is_on() {
-        return None;
-    }
-    let sync = held.sync_at_acquisition.as_ref().or(turn.seen.store.sync.as_ref())?;
-    sync.leader.as_ref().map(|_| sync)
+    let acquired = held.sync_at_acquisition.as_ref().filter(|sync| sync.leader.is_some());
+    let named = turn.seen.store.electors();
+    acquired.or(named)
 }
 
 /// Whether one standby is enough by itself, because each acknowledged write is on each of them. PostgreSQL ends the walreceiver
@@ -43,7 +42,7 @@ pub(super) fn count(turn: &Turn<'_>, held: &Held, position: Option<Position>) ->
 
 fn inside(turn: &Turn<'_>, held: &Held, sync: &SyncState, position: Option<Position>) -> Votes {
     let need = sync.quorum;
-    if replaced::forgotten(turn) {
+    if turn.seen.directory_replaced {
         return Votes::Missing { have: 0, need };
     }
     if alone(sync, turn) {

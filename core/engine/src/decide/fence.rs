@@ -57,6 +57,20 @@ pub(super) fn settled(turn: &mut Turn<'_>) -> Option<Reason> {
     Some(Reason::WaitForProbe { job: "fence".to_owned() })
 }
 
+/// No server runs, and what is in the data directory cannot be found out: a control file that is damaged or may not be read, a
+/// program that is not there. The holder of the lease waits for half a ttl, then somebody else shall lead.
+pub(super) fn blind(turn: &mut Turn<'_>) -> Option<Reason> {
+    let held = turn.held().filter(|_| is_blind(turn))?;
+    turn.give_up(held);
+    Some(fence(turn, FenceCause::Blind))
+}
+
+/// What is here has not been known for half a ttl.
+pub(super) fn is_blind(turn: &mut Turn<'_>) -> bool {
+    let patience = turn.policy.ttl / 2;
+    turn.seen.unreadable.is_some_and(|since| turn.reached(since + patience))
+}
+
 /// The postmaster lives and serves nobody. Half a ttl decides; then whoever is better off shall have the lease.
 pub(super) fn unresponsive(turn: &mut Turn<'_>, since: Moment) -> Reason {
     let until = since + turn.policy.ttl / 2;

@@ -4,12 +4,16 @@ use super::{fence::fence, members, turn::Turn};
 use crate::{FenceCause, Job, Moment, Reason, StartAs, Storage};
 use std::time::Duration;
 
+/// A promotion takes at least so long before it is given up.
+const PROMOTION: Duration = Duration::from_secs(60);
+
 /// Waits for the running job.
 pub(super) fn running(turn: &mut Turn<'_>) -> Option<Reason> {
     let running = turn.seen.job.as_ref()?;
     let too_long = match &running.job {
         Job::Stop(_) => stop_too_long(turn, running.since),
         Job::Start(StartAs::Primary { .. }) => start_too_long(turn),
+        Job::Promote { .. } => promote_too_long(turn, running.since),
         _ => None,
     };
     Some(too_long.unwrap_or_else(|| Reason::JobRunning { job: running.job.name().to_owned() }))
@@ -22,6 +26,19 @@ fn stop_too_long(turn: &mut Turn<'_>, since: Moment) -> Option<Reason> {
     let storage = (turn.seen.storage.state != Storage::Good).then_some(turn.policy.ttl);
     let limit = since + configured.into_iter().chain(storage).min()?;
     (turn.seen.postgres.may_be_writable() && turn.reached(limit)).then(|| fence(turn, FenceCause::StopTooLong))
+}
+
+/// A promotion that does not end is given up where somebody else could lead: `recovery_end_command` or `restore_command` may hang on
+/// one node alone. The end of recovery has no limit of its own in `patroni.yml`; it gets that of a start, where that is not shorter.
+fn promote_too_long(turn: &mut Turn<'_>, since: Moment) -> Option<Reason> {
+    let held = turn.held()?;
+    let limit = turn.policy.primary_start_timeout.unwrap_or_default().max(PROMOTION).max(turn.policy.ttl * 3);
+    if !turn.reached(since + limit) {
+        return None;
+    }
+    members::successor(turn)?;
+    turn.give_up(held);
+    Some(fence(turn, FenceCause::PromotionTooLong))
 }
 
 /// `primary_start_timeout`: the recovery of the old primary ends here if somebody else can lead.

@@ -32,24 +32,33 @@ fn of_this_history(turn: &Turn<'_>, member: &Member) -> bool {
     place.is_some_and(|(timeline, lsn)| !history::strayed(Position { opened_by: Epoch::NONE, timeline, lsn }, &turn.seen.store))
 }
 
+/// Nothing is lost with it that the mode forbids to lose.
+fn loses_nothing(turn: &Turn<'_>, member: &Member, named: bool) -> bool {
+    if turn.by_sync() { named } else { of_this_history(turn, member) }
+}
+
 /// Who could take over at once without a loss the mode forbids, and has room: the confirmed synchronous standby, or in asynchronous mode
 /// the member of this history that is furthest ahead.
 pub(super) fn candidate(turn: &Turn<'_>) -> Option<MemberName> {
     // Where several have to agree on a new leader, so many must be there.
-    let electing = turn.seen.store.sync.as_ref().filter(|_| turn.policy.synchronous.is_on()).map_or(0, quorum::electing);
+    let electing = turn.seen.store.electors().map_or(0, quorum::electing);
     let there = others(turn).filter(|member| could_lead(member) && is_sync_standby(turn, &member.name)).count();
     if there < electing {
         return None;
     }
-    let may = |member: &&Member| match turn.policy.synchronous.is_on() {
-        true => is_sync_standby(turn, &member.name),
-        false => of_this_history(turn, member),
-    };
+    let may = |member: &&Member| loses_nothing(turn, member, is_sync_standby(turn, &member.name));
     let best = others(turn)
         .filter(|member| is_fit(member))
         .filter(may)
         .max_by_key(|member| (member.lsn, member.tags.failover_priority.unwrap_or(1), std::cmp::Reverse(&member.name)))?;
     Some(best.name.clone())
+}
+
+/// Who could lead instead of this node, which holds the lease and was not a primary under it yet: `/sync` is still the last leader's.
+pub(super) fn successor(turn: &Turn<'_>) -> Option<MemberName> {
+    let sync = turn.seen.store.electors();
+    let named = |member: &&Member| loses_nothing(turn, member, sync.is_some_and(|sync| sync.names(&member.name)));
+    others(turn).filter(|member| is_fit(member)).find(named).map(|member| member.name.clone())
 }
 
 /// `/sync` was written by this node and names `name` as standby.

@@ -88,7 +88,7 @@ fn situation(turn: &mut Turn<'_>) -> Reason {
     }
     let seen = turn.seen;
     match (&seen.lease, &seen.postgres) {
-        (_, Postgres::Unknown) => Reason::ProbePending,
+        (_, Postgres::Unknown) => fence::blind(turn).unwrap_or(Reason::ProbePending),
         (_, Postgres::Unresponsive { since }) => fence::unresponsive(turn, *since),
         (Lease::Unknown, _) => unknown::wait(turn),
         (Lease::Vacant { .. }, _) => vacant::vacant(turn),

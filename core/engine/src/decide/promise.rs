@@ -9,8 +9,7 @@ use std::time::Duration;
 
 /// Whether promises decide anything: commits wait for standbys, or did under the present `/sync`.
 fn matters(turn: &Turn<'_>) -> bool {
-    let named = turn.seen.store.sync.as_ref().is_some_and(|sync| sync.leader.is_some());
-    turn.policy.synchronous.is_on() || named
+    turn.by_sync()
 }
 
 /// Under somebody else's lease: promise, then tell.

@@ -108,11 +108,17 @@ pub(super) fn shown_epoch(turn: &Turn<'_>) -> Option<Epoch> {
     turn.seen.store.primary.as_ref().map(|face| face.epoch)
 }
 
+/// A number further than this above what is here is nobody's timeline but a value written by mistake. A number for each in between is
+/// made unusable before the promotion, each by a file.
+const FARTHEST: u32 = 10_000;
+
 /// One more than every timeline anybody knows.
 fn next_timeline(turn: &Turn<'_>, position: Option<Position>) -> Timeline {
     let store = &turn.seen.store;
+    let here = position.map_or(Timeline(1), |position| position.timeline);
     let known = store.timelines.iter().map(|claim| claim.timeline);
     let known = known.chain(store.members.iter().filter_map(|member| member.timeline));
     let known = known.chain(store.primary.as_ref().map(|face| face.timeline)).chain(position.map(|position| position.timeline));
-    Timeline(known.max().unwrap_or(Timeline(1)).0.saturating_add(1))
+    let plausible = known.filter(|known| known.0 <= here.0.saturating_add(FARTHEST));
+    Timeline(plausible.max().unwrap_or(here).0.saturating_add(1))
 }

@@ -33,14 +33,14 @@ pub(super) fn race(turn: &mut Turn<'_>, vacancy: Vacancy, position: Option<Posit
     if let Some(reason) = out_of_race(turn) {
         return reason;
     }
-    let restricted = turn.policy.synchronous.is_on() && turn.seen.store.sync.as_ref().is_some_and(|sync| sync.leader.is_some());
+    let restricted = turn.seen.store.electors().is_some();
     if restricted && let Some(leader) = turn.seen.store.sync.as_ref().and_then(|sync| outside(sync, turn)) {
         return Reason::NotInSync { leader };
     }
     if let Some(member) = other_primary(turn).filter(|_| turn.seen.store.initialize.is_none()) {
         return Reason::MemberHasData { member };
     }
-    if let Some(reason) = head_start_of_heir(turn, vacancy) {
+    if let Some(reason) = head_start_of_heir(turn, vacancy).or_else(|| head_start_of_asked(turn, vacancy)) {
         return reason;
     }
     let handed = handoff(turn, vacancy).is_some_and(|to| *to == turn.seen.me);
@@ -67,6 +67,20 @@ pub(super) fn head_start_of_heir(turn: &mut Turn<'_>, vacancy: Vacancy) -> Optio
     let to = handoff(turn, vacancy).filter(|to| **to != turn.seen.me)?.clone();
     let until = vacancy.since + turn.policy.ttl / 2;
     (!turn.reached(until)).then_some(Reason::WaitHandoff { to, until })
+}
+
+/// An operator has asked for somebody, before or since the lease became vacant, and he has not taken it yet.
+fn head_start_of_asked(turn: &mut Turn<'_>, vacancy: Vacancy) -> Option<Reason> {
+    let best = asked_for(turn).filter(|asked| **asked != turn.seen.me)?.clone();
+    let may = turn.seen.store.electors().is_none_or(|sync| sync.names(&best));
+    members::find(turn, &best).filter(|member| may && members::is_fit(member))?;
+    let until = vacancy.since + turn.policy.ttl / 2;
+    (!turn.reached(until)).then_some(Reason::WaitHeadStart { best, until })
+}
+
+/// Whom `/failover` asks for.
+fn asked_for<'a>(turn: &Turn<'a>) -> Option<&'a MemberName> {
+    turn.seen.store.switchover.as_ref()?.candidate.as_ref()
 }
 
 /// To whom the leader of the last epoch handed over.
@@ -117,9 +131,14 @@ fn by_position(turn: &mut Turn<'_>, vacancy: Vacancy, position: Option<Position>
     if let Some(reason) = unsure(turn, vacancy, since).filter(|_| !rules.restricted) {
         return reason;
     }
-    let (ahead, equal, best) = better(turn, since, position, rules.restricted);
-    // Someone further ahead is waited for as long as a lease takes to be won twice over; among equals a short head start each is enough.
-    let wait = if ahead { turn.policy.ttl } else { HEAD_START * equal };
+    let (ahead, count, best) = better(turn, since, position, rules.restricted);
+    // Someone further ahead is waited for as long as a lease takes to be won twice over; otherwise a short head start each is enough.
+    let wait = match ahead {
+        _ if !rules.restricted && asked_for(turn) == Some(&turn.seen.me) => Duration::ZERO,
+        // Each of those ahead waits for the others of them as long.
+        true => turn.policy.ttl + HEAD_START * count.saturating_sub(1),
+        false => HEAD_START * count,
+    };
     let until = vacancy.since + wait;
     match best.filter(|_| !turn.reached(until)) {
         Some(best) => Reason::WaitHeadStart { best, until },

@@ -52,8 +52,7 @@ pub(super) fn gave_up(store: &StoreView, sync: &SyncState, name: &MemberName) ->
 }
 
 fn matters(turn: &Turn<'_>) -> bool {
-    let leader = turn.seen.store.sync.as_ref().is_some_and(|sync| sync.leader.is_some());
-    turn.policy.synchronous.is_on() || leader
+    turn.by_sync()
 }
 
 fn named(turn: &Turn<'_>) -> bool {

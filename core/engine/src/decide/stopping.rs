@@ -1,6 +1,11 @@
 //! The service is being stopped: PostgreSQL down in order, lease handed over, callbacks told, end.
 
-use super::{fence::fence, leading::release, members, storage, turn::Turn};
+use super::{
+    fence::{fence, is_blind},
+    leading::release,
+    members, storage,
+    turn::Turn,
+};
 use crate::{Action, FenceCause, Job, MemberName, Moment, Postgres, Reason, ServerRole, StopMode, StopStep};
 
 /// The next step of the stop; nothing when the service is not being stopped.
@@ -26,13 +31,21 @@ pub(super) fn stop(turn: &mut Turn<'_>) -> Option<Reason> {
         Postgres::Stopped(stopped) if stopped.clean || turn.fence_complete() => leave(turn),
         Postgres::Stopped(_) => fence(turn, FenceCause::Leftovers),
         Postgres::Unresponsive { .. } => fence(turn, FenceCause::Unresponsive),
-        Postgres::Unknown => Reason::ProbePending,
+        Postgres::Unknown if !is_blind(turn) => unseen(turn),
+        Postgres::Unknown if turn.fence_complete() => leave(turn),
+        Postgres::Unknown => fence(turn, FenceCause::Blind),
         Postgres::Starting { .. } => stop_postgres(turn),
         Postgres::Running(running) if matches!(running.role, ServerRole::Primary { .. }) => {
             checkpoint(turn).unwrap_or_else(|| stop_postgres(turn))
         }
         Postgres::Running(_) => stop_postgres(turn),
     })
+}
+
+/// What runs is not known: a server that turns our sessions away can be stopped all the same.
+fn unseen(turn: &mut Turn<'_>) -> Reason {
+    let since = *turn.memory.stop_checkpoint.get_or_insert(turn.now);
+    if turn.reached(since + turn.policy.ttl / 2) { stop_postgres(turn) } else { Reason::ProbePending }
 }
 
 /// Neither a shutdown nor a job ends while nothing can be written: the fence ends both.
@@ -81,7 +94,7 @@ fn leave(turn: &mut Turn<'_>) -> Reason {
 /// Who goes first in the race that begins now.
 fn heir(turn: &Turn<'_>) -> Option<MemberName> {
     let asked = turn.seen.store.switchover.as_ref().and_then(|asked| asked.candidate.clone());
-    let fit = |name: &MemberName| !turn.policy.synchronous.is_on() || members::is_sync_standby(turn, name);
+    let fit = |name: &MemberName| !turn.by_sync() || members::is_sync_standby(turn, name);
     asked
         .filter(|name| members::others(turn).any(|member| member.name == *name) && fit(name))
         .or_else(|| members::candidate(turn))

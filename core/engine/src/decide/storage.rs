@@ -44,7 +44,7 @@ pub(super) fn hand_over(turn: &mut Turn<'_>, running: &Running) -> Option<Reason
     if turn.seen.storage.state != Storage::Full || !matches!(running.role, ServerRole::Primary { .. }) {
         return None;
     }
-    let to = heir(turn).filter(|to| turn.policy.synchronous.is_on() || members::streaming(&running.role, to).is_some())?;
+    let to = heir(turn).filter(|to| turn.by_sync() || members::streaming(&running.role, to).is_some())?;
     let why = turn.seen.storage.why.clone();
     Some(turn.run(Job::Stop(StopMode::Fast), Reason::MakingWay { to, why }))
 }
@@ -57,7 +57,7 @@ pub(super) fn fails_over(turn: &Turn<'_>) -> Option<MemberName> {
 /// Who would lead at once: one whose storage is good, and who in asynchronous mode is not too far behind for the race.
 fn heir(turn: &Turn<'_>) -> Option<MemberName> {
     let heir = members::candidate(turn)?;
-    if turn.policy.synchronous.is_on() {
+    if turn.by_sync() {
         return Some(heir);
     }
     let there = members::find(turn, &heir).and_then(|member| member.lsn)?;

@@ -20,6 +20,10 @@ pub(super) fn carry_out(turn: &mut Turn<'_>, primary: &Primary<'_>) -> Option<Re
         turn.memory.switchover = None;
         return None;
     };
+    // Nobody led when it was asked; then this node won. Whoever asked was told so.
+    if asked.leader.is_none() && turn.held().is_some_and(|held| asked.revision < held.acquisition) {
+        return Some(refuse(turn, asked, Refusal::Overtaken));
+    }
     let known = turn.memory.switchover.take().filter(|progress| progress.revision == asked.revision);
     let SwitchoverProgress { revision, seen_at, chosen } =
         known.unwrap_or(SwitchoverProgress { revision: asked.revision, seen_at: turn.now, chosen: None });
@@ -52,6 +56,7 @@ fn may_pass(why: &Refusal) -> bool {
         Refusal::TooFarBehind { .. } | Refusal::NotSynchronous { .. } | Refusal::NoCandidate => true,
         Refusal::OtherLeader { .. }
         | Refusal::AlreadyLeads
+        | Refusal::Overtaken
         | Refusal::NoSuchCandidate { .. }
         | Refusal::Storage { .. }
         | Refusal::StopFailed => false,
@@ -131,5 +136,5 @@ fn able(turn: &Turn<'_>, name: &MemberName) -> bool {
 
 /// In synchronous mode only the standby named in `/sync` may take over.
 fn safe(turn: &Turn<'_>, name: &MemberName) -> bool {
-    !turn.policy.synchronous.is_on() || members::is_sync_standby(turn, name)
+    !turn.by_sync() || members::is_sync_standby(turn, name)
 }

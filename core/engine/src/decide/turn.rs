@@ -108,6 +108,12 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// `/sync` decides who may lead: synchronous mode is on, or was when the last leader wrote it. Only that leader loosens it, or an
+    /// operator; a mode that was switched off meanwhile does not (SAFETY §4.4, §4.6).
+    pub fn by_sync(&self) -> bool {
+        self.policy.synchronous.is_on() || self.seen.store.electors().is_some()
+    }
+
     /// The guard's permission, if it has not run out.
     pub fn armed(&self) -> Option<Armed> {
         self.seen.guard.armed.filter(|armed| armed.until > self.now)

@@ -303,6 +303,7 @@ pub fn observation(state: &State, place: u8, scope: &Scope) -> Observation {
         peers: others.map(|other| peer(state, node, other)).collect(),
         storage: StorageSeen::default(),
         restart: None,
+        unreadable: None,
         stopping: false,
         probed: NOW,
         promised: None,

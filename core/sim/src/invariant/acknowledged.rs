@@ -106,9 +106,7 @@ impl World {
 
     /// `/sync` was emptied: from now on the mode is asynchronous, and earlier promises are bounded ones.
     pub(crate) fn check_mode(&mut self) {
-        // Switched off by the operator: asynchronous, whatever `/sync` still says.
-        let off = crate::world::view::config(&self.store.snap).is_some_and(|config| !config.mode.is_on());
-        match self.store.snap.sync().filter(|_| !off).and_then(|sync| sync.leader.as_ref()).and_then(|leader| self.find(leader)) {
+        match self.store.snap.sync().and_then(|sync| sync.leader.as_ref()).and_then(|leader| self.find(leader)) {
             Some(leader) => self.checks.synchronous[leader] = true,
             None => {
                 self.checks.promised.clear();

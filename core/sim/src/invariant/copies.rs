@@ -16,7 +16,7 @@ impl World {
     pub(crate) fn check_copied_over(&mut self, node: usize) {
         let here = &self.nodes[node];
         let named = self.store.snap.sync().is_some_and(|sync| self.sync_names(sync, node));
-        let counts = here.pg.dir == Dir::Cluster && here.agent.policy.synchronous.is_on();
+        let counts = here.pg.dir == Dir::Cluster;
         if counts && named && !self.checks.store_restored {
             self.violate("I2", format!("{} throws its data away while /sync names it", self.names[node]));
         }

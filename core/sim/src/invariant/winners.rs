@@ -71,7 +71,6 @@ impl World {
 
     /// `/sync`, as it was when the lease was handed over, lets him lead; without one, he is near enough.
     fn may_follow(&self, heir: usize) -> bool {
-        let on = view::config(&self.store.snap).is_some_and(|config| config.mode.is_on());
         let behind = self.store.snap.optime().map_or(0, |optime| optime.0.saturating_sub(self.nodes[heir].pg.wal.end()));
         if behind > self.options.maximum_lag {
             return false;
@@ -79,7 +78,7 @@ impl World {
         self.store
             .snap
             .sync()
-            .filter(|sync| on && sync.leader.is_some())
+            .filter(|sync| sync.leader.is_some())
             .is_none_or(|sync| sync.quorum == 0 && sync.standbys.contains(&self.names[heir]))
     }
 }

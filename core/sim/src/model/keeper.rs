@@ -88,6 +88,8 @@ pub struct Keeper {
     page: Option<Adopted>,
     last_good: Option<LastGood>,
     known: u64,
+    /// What was known when the last attempt was sent.
+    sent: u64,
     history: u64,
     /// When the store was seen to have gone back: for a ttl from then a released record is waited for like a silent leader's.
     pub(crate) went_back: Option<Reading>,
@@ -157,6 +159,7 @@ impl Keeper {
             page: None,
             last_good: None,
             known: 0,
+            sent: 0,
             history: 0,
             went_back: None,
             stale: false,
@@ -275,9 +278,27 @@ impl Keeper {
         }
     }
 
+    /// An attempt is about to be sent.
+    pub fn begin(&mut self, now: Reading, ttl: Duration) -> Attempt {
+        self.sent = self.known;
+        self.clock.begin(now, ttl)
+    }
+
+    /// A write of ours landed below what was known when it was sent: it landed in a store that has gone back.
+    fn landed_in_another(&mut self, revision: u64, now: Reading) -> bool {
+        let other = revision <= self.sent;
+        if other {
+            self.forget(now);
+        }
+        other
+    }
+
     /// The record that a transaction of ours wrote at `revision`, together with the leader key if `acquired`.
     pub fn wrote(&mut self, revision: u64, record: Record, acquired: Option<Kv>, now: Reading) -> Option<Held> {
         self.in_flight = false;
+        if self.landed_in_another(revision, now) {
+            return None;
+        }
         if revision >= self.known {
             let landed = self.landed(Attempt(record.attempt));
             self.record_is(revision);
@@ -295,7 +316,7 @@ impl Keeper {
 
     /// A release that landed.
     pub fn gave_up(&mut self, revision: u64, record: Record, now: Reading) {
-        if revision >= self.known {
+        if !self.landed_in_another(revision, now) && revision >= self.known {
             self.known = revision;
             self.leader = None;
             self.observer.saw(Revision(revision), now, record.ttl);

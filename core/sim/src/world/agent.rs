@@ -168,6 +168,7 @@ impl Agent {
                 directory_replaced: false,
                 storage: StorageSeen::default(),
                 restart: None,
+                unreadable: None,
                 stopping: false,
                 failsafe: Failsafe { tidy: true, ..Failsafe::default() },
             },

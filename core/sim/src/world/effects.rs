@@ -189,7 +189,7 @@ impl World {
     fn acquire(&mut self, node: usize, record: u64) {
         let agent = &self.nodes[node].agent;
         let sync = agent.mirror.snap.as_ref().and_then(|snap| snap.sync().cloned());
-        let state = agent.policy.synchronous.is_on().then(|| sync.clone().unwrap_or_default());
+        let state = Some(sync.clone().unwrap_or_default());
         let sync_revision = self.mirrored(node, store::SYNC);
         self.begin_lease(node, Kind::Acquire { record, sync_revision, sync, state });
     }

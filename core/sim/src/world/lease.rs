@@ -99,7 +99,7 @@ impl World {
             Some(Mutant::ShorterTtlAtOnce) => agent.keeper.ttl,
             _ => agent.keeper.clock.ttl_to_write(now, agent.keeper.ttl),
         };
-        let attempt = agent.keeper.clock.begin(now, ttl);
+        let attempt = agent.keeper.begin(now, ttl);
         self.checks.terms.sends(node, agent.life, attempt.0, now, ttl);
         (attempt, ttl)
     }

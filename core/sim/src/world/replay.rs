@@ -99,7 +99,10 @@ impl World {
 
     /// The names with which a server is started, or told to follow.
     pub(super) fn reserved(&self, node: usize) -> SyncNames {
-        let on = self.nodes[node].agent.policy.synchronous.is_on() && !self.options.without(Mutant::NoReservedName);
-        if on { SyncNames::Reserved } else { SyncNames::Nobody }
+        if self.options.without(Mutant::NoReservedName) {
+            return SyncNames::Nobody;
+        }
+        let agent = &self.nodes[node].agent;
+        SyncNames::at_start(&agent.policy, &agent.seen.store)
     }
 }

@@ -59,7 +59,10 @@ pub fn apply(scene: &mut Scene, command: &str, words: &[&str]) {
         "me" => scene.seen.me = words.first().into(),
         "at" => scene.now = moment(words.first(), now),
         "lease" => scene.seen.lease = lease(&words, now),
-        "pg" => (scene.seen.postgres, scene.seen.probed) = (postgres(&words, now), now),
+        "pg" => {
+            (scene.seen.postgres, scene.seen.probed) = (postgres(&words, now), now);
+            scene.seen.unreadable = words.has("unreadable").then_some(now);
+        }
         "guard" => guard(scene, &words),
         "restart" => scene.seen.restart = (!words.has("done")).then_some(now),
         "stopping" => scene.seen.stopping = true,

@@ -50,6 +50,7 @@ impl Default for Scene {
             directory_replaced: false,
             storage: StorageSeen::default(),
             restart: None,
+            unreadable: None,
             stopping: false,
             failsafe: Failsafe { tidy: true, ..Failsafe::default() },
         };
