@@ -30,15 +30,26 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// What it lets one conclude about the request.
-    pub(super) fn conclude(self, place: &Place<'_>) -> StoreError {
+    /// In words, for people.
+    pub(super) fn words(&self, place: &Place<'_>) -> String {
         match self {
-            Self::Setup(why) => StoreError::Unavailable(format!("{}: {why}", place.host())),
-            Self::Login(error) => match classify(&error, place.explain(&error)) {
+            Self::Setup(why) => why.clone(),
+            Self::Login(error) | Self::Answer(error) => place.explain(error),
+        }
+    }
+
+    /// What it lets one conclude about the request, and what else is to be said of the connection.
+    pub(super) fn conclude(self, place: &Place<'_>, more: Option<String>) -> StoreError {
+        let words = self.words(place);
+        let more = more.filter(|more| *more != words).map(|more| format!("; certificates are not used as they are now: {more}"));
+        let text = format!("{}: {words}{}", place.host(), more.unwrap_or_default());
+        match self {
+            Self::Setup(_) => StoreError::Unavailable(text),
+            Self::Login(error) => match classify(&error, text) {
                 StoreError::Unknown(text) => StoreError::Unavailable(text),
                 other => other,
             },
-            Self::Answer(error) => classify(&error, place.explain(&error)),
+            Self::Answer(error) => classify(&error, text),
         }
     }
 

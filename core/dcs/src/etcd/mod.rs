@@ -6,6 +6,7 @@
 mod access;
 mod convert;
 mod error;
+mod files;
 mod member;
 mod watch;
 mod words;
@@ -15,6 +16,7 @@ pub use access::{Access, Password, Tls, User};
 use crate::{ExpiryId, Listing, Op, Store, StoreError, Txn, TxnAnswer, Watch};
 use async_trait::async_trait;
 use etcd_client::{Client, GetOptions};
+use files::Files;
 use member::Member;
 use std::{
     future::Future,
@@ -34,7 +36,7 @@ const MIN_SLICE: Duration = Duration::from_millis(200);
 
 /// An etcd cluster.
 pub struct EtcdStore {
-    members: Vec<Member>,
+    members: Vec<Arc<Member>>,
     /// Who is asked first.
     preferred: AtomicUsize,
     /// Who watches; moves on its own, so that a stuck watch does not stay where it is stuck.
@@ -56,8 +58,9 @@ impl EtcdStore {
         if access.endpoints.is_empty() {
             return Err(StoreError::Refused("no endpoints".to_owned()));
         }
-        let access = Arc::new(access);
-        let members = access.endpoints.iter().map(|endpoint| Member::new(endpoint.clone(), access.clone())).collect();
+        let (files, access) = (Arc::new(Files::new(access.tls.clone())), Arc::new(access));
+        let member = |endpoint: &String| Arc::new(Member::new(endpoint.clone(), access.clone(), files.clone()));
+        let members = access.endpoints.iter().map(member).collect();
         Ok(Self { members, preferred: AtomicUsize::new(0), watching: AtomicUsize::new(0) })
     }
 
@@ -68,7 +71,7 @@ impl EtcdStore {
         again: Again,
         timeout: Duration,
         mut request: impl FnMut(Client) -> F,
-    ) -> Result<(T, &Member), StoreError> {
+    ) -> Result<(T, &Arc<Member>), StoreError> {
         let end = Instant::now() + timeout;
         let count = self.members.len();
         let slice = (timeout / u32::try_from(count).unwrap_or(u32::MAX)).max(MIN_SLICE);
@@ -101,7 +104,7 @@ impl EtcdStore {
     /// One attempt at one member.
     async fn at<T, F: Future<Output = Result<T, etcd_client::Error>>>(
         &self,
-        member: &Member,
+        member: &Arc<Member>,
         deadline: Instant,
         request: &mut impl FnMut(Client) -> F,
     ) -> Result<T, StoreError> {

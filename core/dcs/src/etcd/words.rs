@@ -80,7 +80,7 @@ impl Place<'_> {
         };
         let closed = || (self.hinted && CLOSED.iter().any(|sign| told.contains(sign))).then_some(unwanted);
         let meant = known.or_else(closed).map(|meaning| self.fill(meaning, &told));
-        format!("{}: {}", self.host(), meant.unwrap_or(told))
+        meant.unwrap_or(told)
     }
 
     fn fill(&self, meaning: &str, told: &str) -> String {

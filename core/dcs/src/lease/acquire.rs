@@ -107,7 +107,7 @@ impl Keeper {
             state.base.value.clone().map_err(|error| AcquireOutcome::Failed(StoreError::Refused(error.to_string())))?;
         let leader = state.leader.as_ref().map_or(Revision(0), |leader| leader.mod_revision);
         let (me, nonce, ttl) = (state.me.clone(), state.nonce, state.ttl);
-        let attempt = state.clock.begin(now, ttl);
+        let attempt = state.begin(now, ttl);
         state.naming.begun(attempt, None, ttl);
         state.take_begun(record, attempt);
         let content = Record {

@@ -10,7 +10,7 @@ pub struct SyncNow {
     pub revision: Revision,
     /// Its bytes; for an absent key the bytes of an empty one.
     pub value: Vec<u8>,
-    /// What it says, for [`Held::sync_at_acquisition`]; `None` in asynchronous mode.
+    /// What it says, for [`Held::sync_at_acquisition`]; `None`: nobody knows.
     pub state: Option<SyncState>,
 }
 

@@ -43,7 +43,7 @@ impl Keeper {
         let mut state = self.state();
         let Mine { revision, record, epoch, .. } = state.mine.clone()?;
         let ttl = state.ttl;
-        let attempt = state.clock.begin(now, ttl);
+        let attempt = state.begin(now, ttl);
         let seq = record.seq.saturating_add(1);
         // Nothing is held any more: anybody may take over.
         state.naming.begun(attempt, None, ttl);

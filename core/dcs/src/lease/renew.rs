@@ -100,7 +100,7 @@ impl Keeper {
         let mut state = self.state();
         let Some(Mine { revision, record, epoch, acquisition }) = state.mine.clone() else { return Ok(None) };
         let ttl = state.clock.ttl_to_write(now, state.ttl);
-        let attempt = state.clock.begin(now, ttl);
+        let attempt = state.begin(now, ttl);
         let failsafe = state.naming.next().cloned();
         state.naming.begun(attempt, failsafe.as_ref(), ttl);
         let record = Record { seq: record.seq.saturating_add(1), ttl, attempt: attempt.0, failsafe, ..record };

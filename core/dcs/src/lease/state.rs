@@ -65,6 +65,8 @@ pub(super) struct State {
     pub page: Option<Adopted>,
     pub last_good: Option<LastGood>,
     known: Revision,
+    /// What was known when the last attempt was sent.
+    sent: Revision,
     history: u64,
     /// When the store was seen to have gone back: a leader of the forgotten history may not know it yet, so for a ttl from then a released
     /// record is waited for like a silent leader's.
@@ -98,6 +100,7 @@ impl State {
             page: None,
             last_good: None,
             known: Revision(0),
+            sent: Revision(0),
             history: 0,
             went_back: None,
             stale: false,
@@ -220,9 +223,28 @@ impl State {
         }
     }
 
+    /// An attempt is about to be sent.
+    pub(super) fn begin(&mut self, now: Reading, ttl: Duration) -> Attempt {
+        self.sent = self.known;
+        self.clock.begin(now, ttl)
+    }
+
+    /// A write of ours landed below what was known when it was sent: it landed in a store that was restored from a backup, where nobody
+    /// knows who has taken the lease since.
+    fn landed_in_another(&mut self, revision: Revision, now: Reading) -> bool {
+        let other = revision <= self.sent;
+        if other {
+            self.forget(now);
+        }
+        other
+    }
+
     /// The record that a transaction of ours wrote at `revision`, together with the leader key if `acquired`.
     pub(super) fn wrote(&mut self, revision: Revision, record: Record, acquired: Option<KeyValue>, now: Reading) -> Option<Held> {
         self.in_flight = false;
+        if self.landed_in_another(revision, now) {
+            return None;
+        }
         if revision >= self.known {
             let landed = self.landed(Attempt(record.attempt));
             self.takes.record_is(revision);
@@ -241,7 +263,7 @@ impl State {
 
     /// A release that landed.
     pub(super) fn gave_up(&mut self, revision: Revision, record: Record, now: Reading) {
-        if revision >= self.known {
+        if !self.landed_in_another(revision, now) && revision >= self.known {
             self.known = revision;
             self.leader = None;
             self.observer.saw(revision, now, record.ttl);

@@ -169,6 +169,99 @@ async fn an_expired_server_certificate_is_named() {
     assert!(error.contains("127.0.77.1:"), "{error}");
 }
 
+/// An answer that comes too late, from a member that works: the connection stands.
+async fn answer_late(etcd: &Etcd, store: &dyn Store) {
+    etcd.signal(0, "-STOP");
+    // The first may still be answered: a signal takes a moment.
+    until("an answer is late", async || store.txn(put(), Duration::from_millis(300)).await.err()).await;
+    etcd.signal(0, "-CONT");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_are_no_good_do_not_end_a_connection_that_works() {
+    let files = Authorities::new();
+    for authority in ["ours", "other"] {
+        files.authority(authority);
+    }
+    for (name, authority) in [("server", "ours"), ("good", "ours"), ("me", "ours"), ("foreign", "other")] {
+        files.sign(name, authority, "2");
+    }
+    let etcd = Etcd::with(1, files.setup("server", "ours"));
+    let store = files.store(&etcd, "ours", Some("me"));
+    until("a call with the right certificates", async || store.txn(put(), PATIENCE).await.ok()).await;
+
+    let (certificate, key) = (files.path("me.crt"), files.path("me.key"));
+    for what in ["away", "half-written", "of another certificate", "not what the server accepts"] {
+        match what {
+            "away" => std::fs::remove_file(&key).expect("a file that was there"),
+            "half-written" => std::fs::write(&key, "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBM").expect("a file"),
+            "of another certificate" => copy(&files.path("good.key"), &key),
+            _ => {
+                copy(&files.path("foreign.crt"), &certificate);
+                copy(&files.path("foreign.key"), &key);
+            }
+        }
+        for _ in 0..2 {
+            answer_late(&etcd, &store).await;
+            // Not at once: what was held back is answered first. Then call after call, past the reading of the files.
+            until(&format!("a call while the key is {what}"), async || store.txn(put(), PATIENCE).await.ok()).await;
+            for _ in 0..5 {
+                let done = store.txn(put(), PATIENCE).await;
+                assert!(done.is_ok(), "the key is {what}: {done:?}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+/// A file whose disk hangs until this is dropped: a pipe that nobody writes to blocks whoever opens it.
+struct Hanging(PathBuf);
+
+impl Hanging {
+    fn begin(path: PathBuf) -> Self {
+        std::fs::remove_file(&path).expect("a file that was there");
+        assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+        Self(path)
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        // Who waits reads an end of file; who comes later finds nothing.
+        let pipe = std::fs::File::options().read(true).write(true).open(&self.0);
+        let _ = std::fs::remove_file(&self.0);
+        drop(pipe);
+    }
+}
+
+#[test]
+fn files_on_a_disk_that_hangs_block_one_thread_and_no_call() {
+    let threads = 2;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(threads)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let files = Authorities::new();
+    files.authority("ours");
+    files.sign("server", "ours", "2");
+    files.sign("me", "ours", "2");
+    runtime.block_on(async {
+        let etcd = Etcd::with(1, files.setup("server", "ours"));
+        let store = files.store(&etcd, "ours", Some("me"));
+        until("a call while the disk works", async || store.txn(put(), PATIENCE).await.ok()).await;
+        let _hanging = Hanging::begin(files.path("me.key"));
+        for _ in 0..=threads {
+            answer_late(&etcd, &store).await;
+            let done = store.txn(put(), PATIENCE).await;
+            let free = tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(|| ())).await;
+            assert!(free.is_ok(), "a thread for other work is left");
+            assert!(done.is_ok(), "{done:?}");
+        }
+    });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn renewed_files_are_used_without_a_restart() {
     let files = Authorities::new();

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tanist_dcs::lease::{AcquireOutcome, Keeper, ReleaseOutcome, RenewOutcome, SyncNow};
-use tanist_dcs::{Clock, Keys, Mirror};
+use tanist_dcs::{Clock, Keys, Mirror, Op};
 use tanist_engine::{Lease, Revision};
 
 type Scenario = fn(Cluster) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -176,6 +176,36 @@ async fn a_released_record_out_of_a_backup_is_not_vacant_at_once() {
     cluster.pass(seconds(60));
     assert!(!a.keeper.confirm_vacant().await.unwrap());
     cluster.pass(seconds(1));
+    assert!(a.keeper.confirm_vacant().await.unwrap());
+}
+
+/// An old holder that was cut off releases in the store as it was restored, before it has seen that it was. Who has taken the lease since
+/// the backup may write on until he notices.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_lands_in_a_backup_is_not_vacant_at_once() {
+    let mut local = Local::start(true);
+    let cluster = Cluster::new(local.connect(), "main");
+    let a = cluster.node("a", 1);
+    a.lead(&cluster).await;
+    let file = local.file.clone().unwrap();
+    let backup = file.with_extension("backup");
+    std::fs::copy(&file, &backup).unwrap();
+    for value in ["1", "2"] {
+        cluster.write(vec![Op::put(cluster.keys.status(), value)]).await;
+    }
+    a.look(&cluster).await;
+    local.stop().await;
+    std::fs::rename(&backup, &file).unwrap();
+    local.go();
+    let released = until("it lands", async || match a.keeper.release(None, false).await {
+        ReleaseOutcome::Failed(_) => None,
+        other => Some(other),
+    });
+    assert_eq!(released.await, ReleaseOutcome::Released);
+    assert!(!matches!(a.lease(), Lease::Vacant { .. }), "{:?}", a.lease());
+    until("the mirror notices", async || (a.mirror.snapshot().history == 1).then_some(())).await;
+    assert!(matches!(a.look(&cluster).await, Lease::Theirs(_)), "{:?}", a.lease());
+    cluster.pass(seconds(61));
     assert!(a.keeper.confirm_vacant().await.unwrap());
 }
 
