@@ -32,10 +32,19 @@ fn main() {
             exit(3);
         }
     };
+    let data_dir = PathBuf::from(&arguments[2]);
+    // What a broken configuration is to the real agent.
+    if let Ok(code) = std::fs::read_to_string(data_dir.with_file_name("refuse")) {
+        eprintln!("driver: refused");
+        let code = code.trim().parse::<u8>().unwrap();
+        if guard.page().complain(code.into()) {
+            eprintln!("driver: why");
+        }
+        exit(code.into());
+    }
     let stream = UnixStream::connect(&arguments[1]).unwrap();
     let out: Out = Arc::new(Mutex::new(stream.try_clone().unwrap()));
     say(&out, &format!("hello pid={} nonce={:x}", std::process::id(), guard.page().nonce()));
-    let data_dir = PathBuf::from(&arguments[2]);
     let watching = Arc::new(AtomicBool::new(false));
     thread::spawn({
         let (guard, out, data_dir, watching) = (guard.clone(), out.clone(), data_dir.clone(), watching.clone());
@@ -136,6 +145,12 @@ fn obey(guard: &Connection, out: &Out, data_dir: &Path, line: &str) {
         "stop" => Command::Stop { job: number(1), mode: if words[2] == "fast" { StopMode::Fast } else { StopMode::Immediate } },
         "writer" => Command::Spawn { job: number(1), kind: JobKind::Writer, program: program(2, "job.log") },
         "helper" => Command::Spawn { job: number(1), kind: JobKind::Helper, program: program(2, "job.log") },
+        // With everything that the agent itself was given.
+        "heir" => {
+            let mut program = Program { env: std::env::vars_os().collect(), ..program(2, "job.log") };
+            program.fit();
+            Command::Spawn { job: number(1), kind: JobKind::Helper, program }
+        }
         "kill" => Command::KillJob { job: number(1) },
         other => return say(out, &format!("unknown {other}")),
     };

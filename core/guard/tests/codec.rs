@@ -196,3 +196,60 @@ fn no_bytes_panic() {
     }
     assert!(accepted > 1000, "the generator reaches the decoders' ends: {accepted}");
 }
+
+/// What Kubernetes tells a container of a service with one port.
+fn service(name: &str) -> Vec<(OsString, OsString)> {
+    let tcp = "tcp://10.96.120.33:5432";
+    let endings = [
+        ("_SERVICE_HOST", "10.96.120.33"),
+        ("_SERVICE_PORT", "5432"),
+        ("_SERVICE_PORT_POSTGRES", "5432"),
+        ("_PORT", tcp),
+        ("_PORT_5432_TCP", tcp),
+        ("_PORT_5432_TCP_PROTO", "tcp"),
+        ("_PORT_5432_TCP_PORT", "5432"),
+        ("_PORT_5432_TCP_ADDR", "10.96.120.33"),
+    ];
+    endings.iter().map(|(ending, value)| (format!("{name}{ending}").into(), value.into())).collect()
+}
+
+#[test]
+fn services_of_kubernetes_make_room_for_the_rest() {
+    let own = [("PATH", "/bin"), ("PROXY_PORT", "3128"), ("SERVICE_PORT_X", "1"), ("SHOP_1_PORTAL", "2"), ("AWS_REGION", "x")];
+    let mut kept = own.map(|(key, value)| (key.into(), value.into())).to_vec();
+    kept.extend(service("KUBERNETES"));
+    let start = |services: usize| {
+        let env = (0..services).flat_map(|n| service(&format!("SHOP_{n}"))).chain(kept.clone()).collect();
+        Program { env, ..program() }
+    };
+    let mut few = start(20);
+    assert_eq!((few.fit(), few), (0, start(20)), "what fits is left alone");
+    for primary_epoch in [None, Some(u64::MAX)] {
+        let mut many = start(300);
+        let command = |program| Command::StartPostgres { job: u64::MAX, program, primary_epoch };
+        assert_eq!(command(many.clone()).encode(), Err(EncodeError::TooLong));
+        assert_eq!(many.fit(), 300 * 8);
+        assert_eq!(many.env, kept);
+        assert_eq!(owned(Request::decode(&command(many.clone()).encode().unwrap()).unwrap()), command(many));
+    }
+}
+
+#[test]
+fn what_fits_can_be_sent() {
+    let sizes = (MAX_MESSAGE - 120)..MAX_MESSAGE;
+    let sent = sizes.map(|size| {
+        let mut program =
+            Program { argv: vec!["/x".into()], env: vec![("A_SERVICE_HOST".into(), "x".repeat(size).into())], ..program() };
+        let dropped = program.fit();
+        Command::StartPostgres { job: 1, program, primary_epoch: Some(1) }.encode().map(|_| dropped).unwrap()
+    });
+    let sent: Vec<_> = sent.collect();
+    assert!(sent.contains(&0) && sent.contains(&1));
+}
+
+#[test]
+fn too_long_has_a_remedy() {
+    for text in [EncodeError::TooLong.to_string(), Refusal::TooManyStrings.to_string()] {
+        assert!(text.contains("fewer") && text.contains("enableServiceLinks"), "{text}");
+    }
+}

@@ -14,6 +14,7 @@ use crate::{
 use std::{
     fmt, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
 };
 
 /// Environment variable with the number of the page's descriptor.
@@ -22,6 +23,9 @@ pub const PAGE_FD: &str = "TANIST_GUARD_PAGE_FD";
 pub const SOCKET_FD: &str = "TANIST_GUARD_SOCKET_FD";
 /// Environment variable with the guard's process id.
 pub const GUARD_PID: &str = "TANIST_GUARD_PID";
+/// Exit code of an agent that must not run on this node, and PostgreSQL neither: the guard fences and ends. Any other code between 1 and
+/// 9 does so only where no PostgreSQL runs, or on the way to a stop.
+pub const GIVES_UP: i32 = 4;
 
 /// Why there is no connection to a guard.
 #[derive(Debug)]
@@ -100,7 +104,7 @@ impl std::error::Error for RecvError {}
 
 /// The connection of an agent to its guard.
 pub struct Connection {
-    page: Page,
+    page: Arc<Page>,
     socket: OwnedFd,
     guard: OwnedFd,
     guard_pid: i32,
@@ -111,7 +115,7 @@ impl Connection {
     pub fn from_env() -> Result<Self, ConnectError> {
         let (page_fd, socket) = (take_fd(PAGE_FD)?, take_fd(SOCKET_FD)?);
         let guard_pid = number(GUARD_PID)?;
-        let page = Page::attach(page_fd.as_fd()).map_err(ConnectError::Page)?;
+        let page = Arc::new(Page::attach(page_fd.as_fd()).map_err(ConnectError::Page)?);
         socket::set_nonblocking(socket.as_fd()).map_err(|error| ConnectError::Descriptor(SOCKET_FD, error))?;
         let guard = process::pidfd(guard_pid).map_err(ConnectError::GuardGone)?;
         // The pid may have been used again between the guard's death and the call above; our parent cannot have been.
@@ -150,6 +154,11 @@ impl Connection {
     /// The shared page.
     pub fn page(&self) -> &Page {
         &self.page
+    }
+
+    /// The shared page, to look at when this connection is gone.
+    pub fn shared_page(&self) -> Arc<Page> {
+        self.page.clone()
     }
 
     /// Send one command. Never waits.

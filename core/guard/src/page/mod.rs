@@ -19,6 +19,7 @@
 //! | 21 | guard pid | guard, at its start |
 //! | 22 | word of the last deadline (guard's memory, see [`deadline`]) | guard |
 //! | 23, 24 | epoch of the last claimed timeline, and its number; 0: none | guard |
+//! | 25 | digest of the message that an agent ended with last; 0: none | agent; the guard forgets it |
 
 pub mod deadline;
 
@@ -57,6 +58,7 @@ const GUARD_PID: usize = 21;
 const LAST_WORD: usize = 22;
 const CLAIM_EPOCH: usize = 23;
 const CLAIM_TIMELINE: usize = 24;
+const COMPLAINT: usize = 25;
 
 /// How far the newest fence is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,6 +218,17 @@ impl Page {
         self.get(BUDGET)
     }
 
+    /// The agent is about to end with a message of this digest. False: PostgreSQL runs, so that agents are started one after the other,
+    /// and the one before ended with the same message.
+    pub fn complain(&self, digest: u64) -> bool {
+        let digest = digest.max(1);
+        self.word(COMPLAINT).swap(digest, SeqCst) != digest || self.postmaster().is_none()
+    }
+
+    pub(crate) fn forget_complaint(&self) {
+        self.set(COMPLAINT, 0);
+    }
+
     pub(crate) fn beat_guard(&self, now_boot: u64) {
         self.set(GUARD_BEAT, now_boot);
     }
@@ -262,3 +275,18 @@ impl Page {
 }
 
 const VERSION_WORD: usize = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_complaint_is_news_only_once() {
+        let page = Page::create(1).unwrap().0;
+        assert!(page.complain(7) && page.complain(7), "without PostgreSQL nothing is repeated");
+        page.set_postmaster(Some(2));
+        assert_eq!([7, 8, 8, 7, 0, 0].map(|digest| page.complain(digest)), [false, true, false, true, true, false]);
+        page.forget_complaint();
+        assert!(page.complain(0));
+    }
+}

@@ -124,10 +124,13 @@ pub enum EncodeError {
     NoProgram,
 }
 
+const TOO_LONG: &str = "the command for the guard is longer than 64 KiB, usually by the service's environment, which is passed on; \
+                        start the service with fewer or shorter variables (Kubernetes: enableServiceLinks: false)";
+
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::TooLong => "the command for the guard is longer than 64 KiB",
+            Self::TooLong => TOO_LONG,
             Self::Nul => "an argument or variable for the guard contains a NUL byte",
             Self::NoProgram => "the command for the guard names no program",
         })
@@ -199,7 +202,7 @@ impl Command {
 }
 
 impl Program {
-    fn encode(&self, w: &mut Writer<'_>) -> Result<(), EncodeError> {
+    pub(super) fn encode(&self, w: &mut Writer<'_>) -> Result<(), EncodeError> {
         if self.argv.is_empty() {
             return Err(EncodeError::NoProgram);
         }

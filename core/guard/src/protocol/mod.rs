@@ -4,6 +4,7 @@
 //! the guard executes a program straight out of the received packet, without allocating. Decoding checks everything and never panics.
 
 mod command;
+mod fit;
 mod report;
 mod request;
 pub(crate) mod wire;

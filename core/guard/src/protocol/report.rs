@@ -159,7 +159,10 @@ const REFUSALS: [(Refusal, &str); 15] = [
     (Refusal::DuplicateJob, "a job of this number runs"),
     (Refusal::UnknownJob, "no job of this number runs"),
     (Refusal::ForkFailed, "no process could be made"),
-    (Refusal::TooManyStrings, "too many arguments or variables"),
+    (
+        Refusal::TooManyStrings,
+        "too many arguments or variables; start the service with fewer (Kubernetes: enableServiceLinks: false)",
+    ),
     (Refusal::NotClaimed, "the timeline is not claimed for this epoch"),
     (Refusal::ClaimedBefore, "another timeline was claimed for this epoch, or one for a later epoch"),
 ];

@@ -1,10 +1,14 @@
 //! The guard's children: agent, postmaster, jobs, and the one that marks the data directory. Reaping notes how they ended; what follows
 //! from it is decided elsewhere.
 
+use super::{SECOND, boot_now_ns, log};
 use crate::{
     protocol::{Exit, JobKind, JobStatus, MAX_JOBS, StopMode},
     sys::process,
 };
+
+/// How long the kernel gets to be done with what is left of a writer's group. What it holds longer never comes back to its program.
+const GROUP_WAIT: u64 = 10 * SECOND;
 
 /// The postmaster.
 #[derive(Clone, Copy)]
@@ -26,8 +30,10 @@ pub(super) struct Job {
     pub(super) status: JobStatus,
     /// It prepares a promotion for this epoch.
     pub(super) promotes: Option<u64>,
-    /// It is dead and reaped.
+    /// Its process is dead and reaped.
     pub(super) end: Option<Exit>,
+    /// When nobody waits any longer for the rest of its group, boot nanoseconds.
+    patience_ends: u64,
 }
 
 /// All of them.
@@ -47,7 +53,12 @@ impl Children {
 
     /// Reap whatever is dead, our own and inherited orphans.
     pub(super) fn reap(&mut self) {
-        while let Some((pid, end)) = process::reap() {
+        while let Some(pid) = process::dead_child() {
+            if self.living_jobs().any(|job| job.status.pid == pid && job.status.kind == JobKind::Writer) {
+                // What it has started writes the data directory too. All at once, and while the group's number is certain.
+                process::signal_group(pid, libc::SIGKILL);
+            }
+            let Some(end) = process::reap(pid) else { return };
             let end = end.map_or_else(Exit::Signal, Exit::Code);
             if self.agent == Some(pid) {
                 self.agent = None;
@@ -57,7 +68,7 @@ impl Children {
             } else if let Some(postmaster) = self.postmaster.as_mut().filter(|p| p.pid == pid && p.end.is_none()) {
                 postmaster.end = Some(end);
             } else if let Some(job) = self.jobs.iter_mut().flatten().find(|job| job.status.pid == pid && job.end.is_none()) {
-                job.end = Some(end);
+                (job.end, job.patience_ends) = (Some(end), boot_now_ns() + GROUP_WAIT);
             }
         }
     }
@@ -72,6 +83,25 @@ impl Children {
         self.jobs.iter().flatten().filter(|job| job.end.is_none())
     }
 
+    /// The end of the job in this place, which is then free: a writer has ended when its whole group has.
+    pub(super) fn take_ended(&mut self, place: usize) -> Option<(Job, Exit)> {
+        let job = self.jobs[place].filter(|job| !job.remains())?;
+        let exit = job.end?;
+        if job.group_lives() {
+            log::line(format_args!(
+                "what a job (pid {}) has started hangs in the kernel: not waiting for it any longer",
+                job.status.pid
+            ));
+        }
+        self.jobs[place] = None;
+        Some((job, exit))
+    }
+
+    /// Jobs of which something is not reaped yet.
+    pub(super) fn remaining_jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().flatten().filter(|job| job.remains())
+    }
+
     /// Something that writes the data directory is not reaped, or its end is not settled yet.
     pub(super) fn writer_runs(&self) -> bool {
         self.postmaster.is_some() || self.jobs.iter().flatten().any(|job| job.status.kind == JobKind::Writer)
@@ -84,7 +114,7 @@ impl Children {
 
     /// Something the fence killed is not reaped yet.
     pub(super) fn fenced_unreaped(&self) -> bool {
-        self.living_postmaster().is_some() || self.living_jobs().any(Job::is_fenced)
+        self.living_postmaster().is_some() || self.remaining_jobs().any(Job::is_fenced)
     }
 
     /// The number belongs to a job or to the postmaster's start.
@@ -103,9 +133,13 @@ impl Children {
         self.living_jobs().filter(|job| all || job.is_fenced()).for_each(Job::kill);
     }
 
-    /// Kill one job; false: no such job lives.
+    /// Kill one job; false: there is no such job. What remains of one that has ended is killed already, and its end is still reported.
     pub(super) fn kill_job(&self, number: u64) -> bool {
-        self.living_jobs().find(|job| job.status.job == number).map(Job::kill).is_some()
+        let Some(job) = self.jobs.iter().flatten().find(|job| job.status.job == number) else { return false };
+        if job.end.is_none() {
+            job.kill();
+        }
+        true
     }
 
     /// Tell the postmaster to stop.
@@ -121,6 +155,20 @@ impl Children {
 }
 
 impl Job {
+    pub(super) fn new(status: JobStatus, promotes: Option<u64>) -> Self {
+        Self { status, promotes, end: None, patience_ends: 0 }
+    }
+
+    /// A process of it is not reaped, and still worth waiting for.
+    fn remains(&self) -> bool {
+        self.end.is_none() || (self.group_lives() && boot_now_ns() < self.patience_ends)
+    }
+
+    /// Its process is reaped, others of a writer's group are not.
+    fn group_lives(&self) -> bool {
+        self.status.kind == JobKind::Writer && process::group_lives(self.status.pid)
+    }
+
     fn kill(&self) {
         process::signal_group(self.status.pid, libc::SIGKILL);
         // A job that has not come to setsid yet has no group.

@@ -20,8 +20,12 @@ use std::{
     ptr,
 };
 
-/// Most arguments, and most variables.
-const MAX_STRINGS: usize = 1024;
+/// Arguments, and variables, that there is room for in any case.
+const ROOM: usize = 1024;
+/// Variables that a program may get besides the agent's own.
+const EXTRA: usize = 64;
+/// A log that is longer when its program is started is put aside.
+const LONG_LOG: u64 = 64 << 20;
 
 /// The child's preparation did not work.
 const CODE_PREPARE: i32 = 125;
@@ -50,14 +54,16 @@ pub(super) enum Prepare {
 
 /// Lists of C string pointers as execve wants them; made once.
 pub(super) struct Lists {
-    argv: Box<[*const c_char; MAX_STRINGS + 1]>,
-    env: Box<[*const c_char; MAX_STRINGS + 1]>,
+    argv: Box<[*const c_char]>,
+    env: Box<[*const c_char]>,
     lengths: (usize, usize),
 }
 
 impl Lists {
-    pub(super) fn new() -> Self {
-        Self { argv: Box::new([ptr::null(); MAX_STRINGS + 1]), env: Box::new([ptr::null(); MAX_STRINGS + 1]), lengths: (0, 0) }
+    /// With room for the agent's own arguments and variables, and so for what it passes on.
+    pub(super) fn new(argv: usize, env: usize) -> Self {
+        let room = |strings: usize| vec![ptr::null(); strings.max(ROOM) + 1].into_boxed_slice();
+        Self { argv: room(argv), env: room(env + EXTRA), lengths: (0, 0) }
     }
 
     /// Point to the strings; false: too many.
@@ -105,6 +111,9 @@ impl Nursery<'_> {
             Forked::Parent(pid) => Ok(pid),
             Forked::Child => {
                 self.settle(death_signal);
+                if let Err(error) = file::put_aside(log, LONG_LOG) {
+                    log::line(format_args!("a log file that has grown long cannot be renamed: {error}"));
+                }
                 let ready = child::change_directory(if cwd.is_empty() { c"/" } else { cwd })
                     .and_then(|()| child::redirect(log))
                     .and_then(|()| self.prepare(prepare));

@@ -20,7 +20,7 @@ use crate::{
     clock::{MS, Now, SECOND, boot_now_ns},
     fence,
     page::{FenceState, Page},
-    protocol::{FenceCause, JobStatus, MAX_MESSAGE, Report, Request, Status},
+    protocol::{Exit, FenceCause, MAX_MESSAGE, Report, Request, Status},
     sys::{event, file::FileId, process, socket},
 };
 use children::Children;
@@ -57,6 +57,8 @@ struct Guard {
     home: Option<FileId>,
     found_unguarded: bool,
     stopping: bool,
+    /// Set: no agent is left that could stop PostgreSQL; end with this code when it has shut down.
+    leaving: Option<u8>,
     /// Set: fence if needed, and end with this code.
     finish: Option<u8>,
 }
@@ -69,6 +71,8 @@ struct Agent {
     started: u64,
     restart_at: u64,
     quick_deaths: u32,
+    /// The end that was told last, of those that repeat themselves.
+    told: Option<Exit>,
 }
 
 impl Guard {
@@ -128,7 +132,7 @@ impl Guard {
         if let Some(armed) = self.page.arm_view() {
             turn = TURN_ARMED.min(armed.left(now, self.page.budget_ns()));
         }
-        if self.children.agent.is_none() {
+        if self.children.agent.is_none() && self.leaving.is_none() {
             turn = turn.min(self.agent.restart_at.saturating_sub(now.boot));
         }
         // Cannot fail with a valid time; if it did, poll's own time-out wakes us.
@@ -150,7 +154,8 @@ impl Guard {
         [fds[1].revents != 0, fds[2].revents & !libc::POLLOUT != 0]
     }
 
-    /// SIGTERM and SIGINT are the agent's to carry out; if it does not, the deadline still holds. SIGHUP asks it to read its
+    /// SIGTERM and SIGINT are the agent's to carry out; if it does not, the deadline still holds. While there is no agent the guard does
+    /// what it can without one: PostgreSQL is shut down in order, and the lease ends by itself. SIGHUP asks the agent to read its
     /// configuration again.
     fn pass_signals_on(&mut self) {
         while let Some(signal) = event::next_signal(self.signals.as_fd()) {
@@ -163,7 +168,7 @@ impl Guard {
                 (_, Some(agent)) => {
                     process::signal(agent, libc::SIGTERM);
                 }
-                (_, None) => self.finish = Some(0),
+                (_, None) => self.leave(0),
             }
             self.stopping = true;
         }
@@ -248,16 +253,11 @@ impl Guard {
     fn status(&self) -> Report {
         let postmaster = self.children.living_postmaster().map(|postmaster| (postmaster.job, postmaster.pid));
         let mut status = Status::new(postmaster, self.page.fence_state(), self.found_unguarded);
-        self.children.living_jobs().for_each(|job| status.push(job.status));
+        self.children.remaining_jobs().for_each(|job| status.push(job.status));
         Report::Status(status)
     }
 
     fn nursery<'a>(user: Option<&'a User>, guard: i32, data_dir: &'a CStr) -> Nursery<'a> {
         Nursery { user, guard, data_dir }
     }
-}
-
-/// A job that has just been started.
-fn living(job: u64, pid: i32, kind: crate::protocol::JobKind) -> JobStatus {
-    JobStatus { job, pid, kind }
 }

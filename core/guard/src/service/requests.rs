@@ -4,13 +4,12 @@ use super::{
     Guard,
     children::{Job, Postmaster},
     launch::Prepare,
-    living,
 };
 use crate::{
     budget::budget_ns,
     clock::Now,
     page::{Deadline, FenceState},
-    protocol::{FenceCause, JobKind, ProgramRef, Refusal, Report, Request},
+    protocol::{FenceCause, JobKind, JobStatus, ProgramRef, Refusal, Report, Request},
     sys::file,
 };
 
@@ -102,7 +101,7 @@ impl Guard {
         let nursery = Self::nursery(self.user.as_ref(), self.pid, &self.data_dir);
         match nursery.program(&self.lists, Prepare::Nothing, libc::SIGKILL, program.cwd, program.log) {
             Ok(pid) => {
-                *slot = Some(Job { status: living(job, pid, kind), promotes: None, end: None });
+                *slot = Some(Job::new(JobStatus { job, pid, kind }, None));
                 self.outbox.push(Report::Spawned { job, pid });
             }
             Err(_) => self.refuse(job, Refusal::ForkFailed),
@@ -154,7 +153,7 @@ impl Guard {
         let Some(slot) = self.children.free_slot() else { return self.refuse(job, Refusal::TooManyJobs) };
         match Self::nursery(self.user.as_ref(), self.pid, &self.data_dir).promote_file() {
             Ok(pid) => {
-                *slot = Some(Job { status: living(job, pid, JobKind::Helper), promotes: Some(epoch), end: None });
+                *slot = Some(Job::new(JobStatus { job, pid, kind: JobKind::Helper }, Some(epoch)));
                 if let Some(postmaster) = &mut self.children.postmaster {
                     postmaster.may_be_writable = true;
                 }

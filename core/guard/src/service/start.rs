@@ -76,6 +76,7 @@ pub fn run(mut options: Options) -> Result<u8, StartError> {
     let timer = event::timer().map_err(|e| StartError::System("timerfd_create", e))?;
     let recorded = fence::recorded_postmaster(&options.data_dir);
     let data_dir = c_path(&options.data_dir)?;
+    let env = agent_env();
     let mut guard = Guard {
         pid: std::process::id() as i32,
         data_dir,
@@ -84,14 +85,15 @@ pub fn run(mut options: Options) -> Result<u8, StartError> {
         page_fd,
         children: Children::new(),
         outbox: Outbox::new(),
-        lists: Lists::new(),
-        agent: Agent { argv: options.agent, env: agent_env(), socket: None, started: 0, restart_at: 0, quick_deaths: 0 },
+        lists: Lists::new(options.agent.len(), env.len()),
+        agent: Agent { argv: options.agent, env, socket: None, started: 0, restart_at: 0, quick_deaths: 0, told: None },
         timer,
         signals,
         sessions: 0,
         home: None,
         found_unguarded: false,
         stopping: false,
+        leaving: None,
         finish: None,
     };
     if let Err(error) = process::raise_priority() {

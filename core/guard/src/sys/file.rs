@@ -79,6 +79,30 @@ fn sync(dir: BorrowedFd<'_>) -> io::Result<()> {
     check(unsafe { libc::fsync(dir.as_raw_fd()) }).map(drop)
 }
 
+/// Rename a file that is longer than this by appending `.1`, in place of an older one. Anything but a file of its own (a link, a pipe)
+/// stays as it is.
+pub(crate) fn put_aside(path: &CStr, longest: u64) -> io::Result<()> {
+    // SAFETY: `path` is a C string, `stat` is plain data of the right size.
+    let stat = unsafe {
+        let mut stat = std::mem::zeroed::<libc::stat>();
+        if libc::lstat(path.as_ptr(), &mut stat) == -1 {
+            // Nothing is there, or opening it will say what is wrong.
+            return Ok(());
+        }
+        stat
+    };
+    if stat.st_mode & libc::S_IFMT != libc::S_IFREG || stat.st_size as u64 <= longest {
+        return Ok(());
+    }
+    let mut old = [0_u8; libc::PATH_MAX as usize];
+    let name = path.to_bytes();
+    let room = old.get_mut(..name.len() + 3).ok_or_else(|| io::Error::from_raw_os_error(libc::ENAMETOOLONG))?;
+    room[..name.len()].copy_from_slice(name);
+    room[name.len()..].copy_from_slice(b".1\0");
+    // SAFETY: both are C strings, the second ends with the NUL that was just written.
+    check(unsafe { libc::rename(path.as_ptr(), old.as_ptr().cast()) }).map(drop)
+}
+
 /// Lock an open file or directory for this process; false: somebody else has it. Ends with the last copy of the descriptor.
 pub(crate) fn lock(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: no pointers.

@@ -40,16 +40,32 @@ pub(crate) fn parent() -> i32 {
     unsafe { libc::getppid() }
 }
 
-/// Reap one dead child: its pid, and its exit code or signal.
-pub(crate) fn reap() -> Option<(i32, Result<i32, i32>)> {
+/// Whether the group that a child led has a process left, dead ones that nobody has reaped included.
+pub(crate) fn group_lives(leader: i32) -> bool {
+    // SAFETY: no pointers; signal 0 only asks.
+    leader > 1 && !check(unsafe { libc::kill(-leader, 0) }).is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))
+}
+
+/// A dead child that is not reaped yet: its number, and that of its group, are still its own.
+pub(crate) fn dead_child() -> Option<i32> {
+    // SAFETY: siginfo_t is plain data, zeroed as the call wants it; the number is only read where the call filled it in.
+    let pid = unsafe {
+        let mut info = std::mem::zeroed::<libc::siginfo_t>();
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        check(libc::waitid(libc::P_ALL, 0, &mut info, options)).ok()?;
+        info.si_pid()
+    };
+    (pid > 0).then_some(pid)
+}
+
+/// Reap this dead child: its exit code, or the signal.
+pub(crate) fn reap(pid: i32) -> Option<Result<i32, i32>> {
     let mut status = 0;
     // SAFETY: `status` is valid for the call.
-    let pid = unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) };
-    if pid <= 0 {
+    if unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } != pid {
         return None;
     }
-    let end = if libc::WIFSIGNALED(status) { Err(libc::WTERMSIG(status)) } else { Ok(libc::WEXITSTATUS(status)) };
-    Some((pid, end))
+    Some(if libc::WIFSIGNALED(status) { Err(libc::WTERMSIG(status)) } else { Ok(libc::WEXITSTATUS(status)) })
 }
 
 /// Own a descriptor that was passed over exec, and let it go no further.

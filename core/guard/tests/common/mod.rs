@@ -5,7 +5,7 @@
 pub mod psql;
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{BufRead, BufReader, Write},
     net::Shutdown,
     os::unix::{
@@ -34,7 +34,7 @@ pub fn database_user() -> Option<(u32, u32)> {
     (id(&["-u"]) == 0).then(|| (id(&["-u", "postgres"]), id(&["-g", "postgres"])))
 }
 
-fn own(path: &Path) {
+pub fn own(path: &Path) {
     if let Some((uid, gid)) = database_user() {
         chown(path, Some(uid), Some(gid)).unwrap();
     }
@@ -110,6 +110,11 @@ pub struct Node {
 impl Node {
     /// A started guard with a connected agent, a data directory, and no PostgreSQL.
     pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same, with these variables in the guard's environment. The guard's standard error is kept: [`Node::said`].
+    pub fn with(variables: &[(String, String)]) -> Self {
         let dir = tempfile::Builder::new().prefix("tanist-guard-").tempdir_in("/tmp").unwrap();
         own(dir.path());
         let template = template();
@@ -117,7 +122,10 @@ impl Node {
         assert!(copied.success());
         let listener = UnixListener::bind(dir.path().join("agent")).unwrap();
         fs::set_permissions(dir.path().join("agent"), fs::Permissions::from_mode(0o777)).unwrap();
-        let guard = guard_command(dir.path(), "state").spawn().unwrap();
+        let mut command = guard_command(dir.path(), "state");
+        let said = File::create(dir.path().join("said")).unwrap();
+        own(&dir.path().join("said"));
+        let guard = command.envs(variables.iter().cloned()).stderr(said).spawn().unwrap();
         let (_, lines) = mpsc::channel();
         let mut node = Self {
             dir,
@@ -157,6 +165,17 @@ impl Node {
 
     pub fn data(&self) -> PathBuf {
         self.dir.path().join("data")
+    }
+
+    /// How many lines of the guard and its agents contain `what`.
+    pub fn said(&self, what: &str) -> usize {
+        let said = fs::read_to_string(self.dir.path().join("said")).unwrap();
+        said.lines().filter(|line| line.contains(what)).count()
+    }
+
+    /// From now on every agent that starts ends at once with this code.
+    pub fn refuse(&self, code: i32) {
+        fs::write(self.dir.path().join("refuse"), code.to_string()).unwrap();
     }
 
     pub fn tell(&mut self, line: &str) {
