@@ -4,7 +4,12 @@
 //! and fro between the two. Of several settings of one parameter PostgreSQL takes the last, so ours come after the include, and what
 //! is ours alone comes at the end. `standby.signal` is not ours: the guard makes and removes it.
 
-use crate::{Settings, conninfo, files, kept::Kept, names, quote};
+use crate::{
+    Settings, auto_conf, conninfo, files,
+    kept::Kept,
+    mark::{BACKUP_LABEL, OUR_LABEL, label_line},
+    names, quote,
+};
 use std::{
     collections::BTreeMap,
     fmt::Write,
@@ -176,11 +181,22 @@ fn write(settings: &Settings, kept: &Kept) -> Result<bool, ConfigureError> {
     let version_file = settings.data_dir.join("PG_VERSION");
     let version = fs::read_to_string(&version_file).map_err(at(&version_file))?;
     let major = version.trim().parse().map_err(|_| io::Error::other("not a version")).map_err(at(&version_file))?;
-    let base = keep_original(settings)?;
+    let takes_nothing = takes_nothing(settings, kept, major)?;
+    if takes_nothing {
+        auto_conf::keep_restore_command(settings).map_err(failed)?;
+    }
+    let mut includes = Vec::new();
+    if keep_original(settings)? {
+        includes.push(BASE);
+    }
+    let taken_over = settings.config_dir.join(auto_conf::TAKEN_OVER);
+    if taken_over.try_exists().map_err(at(&taken_over))? {
+        includes.push(auto_conf::TAKEN_OVER);
+    }
     let conf = settings.config_file();
-    let text = render(settings, kept, major, base);
+    let text = render(settings, kept, &Rendered { major, includes, takes_nothing });
     let mut changed = files::write_if_changed(&conf, text.as_bytes(), 0o600).map_err(at(&conf))?;
-    changed |= clean_auto_conf(settings)?;
+    changed |= auto_conf::clean(settings, takes_nothing).map_err(failed)?;
     for (file, lines) in [("pg_hba.conf", &settings.pg_hba), ("pg_ident.conf", &settings.pg_ident)] {
         if !lines.is_empty() {
             let path = settings.config_dir.join(file);
@@ -246,16 +262,37 @@ pub(crate) fn parameters(settings: &Settings) -> BTreeMap<&str, String> {
     parameters
 }
 
-fn render(settings: &Settings, kept: &Kept, major: u32, base: bool) -> String {
+/// What the directory adds to the text of `postgresql.conf`.
+struct Rendered {
+    major: u32,
+    includes: Vec<&'static str>,
+    takes_nothing: bool,
+}
+
+/// Who follows nobody takes from nobody: an archive may have WAL of a history that this server is no part of. Before version 14 the
+/// parameter could not be set again without a restart.
+///
+/// A backup that somebody has put here and that no server has started is no part of any history yet, and may have no WAL but the
+/// archive's to become consistent with. A copy of our own has what it needs.
+fn takes_nothing(settings: &Settings, kept: &Kept, major: u32) -> Result<bool, ConfigureError> {
+    if !kept.standby || kept.conninfo != quote::guc("") || major < 14 {
+        return Ok(false);
+    }
+    let line = |beginning| label_line(&settings.data_dir, beginning).map_err(at(&settings.data_dir.join(BACKUP_LABEL)));
+    let (method, label) = (line("BACKUP METHOD:")?, line("LABEL:")?);
+    let brought = method.is_some_and(|method| method != "pg_rewind") && !label.is_some_and(|label| label.starts_with(OUR_LABEL));
+    Ok(!brought)
+}
+
+fn render(settings: &Settings, kept: &Kept, around: &Rendered) -> String {
+    let Rendered { major, includes, takes_nothing } = around;
     let parameters = parameters(settings);
     let mut owned: Vec<(&str, String)> = TARGETS.map(|key| (key, String::new())).into();
     owned.push(("recovery_target_timeline", "latest".into()));
-    if major < 16 {
+    if *major < 16 {
         owned.push(("promote_trigger_file", String::new()));
     }
-    if kept.standby && kept.conninfo == quote::guc("") && major >= 14 {
-        // Who follows nobody takes from nobody: an archive may have WAL of a history that this server is no part of. Before version 14 the
-        // parameter could not be set again without a restart.
+    if *takes_nothing {
         owned.push(("restore_command", String::new()));
     }
     if settings.config_dir != settings.data_dir {
@@ -270,13 +307,12 @@ fn render(settings: &Settings, kept: &Kept, major: u32, base: bool) -> String {
     }
 
     let mut text = HEADER.to_owned();
-    if base {
-        let _ = writeln!(text, "include '{BASE}'");
-    }
-    for (key, value) in parameters.iter().map(|(key, value)| (*key, value)).chain(owned.iter().map(|(key, value)| (*key, value)))
-    {
-        let _ = writeln!(text, "{key} = {}", quote::guc(value));
-    }
+    let line = |(key, value): (&str, &String)| format!("{key} = {}\n", quote::guc(value));
+    let include = |file: &str| if includes.contains(&file) { format!("include '{file}'\n") } else { String::new() };
+    text += &include(BASE);
+    text.extend(parameters.iter().map(|(key, value)| line((key, value))));
+    text += &include(auto_conf::TAKEN_OVER);
+    text.extend(owned.iter().map(|(key, value)| line((key, value))));
     text + &kept.to_string()
 }
 
@@ -304,18 +340,8 @@ fn keep_original(settings: &Settings) -> Result<bool, ConfigureError> {
     }
 }
 
-/// Takes parameters of ours out of `postgresql.auto.conf`, which is read after our file. Only a file that has such a line is
-/// written, so an ALTER SYSTEM of something else in the same instant is not lost.
-fn clean_auto_conf(settings: &Settings) -> Result<bool, ConfigureError> {
-    let path = settings.data_dir.join("postgresql.auto.conf");
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(at(&path)(error)),
-    };
-    let name = |line: &str| line.trim_start().split(|c: char| c == '=' || c.is_whitespace()).next().unwrap_or("").to_owned();
-    let kept: String = text.split_inclusive('\n').filter(|line| !is_ours(settings, &name(line))).collect();
-    files::write_if_changed(&path, kept.as_bytes(), 0o600).map_err(at(&path))
+fn failed((path, error): (PathBuf, io::Error)) -> ConfigureError {
+    ConfigureError { path, error }
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> ConfigureError {
@@ -324,103 +350,4 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> ConfigureError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::settings::tests::sample;
-    use tanist_engine::Epoch;
-
-    fn text(settings: &Settings, names: &SyncNames) -> String {
-        render(settings, &kept(settings, ServerConfig::Standby { upstream: None }, names), 15, true)
-    }
-
-    /// The value PostgreSQL would take: that of the last line.
-    fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-        text.lines().rev().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "))
-    }
-
-    #[test]
-    fn ours_come_last_and_cannot_be_overridden() {
-        let mut settings = sample();
-        for (key, value) in [
-            ("Synchronous_Standby_Names", "*"),
-            ("RECOVERY_TARGET_TIME", "2020-01-01"),
-            ("promote_trigger_file", "/tmp/x"),
-            ("include", "/tmp/evil"),
-            ("hot_standby", "off"),
-            ("wal_level", "minimal"),
-            ("work_mem", "4MB'\nport = 1"),
-        ] {
-            settings.parameters.insert(key.into(), value.into());
-        }
-        let text = text(&settings, &SyncNames::Reserved);
-        assert_eq!(value(&text, NAMES), Some("'FIRST 1 (\"__tanist_nobody__\")'"));
-        assert_eq!(value(&text, "recovery_target_time"), Some("''"));
-        assert_eq!(value(&text, "promote_trigger_file"), Some("''"));
-        assert_eq!(value(&text, "hot_standby"), Some("'on'"));
-        assert_eq!(value(&text, "wal_level"), Some("'replica'"));
-        assert_eq!(value(&text, "work_mem"), Some("'4MB''\\nport = 1'"));
-        assert_eq!(value(&text, "port"), Some("'5433'"));
-        assert_eq!(value(&text, "cluster_name"), Some("'it''s'"));
-        assert_eq!(value(&text, "restart_after_crash"), Some("'off'"));
-        assert!(!text.contains("evil") && !text.contains("2020") && !text.contains("Names"));
-        let ignored = ignored_parameters(&settings);
-        assert_eq!(
-            ignored,
-            ["RECOVERY_TARGET_TIME", "Synchronous_Standby_Names", "hot_standby", "include", "promote_trigger_file"]
-        );
-    }
-
-    #[test]
-    fn asynchronous_mode_leaves_the_names_to_the_operator() {
-        let mut settings = Settings { synchronous: false, ..sample() };
-        assert_eq!(value(&text(&settings, &SyncNames::Nobody), NAMES), None);
-        settings.parameters.insert(NAMES.into(), "x".into());
-        assert_eq!(value(&text(&settings, &SyncNames::Nobody), NAMES), Some("'x'"));
-    }
-
-    #[test]
-    fn sixteen_has_no_trigger_file() {
-        let kept = kept(&sample(), ServerConfig::Primary, &SyncNames::Reserved);
-        let render = |major| render(&sample(), &kept, major, false);
-        assert!(render(15).contains("promote_trigger_file"));
-        assert!(!render(16).contains("promote_trigger_file") && !render(16).contains("include"));
-    }
-
-    #[test]
-    fn files_on_disk() {
-        let root = tempfile::tempdir().unwrap();
-        let dir = root.path().to_owned();
-        let settings = Settings {
-            data_dir: dir.clone(),
-            config_dir: dir.clone(),
-            pgpass: dir.join("pgpass"),
-            pg_hba: vec!["local all all trust".into()],
-            ..sample()
-        };
-        let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
-        assert!(write_for(&settings, ServerConfig::Primary, &SyncNames::Reserved).is_err(), "no PG_VERSION");
-        fs::write(dir.join("PG_VERSION"), "15\n").unwrap();
-        fs::write(dir.join("postgresql.conf"), "shared_buffers = '1GB'\n").unwrap();
-        fs::write(dir.join("postgresql.auto.conf"), "# x\nPrimary_Conninfo='host=a'\nwork_mem = '1MB'\n").unwrap();
-        let upstream = Upstream { name: "b".into(), endpoint: Endpoint { host: "::1".into(), port: 7 }, epoch: Epoch(3) };
-        let role = ServerConfig::Standby { upstream: Some(&upstream) };
-
-        assert!(write_for(&settings, role, &SyncNames::Reserved).unwrap());
-        assert_eq!(read("postgresql.base.conf"), "shared_buffers = '1GB'\n");
-        assert_eq!(read("postgresql.auto.conf"), "# x\nwork_mem = '1MB'\n");
-        assert_eq!(read("pgpass"), "\\:\\:1:7:*:repl:p\\:w\\\\\n");
-        assert!(read("pg_hba.conf").ends_with("\nlocal all all trust\n"));
-        let conf = read("postgresql.conf");
-        assert!(
-            conf.contains("\ninclude 'postgresql.base.conf'\n") && conf.contains("\nprimary_conninfo = 'host=::1 port=7 "),
-            "{conf}"
-        );
-        assert!(!conf.contains("p:w"), "the password is in its own file only");
-
-        assert!(!write_for(&settings, role, &SyncNames::Reserved).unwrap(), "nothing changed");
-        assert!(write_for(&settings, ServerConfig::Primary, &SyncNames::Nobody).unwrap());
-        assert_eq!(value(&read("postgresql.conf"), "primary_conninfo"), Some("''"));
-        assert_eq!(value(&read("postgresql.conf"), NAMES), Some("''"));
-        assert_eq!(read("postgresql.base.conf"), "shared_buffers = '1GB'\n");
-    }
-}
+mod tests;

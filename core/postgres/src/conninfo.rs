@@ -10,6 +10,11 @@ use tanist_engine::{Endpoint, Epoch, MemberName, Upstream};
 /// Marks our own strings.
 const MARK: &str = "tanist ";
 
+/// Of programs that read from the leader: they wait for an answer with nothing under way, and the system's own keepalives begin after two
+/// hours.
+const KEEPALIVES: [(&str, &str); 4] =
+    [("keepalives", "1"), ("keepalives_idle", "5"), ("keepalives_interval", "2"), ("keepalives_count", "3")];
+
 /// `primary_conninfo` for this upstream.
 ///
 /// A standby must notice quickly that its upstream is silently gone and be free for the next one: keepalives end an idle
@@ -36,8 +41,8 @@ pub fn primary_conninfo(settings: &Settings, upstream: &Upstream) -> String {
     join(&pairs)
 }
 
-/// The connection string of pg_rewind, which reads files over an ordinary session. It answers nothing while it compares, so the session
-/// lives as long as the machine.
+/// The connection string of pg_rewind, which reads files over an ordinary session. It says nothing while it compares; keepalives tell
+/// that from a leader that is gone.
 pub(crate) fn rewind_conninfo(settings: &Settings, upstream: &Upstream) -> String {
     let port = upstream.endpoint.port.to_string();
     let user = settings.rewind.as_ref().unwrap_or(&settings.superuser);
@@ -49,6 +54,10 @@ pub(crate) fn rewind_conninfo(settings: &Settings, upstream: &Upstream) -> Strin
         ("application_name", &settings.name.0),
         ("sslmode", "prefer"),
         ("connect_timeout", "5"),
+        KEEPALIVES[0],
+        KEEPALIVES[1],
+        KEEPALIVES[2],
+        KEEPALIVES[3],
         ("tcp_user_timeout", "30000"),
     ])
 }
@@ -63,6 +72,10 @@ pub(crate) fn copy_conninfo(settings: &Settings, upstream: &Upstream) -> String 
         ("application_name", &settings.name.0),
         ("sslmode", "prefer"),
         ("connect_timeout", "5"),
+        KEEPALIVES[0],
+        KEEPALIVES[1],
+        KEEPALIVES[2],
+        KEEPALIVES[3],
         ("tcp_user_timeout", "30000"),
     ])
 }
@@ -133,6 +146,18 @@ mod tests {
             epoch: Epoch(77),
         };
         assert_eq!(upstream(&primary_conninfo(&settings, &wanted)), Some(wanted));
+    }
+
+    #[test]
+    fn a_program_notices_that_its_leader_is_silently_gone() {
+        let settings = crate::settings::tests::sample();
+        let from = Upstream { name: "b".into(), endpoint: Endpoint { host: "b".into(), port: 1 }, epoch: Epoch(1) };
+        for text in [rewind_conninfo(&settings, &from), copy_conninfo(&settings, &from), primary_conninfo(&settings, &from)] {
+            let pairs = parse(&text).unwrap();
+            let number = |key: &str| pairs[key].parse::<u32>().unwrap();
+            let silent = number("keepalives_idle") + number("keepalives_interval") * number("keepalives_count");
+            assert!(pairs["keepalives"] == "1" && silent <= 15, "{text}");
+        }
     }
 
     #[test]

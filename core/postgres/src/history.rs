@@ -1,6 +1,11 @@
-//! Where a timeline begins, and which one it left: the last line of its history file in `pg_wal`.
+//! Where timelines began and which ones they left: their history files in `pg_wal`.
 
-use std::{fs::File, io::Read, path::Path, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 use tanist_engine::{Lsn, Timeline};
 use tokio::task::JoinHandle;
 
@@ -12,6 +17,44 @@ const LONGEST: u64 = 1 << 20;
 
 /// The timeline that was left, and where.
 type Origin = (Timeline, Lsn);
+
+/// A timeline that was left, as a history file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switch {
+    /// Its number.
+    pub timeline: Timeline,
+    /// Where it was left.
+    pub lsn: Lsn,
+    /// PostgreSQL's own words for why.
+    pub reason: String,
+}
+
+/// The history file of a timeline.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TimelineHistory {
+    /// What was left on the way to it, oldest first.
+    pub switches: Vec<Switch>,
+    /// When it was opened, that is, when the file was made.
+    pub opened: Option<SystemTime>,
+}
+
+/// Reads the history of a timeline. The first one has none. A disk that does not answer within the limit is an error.
+pub async fn timeline_history(data_dir: &Path, timeline: Timeline, limit: Duration) -> io::Result<TimelineHistory> {
+    if timeline <= Timeline(1) {
+        return Ok(TimelineHistory::default());
+    }
+    let path = path(data_dir, timeline);
+    let reading = tokio::task::spawn_blocking(move || {
+        let file = File::open(&path)?;
+        let opened = file.metadata()?.modified().ok();
+        let wrong = || io::Error::new(io::ErrorKind::InvalidData, format!("{}: not understood", path.display()));
+        Ok(TimelineHistory { switches: switches(&text(file)?).ok_or_else(wrong)?, opened })
+    });
+    match tokio::time::timeout(limit, reading).await {
+        Ok(read) => read.map_err(io::Error::other)?,
+        Err(late) => Err(late.into()),
+    }
+}
 
 /// Origins as far as they have been read: a history file never changes, and the first timeline has none. At most one thread waits for
 /// the disk.
@@ -44,18 +87,40 @@ impl Origins {
 
 /// Which timeline it left, and where; `None`: it is the first, or its file cannot be read.
 fn origin(data_dir: &Path, timeline: Timeline) -> Option<Origin> {
-    let path = data_dir.join("pg_wal").join(format!("{:08X}.history", timeline.0));
-    let mut text = String::new();
-    File::open(path).ok()?.take(LONGEST).read_to_string(&mut text).ok()?;
-    last_switch(&text)
+    last_switch(&text(File::open(path(data_dir, timeline)).ok()?).ok()?)
 }
 
-/// Lines are `parent-timeline  switch-point  reason`; a comment begins with `#`.
+fn path(data_dir: &Path, timeline: Timeline) -> PathBuf {
+    data_dir.join("pg_wal").join(format!("{:08X}.history", timeline.0))
+}
+
+fn text(file: File) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 fn last_switch(text: &str) -> Option<Origin> {
-    let line = text.lines().rev().find(|line| !line.trim().is_empty() && !line.starts_with('#'))?;
-    let mut words = line.split_whitespace();
-    let parent = words.next()?.parse().ok()?;
-    Some((Timeline(parent), words.next()?.parse().ok()?))
+    let Switch { timeline, lsn, reason: _ } = switch(lines(text).next_back()?)?;
+    Some((timeline, lsn))
+}
+
+/// `None`: a line is not understood.
+fn switches(text: &str) -> Option<Vec<Switch>> {
+    lines(text).map(switch).collect()
+}
+
+/// Without comments.
+fn lines(text: &str) -> impl DoubleEndedIterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// A line is `parent-timeline  switch-point  reason`.
+fn switch(line: &str) -> Option<Switch> {
+    let (parent, rest) = line.split_once(char::is_whitespace)?;
+    let rest = rest.trim_start();
+    let (lsn, reason) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    Some(Switch { timeline: Timeline(parent.parse().ok()?), lsn: lsn.parse().ok()?, reason: reason.trim_start().to_owned() })
 }
 
 #[cfg(test)]
@@ -69,6 +134,23 @@ mod tests {
         for nothing in ["", "# only a comment\n", "1\n", "x 0/1 y\n"] {
             assert_eq!(last_switch(nothing), None, "{nothing:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_history_in_full() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |timeline| timeline_history(dir.path(), Timeline(timeline), Duration::from_secs(10));
+        assert_eq!(read(1).await.unwrap(), TimelineHistory::default());
+        assert_eq!(read(4).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::fs::create_dir(dir.path().join("pg_wal")).unwrap();
+        let file = path(dir.path(), Timeline(4));
+        std::fs::write(&file, "# x\n1\t0/3000148\tno recovery target specified\n\n3\t0/5000028\tbefore 2026\n").unwrap();
+        let history = read(4).await.unwrap();
+        let line = |timeline, lsn, reason: &str| Switch { timeline: Timeline(timeline), lsn: Lsn(lsn), reason: reason.into() };
+        assert_eq!(history.switches, [line(1, 0x300_0148, "no recovery target specified"), line(3, 0x500_0028, "before 2026")]);
+        assert!(history.opened.is_some());
+        std::fs::write(&file, "garbage\n").unwrap();
+        assert_eq!(read(4).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[tokio::test]

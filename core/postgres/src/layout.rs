@@ -3,7 +3,10 @@
 //! Whether a server runs is not asked here: the guard knows. Files are looked at on a thread of their own: a disk that hangs holds up
 //! whoever waits for the answer, and nobody else.
 
-use crate::{ControlData, ControlError, Settings, files};
+use crate::{
+    ControlData, ControlError, Settings, files,
+    mark::{self, BACKUP_LABEL, Mark, Work, is_vacant, label_line},
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -71,6 +74,22 @@ pub enum LayoutError {
         /// Its content.
         version: String,
     },
+    /// There is a mark of unfinished work, and a cluster that is not that work.
+    #[error(
+        "{}: work on this directory was begun and not finished ({}), and what is there now is not that work but a complete cluster: it \
+         is neither started nor thrown away; to keep it remove the mark, to have it replaced empty the directory",
+        dir.display(),
+        marks.iter().map(|mark| mark.display().to_string()).collect::<Vec<_>>().join(", ")
+    )]
+    Marked {
+        /// The data directory.
+        dir: PathBuf,
+        /// The marks.
+        marks: Vec<PathBuf>,
+    },
+    /// What was to be emptied has something in it.
+    #[error("{}: could not be emptied; see empty.log in tanist.state_dir, and empty it by hand", .0.display())]
+    NotEmptied(PathBuf),
     /// pg_rewind ended well and has changed nothing.
     #[error("pg_rewind has not rewound anything")]
     NotRewound,
@@ -105,24 +124,10 @@ fn survey(settings: &Settings) -> Result<Survey, LayoutError> {
         let path = path.to_owned();
         move |error| LayoutError::Read { path, error }
     };
-    // The mark counts even where the directory is empty: nothing else says whether what appears in it next is complete.
-    let empty = match fs::read_dir(dir) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-        Err(error) => return Err(read(dir)(error)),
-    };
-    if empty {
+    if is_vacant(dir).map_err(read(dir))? {
         return Ok(Survey::NoData);
     }
-    let mut rewound = false;
-    for mark in marks(settings) {
-        match fs::read(&mark) {
-            Ok(what) if what == REWOUND => rewound = true,
-            Ok(_) => return Ok(Survey::HalfMade),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(read(&mark)(error)),
-        }
-    }
+    let Some(rewound) = by_marks(settings)? else { return Ok(Survey::HalfMade) };
     let path = dir.join("PG_VERSION");
     let version = match fs::read_to_string(&path) {
         Ok(version) => version,
@@ -133,7 +138,7 @@ fn survey(settings: &Settings) -> Result<Survey, LayoutError> {
     let Some(major) = major else {
         return Err(LayoutError::Version { path, version: version.trim().chars().take(20).collect() });
     };
-    let method = backup_method(dir).map_err(|error| LayoutError::Read { path: dir.join(BACKUP_LABEL), error })?;
+    let method = backup_method(dir).map_err(read(&dir.join(BACKUP_LABEL)))?;
     if rewound && method.as_deref() != Some("pg_rewind") {
         // A server took the label, and ended before it was consistent.
         return Ok(Survey::HalfMade);
@@ -142,30 +147,69 @@ fn survey(settings: &Settings) -> Result<Survey, LayoutError> {
     Ok(Survey::Cluster { major, copied, rewound })
 }
 
-/// Where a base backup says where it begins; the server that starts it renames it away.
-const BACKUP_LABEL: &str = "backup_label";
+/// What the marks say of a directory that is not empty: whether it was rewound; `None`: it is unfinished. A mark whose work is not what is
+/// there says nothing of it, and nobody may throw away what is there because of it.
+fn by_marks(settings: &Settings) -> Result<Option<bool>, LayoutError> {
+    let dir = &settings.data_dir;
+    let mut rewound = false;
+    let mut others = Vec::new();
+    for (path, mark) in Mark::all(settings).map_err(unreadable)? {
+        match (mark.fits(dir).map_err(|error| LayoutError::Read { path: dir.clone(), error })?, mark.work) {
+            (false, _) => others.push(path),
+            (true, Some(Work::Rewound)) => rewound = true,
+            (true, _) => return Ok(None),
+        }
+    }
+    if !others.is_empty() && !rewound {
+        return Err(LayoutError::Marked { dir: dir.clone(), marks: others });
+    }
+    Ok(Some(rewound))
+}
 
-/// The content of the marks when a rewind is complete, until the server has been consistent once.
-const REWOUND: &[u8] = b"rewound";
+fn unreadable((path, error): (PathBuf, io::Error)) -> LayoutError {
+    LayoutError::Read { path, error }
+}
 
 /// How the directory came to be, while no server has started it: `streamed` is a base backup. Up to version 14 a primary in exclusive
 /// backup mode has such a file, too, of another method.
 fn backup_method(dir: &Path) -> io::Result<Option<String>> {
-    match fs::read_to_string(dir.join(BACKUP_LABEL)) {
-        Ok(label) => {
-            Ok(label.lines().find_map(|line| line.strip_prefix("BACKUP METHOD:")).map(|method| method.trim().to_owned()))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    label_line(dir, "BACKUP METHOD:")
 }
 
-/// Marks the data directory as unfinished, durably. To be called before initdb, pg_basebackup or pg_rewind begins.
+/// Marks the data directory as unfinished, durably. To be called before anything of it is changed, be it emptied or rewound.
 ///
 /// The mark is in the state directory and, where its parent can be written, beside the data directory: a lost state directory does
 /// not make a torn copy look whole.
-pub fn begin_work(settings: &Settings, what: &str) -> Result<(), LayoutError> {
-    mark(settings, what.as_bytes())
+pub fn begin_work(settings: &Settings, work: Work) -> Result<Mark, LayoutError> {
+    let mut spaces: Vec<PathBuf> =
+        Mark::all(settings).map_err(unreadable)?.into_iter().flat_map(|(_, mark)| mark.spaces).collect();
+    spaces.sort();
+    spaces.dedup();
+    let mark = Mark::new(&settings.data_dir, work, spaces)
+        .map_err(|error| LayoutError::Read { path: settings.data_dir.clone(), error })?;
+    mark::write(settings, &mark).map_err(unreadable)?;
+    Ok(mark)
+}
+
+/// The data directory was emptied, and the program that fills it comes next. `spaces` are the locations of tablespaces that it will fill
+/// besides: those that have nothing in them now are noted, for what is in them later is this work. Whoever has something there keeps it,
+/// and pg_basebackup refuses to copy.
+pub fn emptied(settings: &Settings, mut mark: Mark, spaces: Vec<PathBuf>) -> Result<Mark, LayoutError> {
+    let read = |path: &Path| {
+        let path = path.to_owned();
+        move |error| LayoutError::Read { path, error }
+    };
+    if !is_vacant(&settings.data_dir).map_err(read(&settings.data_dir))? {
+        return Err(LayoutError::NotEmptied(settings.data_dir.clone()));
+    }
+    mark.before = None;
+    for space in spaces {
+        if !mark.spaces.contains(&space) && is_vacant(&space).map_err(read(&space))? {
+            mark.spaces.push(space);
+        }
+    }
+    mark::write(settings, &mark).map_err(unreadable)?;
+    Ok(mark)
 }
 
 /// pg_rewind has ended well. The directory may be started with its source to follow, and nothing else, until [`settle`].
@@ -178,22 +222,14 @@ pub fn end_rewind(settings: &Settings) -> Result<(), LayoutError> {
         Err(error) => return Err(LayoutError::Read { path: label, error }),
     }
     files::sync_parent(&label).map_err(|error| LayoutError::Read { path: dir.clone(), error })?;
-    mark(settings, REWOUND)
+    begin_work(settings, Work::Rewound).map(drop)
 }
 
 /// The server is consistent: what a rewind left marked is an ordinary directory from now on.
 pub fn settle(settings: &Settings) -> Result<(), LayoutError> {
-    let rewound = marks(settings).iter().any(|mark| fs::read(mark).is_ok_and(|what| what == REWOUND));
+    let marks = Mark::all(settings).map_err(unreadable)?;
+    let rewound = marks.iter().any(|(_, mark)| mark.work == Some(Work::Rewound));
     if rewound { end_work(settings) } else { Ok(()) }
-}
-
-fn mark(settings: &Settings, what: &[u8]) -> Result<(), LayoutError> {
-    let [own, beside] = marks(settings);
-    files::write(&own, what, 0o600).map_err(|error| LayoutError::Read { path: own, error })?;
-    match files::write(&beside, what, 0o600) {
-        Err(error) if !is_closed(&error) => Err(LayoutError::Read { path: beside, error }),
-        _ => Ok(()),
-    }
 }
 
 /// Takes the marks away. To be called after the program ended well; makes its result durable first.
@@ -203,25 +239,7 @@ pub fn end_work(settings: &Settings) -> Result<(), LayoutError> {
     files::sync_parent(&dir.join("PG_VERSION"))
         .and_then(|()| files::sync_parent(dir))
         .map_err(|error| LayoutError::Read { path: dir.clone(), error })?;
-    for mark in marks(settings) {
-        let gone = files::remove(&mark).and_then(|()| files::sync_parent(&mark));
-        match gone {
-            Err(error) if !is_closed(&error) => return Err(LayoutError::Read { path: mark, error }),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// The parent of the data directory belongs to somebody else (a mount point below `/`).
-fn is_closed(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
-}
-
-fn marks(settings: &Settings) -> [PathBuf; 2] {
-    let mut beside = settings.data_dir.as_os_str().to_owned();
-    beside.push(".tanist-unfinished");
-    [settings.state_dir.join("unfinished"), beside.into()]
+    mark::remove(settings).map_err(unreadable)
 }
 
 #[cfg(test)]
@@ -249,7 +267,7 @@ mod tests {
         fs::write(settings.data_dir.join("precious"), "x").unwrap();
         assert!(matches!(look(&settings).await, Err(LayoutError::Foreign(_))));
 
-        begin_work(&settings, "clone").unwrap();
+        begin_work(&settings, Work::Clone).unwrap();
         assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade);
         fs::remove_file(settings.state_dir.join("unfinished")).unwrap();
         assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade, "the mark beside is enough");
@@ -263,7 +281,7 @@ mod tests {
         let settings = settings(root.path());
         fs::create_dir(&settings.data_dir).unwrap();
         fs::write(settings.data_dir.join("PG_VERSION"), "15\n").unwrap();
-        begin_work(&settings, "rewind").unwrap();
+        begin_work(&settings, Work::Rewind).unwrap();
         assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade);
         assert!(matches!(end_rewind(&settings), Err(LayoutError::NotRewound)));
         assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade);
@@ -283,9 +301,80 @@ mod tests {
         assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade);
         settle(&settings).unwrap();
         assert!(matches!(look(&settings).await, Err(LayoutError::Control(_))));
-        begin_work(&settings, "clone").unwrap();
+        begin_work(&settings, Work::Clone).unwrap();
         settle(&settings).unwrap();
         assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade, "only a rewind is settled");
+    }
+
+    /// What an operator has restored into a directory whose copy, rewind or bootstrap had failed.
+    #[tokio::test]
+    async fn a_cluster_that_is_not_the_marked_work_is_never_thrown_away() {
+        let root = tempfile::tempdir().unwrap();
+        let settings = settings(root.path());
+        let dir = &settings.data_dir;
+        let replace = || {
+            let _ = fs::remove_dir_all(dir);
+            crate::mark::tests::control(dir, 1_600_000_000);
+            fs::write(dir.join("PG_VERSION"), "15\n").unwrap();
+            fs::write(dir.join("postmaster.opts"), "").unwrap();
+        };
+        for work in [Work::Clone, Work::Bootstrap, Work::Rewind, Work::Rewound] {
+            replace();
+            let mark = begin_work(&settings, work).unwrap();
+            match work {
+                Work::Rewound => assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade, "no label"),
+                _ => assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade, "what was there at the beginning"),
+            }
+            fs::rename(dir, root.path().join(work.name())).unwrap();
+            assert_eq!(look(&settings).await.unwrap(), OnDisk::NoData);
+            replace();
+            let error = look(&settings).await.unwrap_err();
+            let LayoutError::Marked { marks, .. } = &error else { panic!("{work:?}: {error}") };
+            assert_eq!(marks.len(), 2);
+            let said = error.to_string();
+            assert!(said.contains("state/unfinished") && said.contains("data.tanist-unfinished"), "{said}");
+            // Without the marks it is a cluster like any other.
+            end_work(&settings).unwrap();
+            assert!(matches!(look(&settings).await, Err(LayoutError::Control(_))), "its control file is asked for");
+            // Back in a copy's place, with the label of that copy and of another one.
+            if work == Work::Clone {
+                begin_work(&settings, work).unwrap();
+                fs::remove_dir_all(dir).unwrap();
+                let mark = emptied(&settings, mark, Vec::new()).unwrap();
+                replace();
+                fs::write(dir.join(BACKUP_LABEL), format!("START WAL LOCATION: 0/2\nLABEL: {}\n", mark.label())).unwrap();
+                assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade, "the copy");
+                fs::write(dir.join(BACKUP_LABEL), b"LABEL: \xffother\nBACKUP METHOD: streamed\n").unwrap();
+                assert!(matches!(look(&settings).await, Err(LayoutError::Marked { .. })), "another copy");
+                end_work(&settings).unwrap();
+                assert!(matches!(look(&settings).await, Err(LayoutError::Control(_))), "a label need not be UTF-8");
+                fs::remove_file(dir.join(BACKUP_LABEL)).unwrap();
+            }
+        }
+        // An older version wrote the first line only.
+        fs::write(settings.state_dir.join("unfinished"), "clone").unwrap();
+        assert!(matches!(look(&settings).await, Err(LayoutError::Marked { .. })));
+        fs::remove_file(dir.join("global/pg_control")).unwrap();
+        assert_eq!(look(&settings).await.unwrap(), OnDisk::HalfMade);
+    }
+
+    #[test]
+    fn only_places_that_were_vacant_are_noted() {
+        let root = tempfile::tempdir().unwrap();
+        let settings = settings(root.path());
+        let [absent, vacant, full] = ["absent", "vacant", "full"].map(|name| root.path().join(name));
+        fs::create_dir(&vacant).unwrap();
+        fs::create_dir_all(full.join("PG_15_1")).unwrap();
+        fs::create_dir(&settings.data_dir).unwrap();
+        let mark = begin_work(&settings, Work::Clone).unwrap();
+        let mark = emptied(&settings, mark, vec![absent.clone(), vacant.clone(), full]).unwrap();
+        assert_eq!(mark.spaces, [absent.clone(), vacant.clone()]);
+        // What the copy left there is still known to the next attempt.
+        fs::create_dir_all(vacant.join("PG_15_1")).unwrap();
+        let again = begin_work(&settings, Work::Clone).unwrap();
+        assert_eq!(again.spaces, [absent.clone(), vacant.clone()]);
+        fs::write(settings.data_dir.join("x"), "").unwrap();
+        assert!(matches!(emptied(&settings, again, Vec::new()), Err(LayoutError::NotEmptied(_))));
     }
 
     #[tokio::test]

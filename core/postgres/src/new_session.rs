@@ -15,7 +15,7 @@ pub enum NewSession {
     NotReady,
     /// The server lives and refused us, for instance for a wrong password; the text is for people.
     Refused(String),
-    /// Nobody listens on the socket.
+    /// Nobody of ours listens.
     NoListener,
     /// No answer in time.
     NoAnswer,
@@ -28,7 +28,7 @@ pub async fn probe(settings: &Settings, limit: Duration) -> NewSession {
         Err(SessionError::Full(_)) => NewSession::Full,
         Err(SessionError::NotReady(_)) => NewSession::NotReady,
         Err(SessionError::NoListener(_)) => NewSession::NoListener,
-        Err(error @ SessionError::Server { .. }) => NewSession::Refused(error.to_string()),
+        Err(error @ (SessionError::Refused { .. } | SessionError::Server { .. })) => NewSession::Refused(error.to_string()),
         Err(SessionError::Timeout(_) | SessionError::Lost(_)) => NewSession::NoAnswer,
     }
 }

@@ -1,6 +1,6 @@
 //! Command lines for the guard. Nothing is run here.
 
-use crate::{ControlData, Settings, configure::COMMAND_LINE, conninfo};
+use crate::{ControlData, Mark, Settings, configure::COMMAND_LINE, conninfo, tablespaces};
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -116,11 +116,14 @@ pub fn initdb(settings: &Settings) -> Result<Command, PlanError> {
 }
 
 /// Copies the upstream into the empty data directory. The password comes from the file [`crate::configure::write_pgpass`] wrote.
-pub fn basebackup(settings: &Settings, from: &Upstream) -> Result<Command, PlanError> {
+///
+/// The label says whose work it is, in the first file that the program makes; of several labels pg_basebackup takes the last.
+pub fn basebackup(settings: &Settings, from: &Upstream, mark: &Mark) -> Result<Command, PlanError> {
     let mut command = Command::new(settings, settings.program("pg_basebackup"), "basebackup.log")?;
     command.argv.extend(["-D".to_owned(), text(&settings.data_dir)?, "-X".to_owned(), "stream".to_owned()]);
     command.argv.extend(["--checkpoint=fast", "--progress", "--no-password"].map(str::to_owned));
     command.argv.extend(settings.basebackup_options.iter().map(|option| format!("--{option}")));
+    command.argv.push(format!("--label={}", mark.label()));
     command.argv.push(format!("--dbname={}", conninfo::copy_conninfo(settings, from)));
     command.env.push(("PGPASSFILE".to_owned(), text(&settings.pgpass)?));
     Ok(command)
@@ -150,31 +153,49 @@ pub fn rewind(settings: &Settings, from: &Upstream, major: u32, dry_run: bool) -
     Ok(command)
 }
 
-/// Empties the data directory, the WAL directory and the tablespaces that it points at, and keeps the directories themselves, which
-/// may be mount points. `None`: nothing is there.
-pub fn empty_data_dir(settings: &Settings) -> Result<Option<Command>, PlanError> {
+/// Empties the data directory, the WAL directory and the tablespaces that it points at or the mark knows, one after the other, and keeps
+/// the directories themselves, which may be mount points. Of a tablespace's location only what servers have made in it goes. Nothing: no
+/// directory is there.
+pub fn empty_data_dir(settings: &Settings, mark: &Mark) -> Result<Vec<Command>, PlanError> {
     let file = |path: &Path, error| PlanError::File { path: path.to_owned(), error };
+    let mut commands = Vec::new();
+    let noted = mark.spaces.iter().filter_map(|space| fs::canonicalize(space).ok());
+    let mut spaces: Vec<PathBuf> = noted.flat_map(|space| tablespaces::within(&space, None)).collect();
     if !settings.data_dir.try_exists().map_err(|error| file(&settings.data_dir, error))? {
-        return Ok(None);
+        delete(settings, &spaces, &[], &mut commands)?;
+        return Ok(commands);
+    }
+    // find does not follow a link that it is given.
+    let data_dir = fs::canonicalize(&settings.data_dir).map_err(|error| file(&settings.data_dir, error))?;
+    let major = fs::read_to_string(data_dir.join("PG_VERSION")).ok().and_then(|version| version.trim().parse().ok());
+    let links = fs::read_dir(data_dir.join("pg_tblspc")).into_iter().flatten().flatten().map(|entry| entry.path());
+    spaces.extend(links.filter_map(|link| target(&link)).flat_map(|location| tablespaces::within(&location, major)));
+    spaces.sort();
+    spaces.dedup();
+    delete(settings, &spaces, &[], &mut commands)?;
+    let wal = target(&data_dir.join("pg_wal"));
+    // Last the directory that knows the others: interrupted, the next attempt finds them again.
+    let roots: Vec<PathBuf> = wal.into_iter().chain([data_dir]).collect();
+    delete(settings, &roots, &["-mindepth", "1"], &mut commands)?;
+    Ok(commands)
+}
+
+/// Where a link leads.
+fn target(link: &Path) -> Option<PathBuf> {
+    if link.is_symlink() { fs::canonicalize(link).ok() } else { None }
+}
+
+fn delete(settings: &Settings, roots: &[PathBuf], within: &[&str], commands: &mut Vec<Command>) -> Result<(), PlanError> {
+    if roots.is_empty() {
+        return Ok(());
     }
     let mut command = Command::new(settings, "/usr/bin/find".into(), "empty.log")?;
-    let mut targets = Vec::new();
-    let links = match fs::read_dir(settings.data_dir.join("pg_tblspc")) {
-        Ok(entries) => entries.filter_map(Result::ok).map(|entry| entry.path()).collect(),
-        Err(_) => Vec::new(),
-    };
-    for link in links.into_iter().chain([settings.data_dir.join("pg_wal")]) {
-        if link.is_symlink()
-            && let Ok(target) = fs::canonicalize(&link)
-        {
-            targets.push(text(&target)?);
-        }
+    for root in roots {
+        command.argv.push(text(root)?);
     }
-    // Last the directory that knows the others: interrupted, the next attempt finds them again.
-    targets.push(text(&settings.data_dir)?);
-    command.argv.extend(targets);
-    command.argv.extend(["-mindepth", "1", "-delete"].map(str::to_owned));
-    Ok(Some(command))
+    command.argv.extend(within.iter().chain(&["-delete"]).map(|&word| word.to_owned()));
+    commands.push(command);
+    Ok(())
 }
 
 /// Starts the server, in the foreground. `standby.signal` is the guard's business; `control` is read before each start, because a
@@ -193,38 +214,43 @@ pub fn postgres(settings: &Settings, control: &ControlData, standby: bool) -> Re
 }
 
 /// Whether the server will be able to listen: a message that names address and remedy, before a start that would fail with one
-/// line in PostgreSQL's log. To be asked while no server of ours runs.
+/// line in PostgreSQL's log. To be asked while no server of ours runs. What is wrong with single addresses is returned.
 ///
-/// A port in use is an error always; a host name may have addresses that this machine does not (`localhost` without IPv6), as long
-/// as it has one that does.
-pub fn check_listen(settings: &Settings) -> Result<(), PlanError> {
+/// A port in use is an error always. An address that this machine does not have (one that moves between machines, `localhost` without IPv6)
+/// and a name that is not known are none, as for PostgreSQL, as long as there is another address.
+pub fn check_listen(settings: &Settings) -> Result<Vec<PlanError>, PlanError> {
     let socket = settings.socket_path();
     if UnixStream::connect(&socket).is_ok() {
         return Err(PlanError::Socket(socket));
     }
+    let mut usable = false;
+    let mut failed = Vec::new();
     for host in &settings.listen_addresses {
         let name = if host == "*" { "0.0.0.0" } else { host.as_str() };
-        let addresses =
-            (name, settings.port).to_socket_addrs().map_err(|error| PlanError::Resolve { host: host.clone(), error })?;
-        let mut usable = false;
-        let mut failed = None;
-        for address in addresses {
-            match TcpListener::bind(address) {
-                Ok(_) => usable = true,
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(PlanError::Listen { address, error }),
-                Err(error) => failed = Some(PlanError::Listen { address, error }),
+        let (mut bound, mut refused) = (false, None);
+        match (name, settings.port).to_socket_addrs() {
+            Err(error) => refused = Some(PlanError::Resolve { host: host.clone(), error }),
+            Ok(addresses) => {
+                for address in addresses {
+                    match TcpListener::bind(address) {
+                        Ok(_) => bound = true,
+                        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                            return Err(PlanError::Listen { address, error });
+                        }
+                        Err(error) => refused = Some(PlanError::Listen { address, error }),
+                    }
+                }
             }
         }
-        if let (false, Some(error)) = (usable, failed) {
-            return Err(error);
-        }
+        usable |= bound;
+        failed.extend(refused.filter(|_| !bound));
     }
-    Ok(())
+    if usable || failed.is_empty() { Ok(failed) } else { Err(failed.swap_remove(0)) }
 }
 
 /// The agent's environment without what would change the meaning of libpq programs, and without our own secrets. It is kept
 /// because archive and restore commands get their credentials this way.
-fn environment() -> Vec<(String, String)> {
+pub(crate) fn environment() -> Vec<(String, String)> {
     let mut env: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(key, _)| !key.starts_with("PG") || key.starts_with("PGBACKREST_"))
@@ -269,6 +295,20 @@ mod tests {
         }
     }
 
+    fn mark() -> Mark {
+        Mark::new(Path::new("/nowhere"), crate::Work::Clone, Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn the_label_of_a_copy_is_ours_whatever_is_asked_for() {
+        let settings = Settings { basebackup_options: vec!["label=mine".into()], ..sample() };
+        let from = Upstream { name: "b".into(), endpoint: Endpoint { host: "h".into(), port: 1 }, epoch: Epoch(1) };
+        let mark = mark();
+        let argv = basebackup(&settings, &from, &mark).unwrap().argv;
+        let last = argv.iter().rfind(|word| word.starts_with("--label"));
+        assert_eq!(last, Some(&format!("--label={}", mark.label())));
+    }
+
     #[test]
     fn a_standby_has_at_least_what_its_primary_had() {
         let argv = postgres(&sample(), &control(), true).unwrap().argv;
@@ -285,7 +325,9 @@ mod tests {
         settings.superuser.password = Some("hush".into());
         settings.replication.password = Some("hush".into());
         let from = Upstream { name: "b".into(), endpoint: Endpoint { host: "h".into(), port: 1 }, epoch: Epoch(1) };
-        for command in [initdb(&settings), basebackup(&settings, &from), rewind(&settings, &from, 15, true)].map(Result::unwrap) {
+        for command in
+            [initdb(&settings), basebackup(&settings, &from, &mark()), rewind(&settings, &from, 15, true)].map(Result::unwrap)
+        {
             assert!(!format!("{:?} {command:?}", command.argv).contains("hush"));
         }
     }
@@ -324,22 +366,53 @@ mod tests {
     }
 
     #[test]
+    fn one_address_is_enough() {
+        let port = TcpListener::bind("127.0.9.3:0").unwrap().local_addr().unwrap().port();
+        let hosts =
+            |hosts: &[&str]| Settings { listen_addresses: hosts.iter().map(|&host| host.into()).collect(), port, ..sample() };
+        // Documentation's network: no machine has it.
+        let failed = check_listen(&hosts(&["192.0.2.1", "127.0.9.3", "no-such-host.invalid"])).unwrap();
+        let said: Vec<String> = failed.iter().map(ToString::to_string).collect();
+        assert!(
+            said.len() == 2 && said[0].starts_with("listen address 192.0.2.1:") && said[1].contains("no-such-host"),
+            "{said:?}"
+        );
+        assert!(check_listen(&hosts(&["192.0.2.1"])).unwrap_err().to_string().starts_with("listen address 192.0.2.1:"));
+        let taken = TcpListener::bind(("127.0.9.3", port)).unwrap();
+        assert!(check_listen(&hosts(&["127.0.9.4", "127.0.9.3"])).is_err(), "in use is an error beside any other");
+        drop(taken);
+    }
+
+    /// Runs them as the guard would; what is left of each directory.
+    fn emptied(settings: &Settings, mark: &Mark, dirs: &[PathBuf]) -> Vec<usize> {
+        for command in empty_data_dir(settings, mark).unwrap() {
+            let status = std::process::Command::new(&command.program).args(&command.argv[1..]).status().unwrap();
+            assert!(status.success());
+        }
+        dirs.iter().map(|dir| fs::read_dir(dir).unwrap().count()).collect()
+    }
+
+    #[test]
     fn tablespaces_and_wal_are_emptied_too() {
         let root = tempfile::tempdir().unwrap();
-        let settings = Settings { data_dir: root.path().join("data"), ..sample() };
-        assert_eq!(empty_data_dir(&settings).unwrap(), None);
-        for dir in ["data/pg_tblspc", "space", "wal"] {
+        let settings = Settings { data_dir: root.path().join("link"), ..sample() };
+        assert_eq!(empty_data_dir(&settings, &mark()).unwrap(), []);
+        let dirs = ["data", "space", "noted", "wal"].map(|name| root.path().join(name));
+        for dir in ["data/pg_tblspc", "space/PG_15_1/5", "space/PG_14_1", "noted/PG_15_1", "noted/other", "wal"] {
             fs::create_dir_all(root.path().join(dir)).unwrap();
         }
-        std::os::unix::fs::symlink(root.path().join("space"), settings.data_dir.join("pg_tblspc/16384")).unwrap();
-        std::os::unix::fs::symlink(root.path().join("wal"), settings.data_dir.join("pg_wal")).unwrap();
-        fs::write(root.path().join("space/x"), "").unwrap();
-        fs::write(root.path().join("wal/x"), "").unwrap();
-        let command = empty_data_dir(&settings).unwrap().unwrap();
-        let status = std::process::Command::new(&command.program).args(&command.argv[1..]).status().unwrap();
-        assert!(status.success());
-        for dir in ["data", "space", "wal"] {
-            assert_eq!(fs::read_dir(root.path().join(dir)).unwrap().count(), 0, "{dir}");
+        for (to, from) in [("data", "link"), ("space", "data/pg_tblspc/16384"), ("wal", "data/pg_wal")] {
+            std::os::unix::fs::symlink(root.path().join(to), root.path().join(from)).unwrap();
         }
+        for file in ["data/PG_VERSION", "space/PG_15_1/5/x", "wal/x"] {
+            fs::write(root.path().join(file), "15\n").unwrap();
+        }
+        let mut mark = mark();
+        mark.spaces.push(dirs[2].clone());
+        assert_eq!(emptied(&settings, &mark, &dirs), [0, 1, 1, 0], "another version's, and what no server has made, stays");
+        // Without anything that leads there but the mark.
+        fs::create_dir(dirs[2].join("PG_15_1")).unwrap();
+        fs::remove_file(&settings.data_dir).unwrap();
+        assert_eq!(emptied(&settings, &mark, &dirs), [0, 1, 1, 0]);
     }
 }

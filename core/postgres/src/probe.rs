@@ -10,7 +10,7 @@ use crate::{
     in_force::Loaded,
     names, pending,
     pending::PendingRestart,
-    probe_row::{ProbeRow, RoleRow, SQL, StandbyRow},
+    probe_row::{ProbeRow, RoleRow, SQL, StandbyRow, Walsender},
     session::Session,
     standby_position,
 };
@@ -48,10 +48,25 @@ pub struct Facts {
     pub upstream_end: Option<Lsn>,
     /// The walreceiver's process id.
     pub receiver_pid: Option<i32>,
+    /// A standby that does not stream and has a `restore_command`: what it replays comes from the archive.
+    pub in_archive_recovery: bool,
+    /// Who takes WAL from this server.
+    pub replication: Vec<Walsender>,
     /// The replication slot through which a standby is to stream.
     pub slot: Option<String>,
     /// `synchronous_standby_names` as this session shows it; what is in force is in [`ServerRole::Primary`].
     pub names_shown: String,
+}
+
+/// Why a server that lives turns new sessions away.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TurnedAway {
+    /// Clients have used up all connections.
+    #[error("no connection is left, also of those kept for superusers: clients have used up max_connections")]
+    Full,
+    /// It refuses our login, and says why.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// Keeps a session and what follows from earlier answers of the same server.
@@ -73,8 +88,8 @@ pub struct Prober {
     silent_since: Option<Moment>,
     /// The first new session that got no answer, if the newest got none.
     closed_since: Option<Moment>,
-    /// The newest new session found no connection left.
-    full: bool,
+    /// Why the newest new session was turned away by a server that lives.
+    turned_away: Option<TurnedAway>,
     last: Option<Running>,
     facts: Option<Facts>,
     error: Option<SessionError>,
@@ -113,7 +128,7 @@ impl Prober {
             origins: Origins::default(),
             silent_since: None,
             closed_since: None,
-            full: false,
+            turned_away: None,
             last: None,
             facts: None,
             error: None,
@@ -130,10 +145,15 @@ impl Prober {
         self.facts.as_ref()
     }
 
-    /// The newest new session found no connection left: clients have used them up, also those that are kept for superusers. Looks may
-    /// go on over the session that is kept.
-    pub fn is_full(&self) -> bool {
-        self.full || matches!(self.error, Some(SessionError::Full(_)))
+    /// Why a server that lives turns new sessions of ours away, if it does. Looks may go on over the session that is kept.
+    pub fn turned_away(&self) -> Option<TurnedAway> {
+        match &self.error {
+            Some(SessionError::Full(_)) => Some(TurnedAway::Full),
+            Some(error @ SessionError::Refused { .. }) => Some(TurnedAway::Refused(error.to_string())),
+            // Another server, perhaps, than the one that did.
+            Some(SessionError::NoListener(_) | SessionError::NotReady(_)) => None,
+            _ => self.turned_away.clone(),
+        }
     }
 
     /// Why the newest look got no answer.
@@ -155,7 +175,11 @@ impl Prober {
 
     /// Folds in what became of a new session that was tried at `now`.
     pub fn note(&mut self, now: Moment, new: &NewSession) {
-        self.full = matches!(new, NewSession::Full);
+        self.turned_away = match new {
+            NewSession::Full => Some(TurnedAway::Full),
+            NewSession::Refused(why) => Some(TurnedAway::Refused(why.clone())),
+            _ => None,
+        };
         match new {
             NewSession::Served | NewSession::Full | NewSession::Refused(_) => self.closed_since = None,
             NewSession::NoAnswer => {
@@ -180,6 +204,9 @@ impl Prober {
                 self.error = None;
                 self.silent_since = None;
                 self.last = Some(running.clone());
+                if let Some(kept) = self.kept.take_if(|kept| kept.session.is_spare) {
+                    kept.session.close().await;
+                }
                 match self.closed_since {
                     Some(since) => Postgres::Unresponsive { since },
                     None => Postgres::Running(running),
@@ -193,7 +220,8 @@ impl Prober {
                     SessionError::NoListener(_) | SessionError::NotReady(_) => starting,
                     // It lives, but for want of a session nothing new is known of it: the last answer is the best there is. Without one
                     // (the agent has just begun) nothing is known; it is not starting, which could end in a failover.
-                    SessionError::Full(_) => {
+                    SessionError::Full(_) | SessionError::Refused { .. } => {
+                        self.silent_since = None;
                         let mut last = self.last.clone().map_or(Postgres::Unknown, Postgres::Running);
                         if !self.in_force.stands() {
                             last.names_unknown();
@@ -232,6 +260,8 @@ impl Prober {
             replayed_commit: None,
             upstream_end: None,
             receiver_pid: None,
+            in_archive_recovery: false,
+            replication: row.replication,
             slot: None,
             names_shown: row.names,
         };
@@ -254,6 +284,7 @@ impl Prober {
                 facts.replayed_commit = standby.replayed_commit;
                 facts.upstream_end = standby.upstream_end;
                 facts.receiver_pid = standby.receiver_pid;
+                facts.in_archive_recovery = !standby.streaming && !standby.restore_command.is_empty();
                 facts.slot = Some(standby.slot.clone()).filter(|slot| !slot.is_empty());
                 if !self.in_force.knows_flag(row.at.started) {
                     // So that after a promotion nothing is left to be found out.

@@ -19,6 +19,7 @@ SELECT recovery,
        current_setting('synchronous_standby_names') AS names,
        current_setting('primary_conninfo') AS conninfo,
        current_setting('primary_slot_name') AS slot,
+       current_setting('restore_command') AS restore_command,
        EXISTS (SELECT FROM pg_settings WHERE pending_restart) AS pending_restart,
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS sessions,
        (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline,
@@ -35,6 +36,7 @@ SELECT recovery,
        LATERAL (SELECT array_agg(pid) AS pids, array_agg(application_name) AS applications, array_agg(sync_priority) AS priorities,
                array_agg(flush_lsn IS NOT NULL) AS flush_known, array_agg(state IN ('streaming', 'catchup')) AS sends,
                array_agg(state) AS states, array_agg(flush_lsn) AS flush, array_agg(sync_state) AS sync_states,
+               array_agg(usename::text) AS users, array_agg(host(client_addr)) AS addresses,
                array_agg((extract(epoch FROM backend_start) * 1000000)::int8) AS begun
           FROM pg_stat_replication WHERE server.recovery IS NOT NULL OR server.flushed IS NOT NULL) AS s";
 
@@ -47,7 +49,20 @@ pub(crate) struct ProbeRow {
     pub(crate) pending_restart: bool,
     pub(crate) sessions: i64,
     pub(crate) checkpoint_timeline: Timeline,
+    pub(crate) replication: Vec<Walsender>,
     pub(crate) role: RoleRow,
+}
+
+/// One line of pg_stat_replication, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "columns of pg_stat_replication")]
+pub struct Walsender {
+    pub usename: String,
+    pub application_name: String,
+    pub client_addr: Option<String>,
+    pub state: String,
+    pub sync_state: String,
+    pub sync_priority: i32,
 }
 
 /// What only a server of that role tells.
@@ -71,6 +86,7 @@ pub(crate) struct StandbyRow {
     pub(crate) startup_wait: Option<String>,
     pub(crate) conninfo: String,
     pub(crate) slot: String,
+    pub(crate) restore_command: String,
     pub(crate) receiver_pid: Option<i32>,
     pub(crate) receiver_timeline: Option<Timeline>,
     pub(crate) streaming: bool,
@@ -86,6 +102,7 @@ impl ProbeRow {
             pending_restart: row.try_get("pending_restart")?,
             sessions: row.try_get("sessions")?,
             checkpoint_timeline: timeline(row.try_get("checkpoint_timeline")?),
+            replication: replication(row)?,
             role,
         })
     }
@@ -115,6 +132,7 @@ fn standby(row: &Row) -> Result<StandbyRow, SessionError> {
         startup_wait: row.try_get("startup_wait")?,
         conninfo: row.try_get("conninfo")?,
         slot: row.try_get("slot")?,
+        restore_command: row.try_get("restore_command")?,
         receiver_pid: row.try_get("receiver_pid")?,
         receiver_timeline: row.try_get::<_, Option<i32>>("receiver_timeline")?.filter(|number| *number > 0).map(timeline),
         streaming: status == Some("streaming"),
@@ -140,11 +158,29 @@ fn standbys(row: &Row) -> Result<Vec<StandbySeen>, SessionError> {
             name: name.unwrap_or_default().as_str().into(),
             streaming: state.as_deref() == Some("streaming"),
             flushed,
-            sync: sync.as_deref() == Some("sync"),
+            sync: matches!(sync.as_deref(), Some("sync" | "quorum")),
             connection,
         })
     });
     Ok(seen.collect())
+}
+
+/// All that take WAL from this server, also base backups.
+fn replication(row: &Row) -> Result<Vec<Walsender>, SessionError> {
+    let column = |name: &str| Ok::<_, SessionError>(row.try_get::<_, Option<Vec<Option<String>>>>(name)?.unwrap_or_default());
+    let priorities: Option<Vec<Option<i32>>> = row.try_get("priorities")?;
+    let who = column("users")?.into_iter().zip(column("applications")?).zip(column("addresses")?);
+    let how = column("states")?.into_iter().zip(column("sync_states")?).zip(priorities.unwrap_or_default());
+    let line =
+        |(((user, application), client_addr), ((state, sync_state), priority)): (((_, _), _), ((_, _), Option<i32>))| Walsender {
+            usename: Option::unwrap_or_default(user),
+            application_name: Option::unwrap_or_default(application),
+            client_addr,
+            state: Option::unwrap_or_default(state),
+            sync_state: Option::unwrap_or_default(sync_state),
+            sync_priority: priority.unwrap_or_default(),
+        };
+    Ok(who.zip(how).map(line).collect())
 }
 
 fn lsn(row: &Row, column: &str) -> Result<Option<Lsn>, SessionError> {

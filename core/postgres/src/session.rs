@@ -1,6 +1,10 @@
-//! Sessions over the Unix socket, as superuser, with limits and with answers sorted into what they say of the server.
+//! Sessions as superuser, with limits and with answers sorted into what they say of the server. [`crate::way`] says over what.
 
-use crate::Settings;
+use crate::{
+    Settings,
+    way::{self, Purpose},
+    wire::Wire,
+};
 use std::{io, time::Duration};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Config, NoTls, config::SslMode, error::SqlState};
@@ -8,7 +12,7 @@ use tokio_postgres::{Client, Config, NoTls, config::SslMode, error::SqlState};
 /// Why there is no session or no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// Nobody listens on the socket.
+    /// Nobody of ours listens, neither on the socket nor over TCP.
     #[error("nobody listens on the socket: {0}")]
     NoListener(String),
     /// No answer in time.
@@ -20,8 +24,16 @@ pub enum SessionError {
     /// The server lives and has no connection left, not even of those reserved for superusers.
     #[error("{0}")]
     Full(String),
+    /// The server lives and refused the login.
+    #[error("{message} ({code}); {}", remedy(code))]
+    Refused {
+        /// SQLSTATE.
+        code: String,
+        /// The message.
+        message: String,
+    },
     /// The server answered with an error.
-    #[error("{message} ({code}){}", remedy(code))]
+    #[error("{message} ({code})")]
     Server {
         /// SQLSTATE.
         code: String,
@@ -33,9 +45,37 @@ pub enum SessionError {
     Lost(String),
 }
 
-/// What the operator does about it, where that is known: class 28 is the refusal of a login.
+/// Invalid authorization.
+const INVALID: &str = "28";
+/// The database is not there.
+const NO_DATABASE: &str = "3D000";
+/// It lets nobody in.
+const CLOSED_DATABASE: &str = "55000";
+
+/// What the operator does about a refused login.
 fn remedy(code: &str) -> &'static str {
-    if code.starts_with("28") { "; correct postgresql.authentication.superuser, or the rule in pg_hba" } else { "" }
+    if code.starts_with(INVALID) {
+        "correct postgresql.authentication.superuser, or the rule in pg_hba"
+    } else {
+        "make the database postgres, or let sessions into it"
+    }
+}
+
+/// There is nothing wrong with the login, but with the database.
+pub(crate) fn lacks_database(code: &str) -> bool {
+    code == NO_DATABASE || code == CLOSED_DATABASE
+}
+
+/// An error before there was a session.
+fn login_error(error: &tokio_postgres::Error) -> Option<SessionError> {
+    if let Some(db) = error.as_db_error() {
+        let code = db.code().code();
+        let refused = code.starts_with(INVALID) || lacks_database(code);
+        return refused.then(|| SessionError::Refused { code: code.to_owned(), message: db.message().to_owned() });
+    }
+    // A rule with a method that the client library does not know has no SQLSTATE: the server asks, and waits for an answer.
+    let message = text(error);
+    message.starts_with("authentication error").then(|| SessionError::Refused { code: format!("{INVALID}000"), message })
 }
 
 impl From<tokio_postgres::Error> for SessionError {
@@ -70,6 +110,8 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     /// `server_version_num`.
     pub(crate) version: u32,
+    /// It is in the database that takes the place of `postgres`.
+    pub(crate) is_spare: bool,
     task: Task,
 }
 
@@ -85,9 +127,18 @@ impl Drop for Task {
 impl Session {
     /// Opens one.
     pub(crate) async fn open(settings: &Settings, limit: Duration) -> Result<Self, SessionError> {
-        let mut config = config(settings, limit);
-        config.host_path(&settings.socket_dir).port(settings.port);
-        let (client, connection) = timeout(limit, config.connect(NoTls)).await.map_err(|_| SessionError::Timeout(limit))??;
+        way::open(settings, limit, Purpose::Sql).await
+    }
+
+    /// Opens one that takes commands of the replication protocol, too.
+    pub(crate) async fn open_replication(settings: &Settings, limit: Duration) -> Result<Self, SessionError> {
+        way::open(settings, limit, Purpose::Replication).await
+    }
+
+    /// Logs in where the wire leads. `limit` is that of each statement; how long the login takes is the caller's matter.
+    pub(crate) async fn log_in(settings: &Settings, wire: Wire, database: &str, limit: Duration) -> Result<Self, SessionError> {
+        let opened = config(settings, database, limit).connect_raw(wire, NoTls).await;
+        let (client, connection) = opened.map_err(|error| login_error(&error).unwrap_or_else(|| error.into()))?;
         let version = connection.parameter("server_version").and_then(version_number);
         let version = version.ok_or_else(|| SessionError::Lost("the server did not tell its version".to_owned()))?;
         let task = Task(tokio::spawn(async move {
@@ -95,7 +146,7 @@ impl Session {
                 tracing::debug!(error = %text(&error), "session ended");
             }
         }));
-        Ok(Self { client, version, task })
+        Ok(Self { client, version, is_spare: false, task })
     }
 
     /// Says goodbye, so that the server logs nothing.
@@ -116,12 +167,11 @@ pub(crate) async fn run(settings: &Settings, sql: &str, limit: Duration) -> Resu
 }
 
 /// What every session of ours has in common. `synchronous_commit = local`: nothing the agent does may wait for a standby.
-pub(crate) fn config(settings: &Settings, limit: Duration) -> Config {
+fn config(settings: &Settings, database: &str, limit: Duration) -> Config {
     let mut config = Config::new();
-    config.user(&settings.superuser.username).dbname("postgres").application_name("tanist").ssl_mode(SslMode::Disable);
-    if let Some(password) = &settings.superuser.password {
-        config.password(password);
-    }
+    config.user(&settings.superuser.username).dbname(database).application_name("tanist").ssl_mode(SslMode::Disable);
+    // Where a rule asks for a password and there is none, the server is to say so.
+    config.password(settings.superuser.password.as_deref().unwrap_or_default());
     config.options(format!(
         "-c search_path=pg_catalog -c synchronous_commit=local -c statement_timeout={} -c client_min_messages=error \
          -c log_statement=none -c log_min_duration_statement=-1 -c default_transaction_read_only=off -c jit=off",

@@ -24,6 +24,17 @@ pub enum SkipError {
         /// Where the server is.
         present: Timeline,
     },
+    /// The claimed number is so far above the server's own that the files would fill the disk.
+    #[error(
+        "timeline {claimed} is claimed, and the server is on {present}: more than {FARTHEST} numbers would be passed over; remove what \
+         names such a number from the store (tanist/timelines, members/*)"
+    )]
+    TooFar {
+        /// What was claimed.
+        claimed: Timeline,
+        /// Where the server is.
+        present: Timeline,
+    },
     /// There is a history of the claimed number: PostgreSQL would open a higher one.
     #[error("{}: timeline {} was opened by somebody before", .0.display(), .1)]
     Taken(PathBuf, Timeline),
@@ -37,10 +48,16 @@ pub enum SkipError {
     },
 }
 
+/// At most so many numbers are passed over, each by a file.
+const FARTHEST: u32 = 20_000;
+
 /// Makes a promotion from `present` open `claimed`: an empty history file, durably, for every number between, where there is none.
 pub fn skip_timelines(data_dir: &Path, present: Timeline, claimed: Timeline) -> Result<(), SkipError> {
     if claimed <= present {
         return Err(SkipError::NotAbove { claimed, present });
+    }
+    if claimed.0 - present.0 > FARTHEST {
+        return Err(SkipError::TooFar { claimed, present });
     }
     let directory = data_dir.join("pg_wal");
     let taken = history_file(&directory, claimed);
@@ -132,6 +149,7 @@ mod tests {
         let dir = directory(&[("00000004.history", "1\t0/3000148\tx\n")]);
         assert!(matches!(skip_timelines(dir.path(), Timeline(2), Timeline(4)), Err(SkipError::Taken(_, Timeline(4)))));
         assert!(matches!(skip_timelines(dir.path(), Timeline(4), Timeline(4)), Err(SkipError::NotAbove { .. })));
+        assert!(matches!(skip_timelines(dir.path(), Timeline(4), Timeline(4_000_000_000)), Err(SkipError::TooFar { .. })));
         assert_eq!(names(dir.path()).len(), 1);
     }
 

@@ -2,6 +2,7 @@
 //!
 //! PostgreSQL refuses to run as root: started as root, each test runs itself again as the user `postgres`.
 
+mod access;
 mod as_postgres;
 mod away;
 mod clone_and_promote;
@@ -13,4 +14,5 @@ mod promise;
 mod rewind;
 mod single;
 mod timelines;
+mod torn;
 mod walsenders;

@@ -13,7 +13,7 @@ use std::{
 };
 use tanist_engine::{Endpoint, Epoch, Moment, Postgres, Running, SyncNames, Upstream};
 use tanist_postgres::{
-    Command, Credentials, OnDisk, Prober, ServerConfig, Settings, Started, bootstrap, configure, layout, plan,
+    Command, Credentials, OnDisk, Prober, ServerConfig, Settings, Started, Work, bootstrap, configure, layout, plan,
 };
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
@@ -84,7 +84,7 @@ impl Node {
     }
 
     pub fn initdb(&self) {
-        layout::begin_work(&self.settings, "bootstrap").unwrap();
+        layout::begin_work(&self.settings, Work::Bootstrap).unwrap();
         let command = plan::initdb(&self.settings).unwrap();
         command.prepare().unwrap();
         let status = spawn(&command).wait().unwrap();
@@ -103,9 +103,9 @@ impl Node {
     }
 
     pub fn clone_from(&self, upstream: &Upstream) {
-        layout::begin_work(&self.settings, "clone").unwrap();
+        let mark = layout::begin_work(&self.settings, Work::Clone).unwrap();
         configure::write_pgpass(&self.settings, &upstream.endpoint).unwrap();
-        let command = plan::basebackup(&self.settings, upstream).unwrap();
+        let command = plan::basebackup(&self.settings, upstream, &mark).unwrap();
         let status = spawn(&command).wait().unwrap();
         assert!(status.success(), "{}", self.log(&command));
         let progress = tanist_postgres::progress::read(&command.log_file).unwrap().expect("lines of progress");

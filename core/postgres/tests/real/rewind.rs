@@ -7,7 +7,7 @@ use crate::{
 use rustix::process::Signal;
 use std::{fs, time::Instant};
 use tanist_engine::{Lsn, Postgres, Running, ServerRole, SyncNames, Timeline};
-use tanist_postgres::{OnDisk, ServerConfig, configure, layout, plan, sql};
+use tanist_postgres::{OnDisk, ServerConfig, Work, configure, layout, plan, sql};
 
 const ALONE: ServerConfig<'_> = ServerConfig::Standby { upstream: None };
 
@@ -112,7 +112,7 @@ fn what_is_too_much_is_taken_back() {
         assert!(run(&a, &plan::rewind(&a.settings, &to_b, 15, true).unwrap()), "it only looks");
         assert_eq!(fs::read(a.settings.data_dir.join("global/pg_control")).unwrap(), before, "nothing has changed");
         assert!(layout::end_rewind(&a.settings).is_err());
-        layout::begin_work(&a.settings, "rewind").unwrap();
+        layout::begin_work(&a.settings, Work::Rewind).unwrap();
         assert!(run(&a, &plan::rewind(&a.settings, &to_b, 15, false).unwrap()));
         assert_eq!(a.on_disk().await, OnDisk::HalfMade, "marked until it is known to be whole");
         layout::end_rewind(&a.settings).unwrap();
@@ -141,7 +141,7 @@ fn ended_before_it_is_consistent_it_is_worth_nothing() {
         a.running("its end", |running| end(running).is_some()).await;
         a.stop(Signal::INT);
         configure::write_for(&a.settings, ServerConfig::Standby { upstream: Some(&to_b) }, &SyncNames::Nobody).unwrap();
-        layout::begin_work(&a.settings, "rewind").unwrap();
+        layout::begin_work(&a.settings, Work::Rewind).unwrap();
         assert!(run(&a, &plan::rewind(&a.settings, &to_b, 15, false).unwrap()));
         layout::end_rewind(&a.settings).unwrap();
         b.stop(Signal::INT);

@@ -7,7 +7,7 @@ use crate::{
 use rustix::process::Signal;
 use std::{fs, process::Command};
 use tanist_engine::{Epoch, Moment, Postgres, ServerRole, SyncNames, Timeline};
-use tanist_postgres::{NewSession, OnDisk, ServerConfig, SessionError, bootstrap, layout, new_session, plan, prove, sql};
+use tanist_postgres::{NewSession, OnDisk, ServerConfig, SessionError, Work, bootstrap, layout, new_session, plan, prove, sql};
 
 #[test]
 fn a_life() {
@@ -123,7 +123,7 @@ fn starting_is_seen() {
 fn a_killed_copy_is_half_made() {
     as_postgres("single::a_killed_copy_is_half_made", || async {
         let node = Node::new("a", 4, &[]);
-        layout::begin_work(&node.settings, "bootstrap").unwrap();
+        let mark = layout::begin_work(&node.settings, Work::Bootstrap).unwrap();
         let command = plan::initdb(&node.settings).unwrap();
         command.prepare().unwrap();
         let mut child = spawn(&command);
@@ -132,8 +132,9 @@ fn a_killed_copy_is_half_made() {
         child.wait().unwrap();
         command.clean_up().unwrap();
         assert_eq!(node.on_disk().await, OnDisk::HalfMade);
-        let empty = plan::empty_data_dir(&node.settings).unwrap().unwrap();
-        assert!(spawn(&empty).wait().unwrap().success());
+        for empty in plan::empty_data_dir(&node.settings, &mark).unwrap() {
+            assert!(spawn(&empty).wait().unwrap().success());
+        }
         assert_eq!(node.on_disk().await, OnDisk::NoData);
     });
 }

@@ -5,8 +5,9 @@ use crate::{
     node::{LIMIT, Node},
 };
 use rustix::process::Signal;
-use tanist_engine::{Connection, Running, ServerRole, StandbySeen};
-use tanist_postgres::sql;
+use std::collections::BTreeSet;
+use tanist_engine::{Connection, Endpoint, Running, ServerRole, StandbySeen, SyncNames};
+use tanist_postgres::{ServerConfig, Walsender, sql};
 
 fn standbys(running: &Running) -> &[StandbySeen] {
     match &running.role {
@@ -41,5 +42,44 @@ fn a_walsender_of_a_silent_standby_is_ended_and_a_new_connection_is_another_one(
 
         standby.signal(Signal::CONT);
         primary.running("another connection", |running| streams(running, Some(connection))).await;
+    });
+}
+
+#[test]
+fn a_standby_of_a_quorum_is_synchronous() {
+    as_postgres("walsenders::a_standby_of_a_quorum_is_synchronous", || async {
+        let mut a = Node::primary("a", 78, &[]).await;
+        let b = Node::standby_of("b", 79, &a, &[]).await;
+        a.running("a standby that streams", |running| streams(running, None)).await;
+        let names = SyncNames::AnyOf { count: 1, standbys: BTreeSet::from(["b".into(), "c".into()]) };
+        sql::set_sync_names(&a.settings, &a.prober.in_force(), &names, LIMIT).await.unwrap();
+        a.running("a synchronous one", |running| standbys(running).iter().any(|standby| standby.sync)).await;
+        let expected = Walsender {
+            usename: "replicator".into(),
+            application_name: "b".into(),
+            client_addr: Some("127.0.0.1".into()),
+            state: "streaming".into(),
+            sync_state: "quorum".into(),
+            sync_priority: 1,
+        };
+        assert_eq!(a.prober.facts().map(|facts| facts.replication.as_slice()), Some([expected].as_slice()));
+        drop(b);
+    });
+}
+
+#[test]
+fn a_standby_that_does_not_stream_takes_from_the_archive() {
+    as_postgres("walsenders::a_standby_that_does_not_stream_takes_from_the_archive", || async {
+        let a = Node::primary("a", 86, &[]).await;
+        let mut b = Node::new("b", 87, &[("restore_command", "test -z %p")]);
+        b.clone_from(&a.upstream(1));
+        let mut nobody = a.upstream(1);
+        nobody.endpoint = Endpoint { port: 1, ..nobody.endpoint };
+        b.start(ServerConfig::Standby { upstream: Some(&nobody) }, &SyncNames::Reserved).await;
+        b.running("a standby", |_| true).await;
+        assert_eq!(b.prober.facts().map(|facts| facts.in_archive_recovery), Some(true));
+        sql::follow(&b.settings, Some(&a.upstream(1)), &SyncNames::Reserved, LIMIT).await.unwrap();
+        b.running("streaming", |running| matches!(running.role, ServerRole::Standby { streaming: true, .. })).await;
+        assert_eq!(b.prober.facts().map(|facts| facts.in_archive_recovery), Some(false));
     });
 }
