@@ -13,8 +13,8 @@ use std::{
     time::Duration,
 };
 use tanist_broker::protocol::{
-    Call, CallId, Digest, Done, Export, Loaded, Op, Outcome, PluginError, RequestId, ToAgent, ToHost, VERSION, Work, decode,
-    encode, inherited_socket,
+    Call, CallId, Denial, Digest, Done, Export, HttpRequest, Loaded, Op, Outcome, PluginError, Reply, RequestId, ToAgent, ToHost,
+    VERSION, Work, decode, encode, inherited_socket,
 };
 
 struct Host {
@@ -65,6 +65,7 @@ impl Host {
             },
             "garbage" => self.socket.write_all(&[3, 0, 0, 0, 0xFF, 0xFF, 0xFF]).expect("the socket"),
             "claim" => self.claim(call.call, epoch),
+            "post-claim" => self.post_claim(call.call, epoch),
             "claim-after-go" => {
                 self.wait_for_go();
                 self.claim(call.call, epoch);
@@ -78,27 +79,48 @@ impl Host {
     }
 
     fn claim(&mut self, call: CallId, epoch: u64) {
-        self.requests += 1;
         let addresses = vec![IpAddr::from([10, 0, 0, 1])];
-        let op = Op::DnsPoint { name: "primary.example.org".to_owned(), addresses, ttl: 5, epoch };
+        let result = self.ask(call, Op::DnsPoint { name: "primary.example.org".to_owned(), addresses, ttl: 5, epoch });
+        self.end(call, result);
+    }
+
+    fn post_claim(&mut self, call: CallId, epoch: u64) {
+        let (method, url) = ("POST".to_owned(), "http://pool.example.org/primary".to_owned());
+        let request = HttpRequest { method, url, headers: vec![], body: vec![], timeout_ms: None, claim: Some(epoch) };
+        let result = match self.ask(call, Op::Http { requests: vec![request] }) {
+            Ok(Reply::Http(mut answers)) => answers.remove(0).map(|answer| Reply::Http(vec![Ok(answer)])),
+            other => other,
+        };
+        self.end(call, result);
+    }
+
+    fn ask(&mut self, call: CallId, op: Op) -> Result<Reply, Denial> {
+        self.requests += 1;
         self.say(&ToAgent::Request { call, request: RequestId(self.requests), op });
-        let result = loop {
+        loop {
             match self.hear() {
-                ToHost::Answer { result, .. } => break result,
+                ToHost::Answer { result, .. } => return result,
                 ToHost::Ping { nonce } => self.say(&ToAgent::Pong { nonce }),
                 _ => {}
             }
-        };
-        match result {
-            Ok(reply) => {
-                self.note("answers", &format!("{reply:?}"));
-                self.done(call, Outcome::Ok);
-            }
-            Err(denial) => {
-                self.note("answers", &denial.to_string());
-                self.done(call, Outcome::Plugin(PluginError::Transient(denial.to_string())));
-            }
         }
+    }
+
+    /// As the SDK does with an answer.
+    fn end(&mut self, call: CallId, result: Result<Reply, Denial>) {
+        let (words, outcome) = match result {
+            Ok(reply) => (format!("{reply:?}"), Outcome::Ok),
+            Err(denial) => {
+                let words = denial.to_string();
+                let error = match denial {
+                    Denial::StaleEpoch { current, .. } => PluginError::Fenced(current),
+                    _ => PluginError::Transient(words.clone()),
+                };
+                (words, Outcome::Plugin(error))
+            }
+        };
+        self.note("answers", &words);
+        self.done(call, outcome);
     }
 
     fn done(&mut self, call: CallId, outcome: Outcome) {

@@ -10,7 +10,7 @@ use crate::{
     shared_ledger::SharedLedger,
 };
 use std::{sync::Arc, time::Duration};
-use tanist_engine::{Epoch, Moment};
+use tanist_engine::Moment;
 use tokio::{sync::watch, time::timeout};
 
 /// The ledger's name for claims of DNS names.
@@ -67,22 +67,17 @@ impl Claiming {
     }
 
     fn still_leads(&self) -> Result<(), Denial> {
-        let Leadership { epoch: Epoch(current), lease_until } = *self.leadership.borrow();
-        let asked = self.claim.epoch;
-        if current != asked {
-            return Err(Denial::StaleEpoch { asked, current });
-        }
-        if lease_until.is_none_or(|until| until < self.deadline) {
-            return Err(Denial::NotLeader);
-        }
-        if now() >= self.deadline { Err(Denial::Expired) } else { Ok(()) }
+        self.leadership.borrow().covers(self.claim.epoch, self.deadline)
     }
 
     async fn point(&self, before: Option<&LedgerEntry>) -> Result<DnsOutcome, Denial> {
         // From the sending on nothing is certain until the answer is read, also if nobody is left to read it. Saying again what is
         // known to be there changes nothing, whatever becomes of it.
         if before != Some(&self.entry(Certainty::Applied)) {
-            self.ledger.record(self.entry(Certainty::Unknown)).await;
+            if !self.ledger.record(self.entry(Certainty::Unknown)).await {
+                let why = "it is not known of too many names what became of their last claim; claim them again first";
+                return Err(Denial::Unreachable(why.to_owned()));
+            }
             // The disk may have taken its time.
             if let Err(denial) = self.still_leads() {
                 self.ledger.restore(DNS, &self.key(), before.cloned()).await;
@@ -96,8 +91,8 @@ impl Claiming {
 
     async fn write_down(&self, outcome: &DnsOutcome, before: Option<LedgerEntry>) {
         match outcome {
-            DnsOutcome::Applied | DnsOutcome::AlreadyThere => self.ledger.record(self.entry(Certainty::Applied)).await,
-            DnsOutcome::Unknown(_) => self.ledger.record(self.entry(Certainty::Unknown)).await,
+            DnsOutcome::Applied | DnsOutcome::AlreadyThere => drop(self.ledger.record(self.entry(Certainty::Applied)).await),
+            DnsOutcome::Unknown(_) => drop(self.ledger.record(self.entry(Certainty::Unknown)).await),
             DnsOutcome::Fenced { .. } => self.ledger.restore(DNS, &self.key(), None).await,
             // Certainly not there: what was known before is still so, and an earlier unknown stays unknown.
             DnsOutcome::Refused(_) | DnsOutcome::Unreachable(_) => self.ledger.restore(DNS, &self.key(), before).await,

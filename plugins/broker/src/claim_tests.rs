@@ -11,6 +11,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
+use tanist_engine::Epoch;
 
 /// Answers as told, and writes down what it was asked.
 #[derive(Default)]
@@ -58,10 +59,14 @@ fn bench(outcomes: Vec<DnsOutcome>) -> Bench {
     let disk = PowerCut::new();
     Bench {
         updater: Arc::new(Scripted { outcomes: Mutex::new(outcomes), disk: Some(disk.clone()), ..Scripted::default() }),
-        leadership: watch::Sender::new(Leadership { epoch: Epoch(9), lease_until: until }),
+        leadership: watch::Sender::new(leadership(9, until)),
         ledger: open(&disk),
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
     }
+}
+
+fn leadership(epoch: u64, lease_until: Option<Moment>) -> Leadership {
+    Leadership { epoch: Epoch(epoch), lease_until, ttl: SECOND * 60 }
 }
 
 fn open(disk: &PowerCut) -> SharedLedger {
@@ -167,9 +172,9 @@ fn what_was_refused_leaves_what_was_known() {
 #[test]
 fn leadership_that_went_while_waiting_stops_the_claim() {
     let bench = bench(vec![]);
-    bench.leadership.send_replace(Leadership { epoch: Epoch(10), lease_until: None });
+    bench.leadership.send_replace(leadership(10, None));
     assert_eq!(bench.claim(SECOND), Err(Denial::StaleEpoch { asked: 9, current: 10 }));
-    bench.leadership.send_replace(Leadership { epoch: Epoch(9), lease_until: Some(now()) });
+    bench.leadership.send_replace(leadership(9, Some(now())));
     assert_eq!(bench.claim(SECOND), Err(Denial::NotLeader));
     assert!(bench.asked().is_empty());
     assert_eq!(bench.known(), None);

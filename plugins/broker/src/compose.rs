@@ -4,6 +4,7 @@
 
 use crate::{
     ClusterFace, EmissionContext,
+    journal::Leaders,
     protocol::{Action, Attributes, Event, Member, Primary, Role, View},
 };
 use std::{
@@ -18,24 +19,23 @@ pub(crate) struct Composer {
     cluster: String,
     node: MemberName,
     sequence: u64,
-    leader: Option<MemberName>,
-    previous_leader: Option<MemberName>,
+    leaders: Leaders,
     face: ClusterFace,
 }
 
 impl Composer {
-    /// `sequence`: the highest number the journals know. The numbers also begin above the present time in milliseconds, so that
-    /// an idempotency key is never used twice even when the journals are gone.
-    pub(crate) fn new(cluster: String, node: MemberName, sequence: u64) -> Self {
+    /// `sequence` and `leaders`: the highest number and the newest leader that the journals know. The numbers also begin above the present
+    /// time in milliseconds, so that an idempotency key is never used twice even when the journals are gone.
+    pub(crate) fn new(cluster: String, node: MemberName, sequence: u64, leaders: Leaders) -> Self {
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let sequence = sequence.max(u64::try_from(millis).unwrap_or(0));
-        Self { cluster, node, sequence, leader: None, previous_leader: None, face: ClusterFace::default() }
+        Self { cluster, node, sequence, leaders, face: ClusterFace::default() }
     }
 
     /// The newest face. Returns whether a plugin would see a difference that matters; positions alone do not.
     pub(crate) fn face(&mut self, face: ClusterFace) -> bool {
         let changed = without_positions(&face) != without_positions(&self.face);
-        self.saw_leader(face.leader.as_ref());
+        self.saw_leader(&face);
         self.face = face;
         changed
     }
@@ -52,10 +52,10 @@ impl Composer {
     pub(crate) fn event(&mut self, context: EmissionContext) -> (Event, Option<Event>) {
         let EmissionContext { emission, face, timeline, lsn, cause } = context;
         let Emission { callback, role, previous, epoch } = emission;
+        self.saw_leader(&face);
         let ClusterFace { epoch: _, leader, primary, role: _, members, lsn: end } = face;
-        self.saw_leader(leader.as_ref());
         let action = Action::from(callback);
-        let owner = self.previous_leader.clone().filter(|owner| *owner != self.node);
+        let owner = self.leaders.previous.clone().filter(|owner| *owner != self.node);
         let takes_over = owner.filter(|_| role == tanist_engine::Role::Primary && action != Action::OnStop);
         let release = takes_over.map(|owner| (owner, self.next()));
         let sequence = self.next();
@@ -69,7 +69,7 @@ impl Composer {
             role: role.into(),
             previous_role: previous.into(),
             leader: leader.map(|leader| leader.to_string()),
-            previous_leader: self.previous_leader.as_ref().map(|leader| leader.to_string()),
+            previous_leader: self.leaders.previous.as_ref().map(|leader| leader.to_string()),
             timeline: timeline.map(|timeline| timeline.0),
             lsn: lsn.map(|lsn| lsn.0),
             members: members.into_iter().map(|found| member(found, end)).collect(),
@@ -100,7 +100,7 @@ impl Composer {
             idempotency_key: self.key(epoch, "reconcile", sequence),
             role: role.into(),
             leader: leader.map(|leader| leader.to_string()),
-            previous_leader: self.previous_leader.as_ref().map(|leader| leader.to_string()),
+            previous_leader: self.leaders.previous.as_ref().map(|leader| leader.to_string()),
             primary: primary.filter(|primary| primary.epoch == epoch).map(Primary::from),
             lsn: lsn.map(|lsn| lsn.0),
             members: members.into_iter().map(|found| member(found, lsn)).collect(),
@@ -110,11 +110,13 @@ impl Composer {
         }
     }
 
-    fn saw_leader(&mut self, leader: Option<&MemberName>) {
-        // A vacancy in between changes nothing: the one before it is still the previous leader of the one after it.
-        if let Some(leader) = leader.filter(|leader| Some(*leader) != self.leader.as_ref()) {
-            self.previous_leader = self.leader.replace(leader.clone());
-        }
+    /// Who leads and who did.
+    pub(crate) fn leaders(&self) -> &Leaders {
+        &self.leaders
+    }
+
+    fn saw_leader(&mut self, face: &ClusterFace) {
+        self.leaders.saw(face.leader.as_ref(), face.epoch);
     }
 
     fn next(&mut self) -> u64 {
@@ -250,7 +252,7 @@ mod tests {
 
     #[test]
     fn an_event_tells_a_failover_from_a_return() {
-        let mut composer = Composer::new("main".to_owned(), "a".into(), u64::MAX >> 12);
+        let mut composer = Composer::new("main".to_owned(), "a".into(), u64::MAX >> 12, Leaders::default());
         composer.face(face(7, Some("b")));
         composer.face(face(7, None));
         let first = event(&mut composer, face(9, Some("a")));
@@ -267,14 +269,14 @@ mod tests {
     #[test]
     fn numbers_go_on_above_the_journals_and_above_the_clock() {
         let high = 1 << 50;
-        assert_eq!(Composer::new("main".to_owned(), "a".into(), high).view("attach").sequence, high + 1);
-        let first = Composer::new("main".to_owned(), "a".into(), 3).view("attach").sequence;
+        assert_eq!(Composer::new("main".to_owned(), "a".into(), high, Leaders::default()).view("attach").sequence, high + 1);
+        let first = Composer::new("main".to_owned(), "a".into(), 3, Leaders::default()).view("attach").sequence;
         assert!(first > 1_600_000_000_000 && first < Epoch::LIMIT, "{first}");
     }
 
     #[test]
     fn positions_alone_are_no_change_and_another_epochs_endpoint_is_nobodys() {
-        let mut composer = Composer::new("main".to_owned(), "a".into(), 0);
+        let mut composer = Composer::new("main".to_owned(), "a".into(), 0, Leaders::default());
         assert!(composer.face(face(7, Some("a"))));
         assert_eq!(composer.proved(), 7);
         let mut moved = ClusterFace { lsn: Some(Lsn(500)), ..face(7, Some("a")) };

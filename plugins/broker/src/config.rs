@@ -1,7 +1,7 @@
 //! What the broker is composed of.
 
 use crate::{
-    DnsUpdater, Grants, HttpSender, Manifest,
+    DnsUpdater, Grants, HttpSender, Manifest, Runs,
     protocol::{Digest, PluginId, Source},
 };
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
@@ -68,6 +68,17 @@ pub struct PluginConfig {
     pub config: Vec<(String, String)>,
     /// Claims are checked and told, and not carried out.
     pub dry_run: bool,
+}
+
+impl PluginConfig {
+    /// How long a call may take while a lease lasts for `ttl`. A claim needs more lease than its call has time: a leader's call as long as
+    /// the lease could never claim anything.
+    pub(crate) fn wall(&self, ttl: Duration) -> Duration {
+        match self.manifest.runs {
+            Runs::Node => self.manifest.wall,
+            Runs::Leader => self.manifest.wall.min(ttl / 2),
+        }
+    }
 }
 
 /// Times of the broker's own.

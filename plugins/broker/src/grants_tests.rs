@@ -23,10 +23,15 @@ fn standing() -> Standing {
     Standing {
         call_epoch: 9,
         call_deadline: Moment::from_nanos(105 * SECOND),
-        leadership: Leadership { epoch: Epoch(9), lease_until: Some(Moment::from_nanos(110 * SECOND)) },
+        leadership: leadership(Some(110 * SECOND)),
         proved: 9,
         now: Moment::from_nanos(100 * SECOND),
     }
+}
+
+/// Epoch 9, and the lease of it until then.
+fn leadership(until: Option<u64>) -> Leadership {
+    Leadership { epoch: Epoch(9), lease_until: until.map(Moment::from_nanos), ttl: Duration::from_secs(10) }
 }
 
 fn point(name: &str, epoch: u64) -> Op {
@@ -97,13 +102,13 @@ fn a_claim_of_another_epoch_is_stale_whichever_side_is_wrong() {
 #[test]
 fn a_claim_needs_the_lease_a_proof_and_time() {
     let claim = |standing| check(&point("primary.db.example.org", 9), &standing);
-    let without = Leadership { epoch: Epoch(9), lease_until: None };
+    let without = leadership(None);
     assert_eq!(claim(Standing { leadership: without, ..standing() }), Err(Denial::NotLeader));
     assert_eq!(claim(Standing { proved: 8, ..standing() }), Err(Denial::NotProved { epoch: 9 }));
-    let short = Leadership { epoch: Epoch(9), lease_until: Some(Moment::from_nanos(105 * SECOND - 1)) };
+    let short = leadership(Some(105 * SECOND - 1));
     let too_short = Err(Denial::LeaseTooShort { left_ms: 4_999, needed_ms: 5_000 });
     assert_eq!(claim(Standing { leadership: short, ..standing() }), too_short);
-    let enough = Leadership { epoch: Epoch(9), lease_until: Some(Moment::from_nanos(105 * SECOND)) };
+    let enough = leadership(Some(105 * SECOND));
     assert!(claim(Standing { leadership: enough, ..standing() }).is_ok());
     assert_eq!(claim(Standing { now: Moment::from_nanos(105 * SECOND), ..standing() }), Err(Denial::Expired));
 }

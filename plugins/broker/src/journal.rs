@@ -1,5 +1,5 @@
-//! What survives of one plugin's queue: the last acknowledged event, the events that must be called for yet, and the role the plugin
-//! was last told or is about to be told.
+//! What survives of one plugin's queue: the last acknowledged event, the events that must be called for yet, the role the plugin was
+//! last told or is about to be told, and who leads.
 //!
 //! It is on the disk before the first call of an event. The agent may die between its decision and that write: then nothing here knows
 //! of the event, but [`Told::missed_since`] sees at the next start that the node's role is another than the one that was told.
@@ -10,6 +10,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::Arc};
+use tanist_engine::{Epoch, MemberName};
 
 const MAGIC: &str = "tanist-journal 2 ";
 
@@ -20,8 +21,20 @@ pub(crate) struct Record {
     pub(crate) acknowledged: Option<Acknowledged>,
     /// Events that must be called for yet, in order.
     pub(crate) pending: Vec<Event>,
+    /// Who leads and who did, where the plugin is told to release.
+    #[serde(default)]
+    pub(crate) leaders: Leaders,
     /// The role of the newest event that was seen here, whether the plugin wanted it or not.
     pub(crate) told: Option<Told>,
+}
+
+/// Who leads, and who led before: on whose behalf there is something to release.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Leaders {
+    /// The epoch at which the leader was first seen.
+    pub(crate) epoch: Epoch,
+    pub(crate) leader: Option<MemberName>,
+    pub(crate) previous: Option<MemberName>,
 }
 
 /// A role, and the epoch it was told for.
@@ -49,6 +62,16 @@ impl Record {
     pub(crate) fn sequence(&self) -> u64 {
         let acknowledged = self.acknowledged.map(|event| event.sequence);
         self.pending.iter().map(|event| event.sequence).chain(acknowledged).max().unwrap_or(0)
+    }
+}
+
+impl Leaders {
+    /// Somebody leads, or nobody. A vacancy in between changes nothing: the one before it is still the previous leader of the one after.
+    pub(crate) fn saw(&mut self, leader: Option<&MemberName>, epoch: Epoch) {
+        if let Some(leader) = leader.filter(|leader| Some(*leader) != self.leader.as_ref()) {
+            self.previous = self.leader.replace(leader.clone());
+            self.epoch = epoch;
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Who leads, as far as claims are concerned, and the clock this is measured with.
 
+use crate::protocol::Denial;
 use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
 use tanist_engine::{Epoch, Moment};
 
 /// The newest epoch known here, and this node's own lease under it.
@@ -10,6 +12,22 @@ pub struct Leadership {
     pub epoch: Epoch,
     /// This node holds the lease of that epoch until then; `None`: it does not hold it.
     pub lease_until: Option<Moment>,
+    /// How long a lease lasts from its renewal, by the rules now in force.
+    pub ttl: Duration,
+}
+
+impl Leadership {
+    /// Whether a claim in the name of `epoch` that is over at `deadline` may be sent now.
+    pub(crate) fn covers(&self, epoch: u64, deadline: Moment) -> Result<(), Denial> {
+        let Epoch(current) = self.epoch;
+        if current != epoch {
+            return Err(Denial::StaleEpoch { asked: epoch, current });
+        }
+        if self.lease_until.is_none_or(|until| until < deadline) {
+            return Err(Denial::NotLeader);
+        }
+        if now() >= deadline { Err(Denial::Expired) } else { Ok(()) }
+    }
 }
 
 /// Now, on CLOCK_BOOTTIME: the clock of the agent's `Moment`s. Goes on while the machine is suspended.

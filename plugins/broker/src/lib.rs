@@ -41,6 +41,8 @@ pub use handle::{BrokerHandle, BrokerStatus};
 pub use http::{HttpExchange, HttpFailure, HttpGrant, HttpSender, Url, UrlError};
 pub use leadership::Leadership;
 pub use ledger::{Certainty, Ledger, LedgerEntry};
-pub use manifest::{API, Manifest, ManifestError, Runs, is_id};
+pub use manifest::{
+    API, DEFAULT_CPU_MS, DEFAULT_LOG_KIB, DEFAULT_MEMORY_MIB, DEFAULT_WALL_MS, Manifest, ManifestError, Runs, is_id,
+};
 pub use status::{HostStatus, JournalState, LastEvent, LoadState, Notice, PluginStatus};
 pub use tanist_queue::{Breaker, OnFailure};

@@ -11,6 +11,15 @@ pub const API: &str = "tanist:plugin@0.1";
 /// Largest manifest that is read.
 const MAX_MANIFEST: usize = 64 << 10;
 
+/// What a call has, unless the manifest asks for less, or for more and the operator allows it: the machine is not the author's.
+pub const DEFAULT_MEMORY_MIB: u64 = 64;
+/// The same for computing time.
+pub const DEFAULT_CPU_MS: u64 = 200;
+/// The same for duration.
+pub const DEFAULT_WALL_MS: u64 = 5_000;
+/// The same for log, standard output and error.
+pub const DEFAULT_LOG_KIB: u64 = 64;
+
 /// Where a plugin acts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -117,7 +126,13 @@ struct FormLimits {
 
 impl Default for FormLimits {
     fn default() -> Self {
-        Self { memory_mib: 64, cpu_ms: 200, wall_ms: 5_000, log_kib: 64, requests: 1_000 }
+        Self {
+            memory_mib: DEFAULT_MEMORY_MIB,
+            cpu_ms: DEFAULT_CPU_MS,
+            wall_ms: DEFAULT_WALL_MS,
+            log_kib: DEFAULT_LOG_KIB,
+            requests: 1_000,
+        }
     }
 }
 

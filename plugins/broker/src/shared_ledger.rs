@@ -63,20 +63,23 @@ impl SharedLedger {
         (entry, unknown || forgotten)
     }
 
-    /// Writes down an effect, and waits until that is on the disk, or takes too long.
-    pub(crate) async fn record(&self, entry: LedgerEntry) {
-        let changed = {
+    /// Writes down an effect, and waits until that is on the disk, or takes too long. Returns whether there was room for it.
+    pub(crate) async fn record(&self, entry: LedgerEntry) -> bool {
+        let (room, changed) = {
             let mut state = self.lock();
             let key = (entry.capability.clone(), entry.key.clone());
             let before = state.ledger.get(&key.0, &key.1).cloned();
-            state.ledger.record(entry);
+            let room = state.ledger.record(entry);
             let changed = state.ledger.get(&key.0, &key.1) != before.as_ref();
-            state.known.as_mut().map(|known| known.insert(key));
-            changed
+            if room {
+                state.known.as_mut().map(|known| known.insert(key));
+            }
+            (room, changed)
         };
         if changed {
             self.persist().await;
         }
+        room
     }
 
     /// The newest effect on a key turned out not to be there.

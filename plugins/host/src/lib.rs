@@ -36,7 +36,7 @@ pub use compile::{Compiler, compile_stdin};
 pub use engine::Sandbox;
 pub use loader::Loader;
 pub use plugin::{Plugin, Remains};
-pub use privileges::give_up_privileges;
+pub use privileges::{give_up_privileges, volunteer_for_the_oom_killer};
 pub use serve::{ServeError, serve};
 
 /// The environment variable with the directory of compiled components. Absent: every load compiles.

@@ -5,7 +5,9 @@
 
 use std::{collections::BTreeSet, env, path::PathBuf, process::ExitCode};
 use tanist_broker::protocol::{Import, PluginId, Source, inherited_socket};
-use tanist_plugins::{CACHE_ENV, Compiler, Loader, Sandbox, check, compile_stdin, give_up_privileges, serve};
+use tanist_plugins::{
+    CACHE_ENV, Compiler, Loader, Sandbox, check, compile_stdin, give_up_privileges, serve, volunteer_for_the_oom_killer,
+};
 
 const USAGE: &str = "usage: tanist-plugin-host check FILE|builtin:NAME [--id ID] [--grants log,config,leadership,dns,http]
 (without arguments it is started by the agent)";
@@ -74,6 +76,10 @@ fn import(name: &str) -> Result<Import, String> {
 
 /// Whether the answer is a good one; the error is for people.
 fn run(command: Command) -> Result<bool, String> {
+    if let Err(error) = volunteer_for_the_oom_killer() {
+        // A container may hide its `/proc`; plugins are worth more than this precaution.
+        eprintln!("the kernel may prefer other processes to this one when memory runs out: /proc/self/oom_score_adj: {error}");
+    }
     if matches!(command, Command::Compile) {
         // A component is compiled once, with all processors; whatever the agent has to do goes first.
         rustix::process::nice(10).map_err(|error| format!("the priority cannot be lowered: {error}"))?;

@@ -7,6 +7,7 @@ use std::{
     fs,
     os::unix::net::UnixStream,
     process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 use tanist_broker::protocol::{FD_ENV, Limits, Outcome, Source, ToHost, VERSION};
 
@@ -38,6 +39,7 @@ async fn serves_without_privileges_and_ends_with_its_agent() {
         let line = status.lines().find(|line| line.starts_with(field)).unwrap();
         assert!(line.ends_with(value), "{line}");
     }
+    assert_eq!(oom_score(child.id()), "1000");
     // Every thread, not only the first.
     for task in fs::read_dir(format!("/proc/{}/task", child.id())).unwrap() {
         let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
@@ -48,6 +50,25 @@ async fn serves_without_privileges_and_ends_with_its_agent() {
 
     drop(agent);
     assert!(child.wait().unwrap().success());
+}
+
+/// The kernel's preference for ending this process when memory runs out.
+fn oom_score(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap().trim().to_owned()
+}
+
+#[test]
+fn the_compiler_is_killed_before_a_database() {
+    let mut command = Command::new(PROGRAM);
+    command.arg("compile").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut compiler = command.spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while oom_score(compiler.id()) != "1000" {
+        assert!(Instant::now() < deadline, "{}", oom_score(compiler.id()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(compiler.stdin.take());
+    assert!(!compiler.wait().unwrap().success(), "nothing is no component");
 }
 
 #[tokio::test]

@@ -94,7 +94,8 @@ fn lead(broker: &BrokerHandle, epoch: u64, address: &str) {
     let now = Moment::from_nanos(u64::try_from(now.tv_sec).unwrap() * 1_000_000_000);
     let (me, epoch) = (MemberName::from("n1"), Epoch(epoch));
     let endpoint = Endpoint { host: address.to_owned(), port: 5432 };
-    broker.leadership(Leadership { epoch, lease_until: Some(now + Duration::from_secs(3_600)) });
+    let ttl = Duration::from_secs(3_600);
+    broker.leadership(Leadership { epoch, lease_until: Some(now + ttl), ttl });
     let member = Member {
         name: me.clone(),
         postgres: Some(endpoint.clone()),

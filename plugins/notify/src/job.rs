@@ -20,16 +20,24 @@ pub trait World {
 /// Tells the receiver of an event. The same event has the same `Idempotency-Key`, however often it is sent.
 pub fn tell(url: &str, event: &Event, world: &mut impl World) -> Result<(), Error> {
     let what = format!("{} is {} of {} at epoch {}", event.node, role(event), event.cluster, event.epoch);
-    let place = url.split('?').next().unwrap_or(url);
+    let place = place(url);
     if event.dry_run {
         world.say(&format!("would tell {place} that {what}"));
         return Ok(());
     }
     let headers = [("Content-Type", "application/json"), ("Idempotency-Key", event.idempotency_key.as_str())];
     let response = world.send(Request::new("POST", url, &headers, message::body(event).as_bytes()))?;
-    judge(place, &response)?;
+    judge(&place, &response)?;
     world.say(&format!("{place} was told that {what}"));
     Ok(())
+}
+
+/// Where a URL leads, without user, path and query: any of them may be what the receiver knows its senders by.
+fn place(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "the receiver".to_owned() };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}")
 }
 
 fn role(event: &Event) -> &'static str {
@@ -41,9 +49,9 @@ fn judge(place: &str, response: &Response) -> Result<(), Error> {
     match status {
         200..=299 => Ok(()),
         300..=399 => {
-            let to = response.header("location").unwrap_or("nowhere");
+            let to = response.header("location").filter(|to| to.contains("://")).map_or("another path".to_owned(), self::place);
             Err(Error::Permanent(format!(
-                "{place} redirects ({status}) to {to:.EXCERPT$}; redirects are not followed, set `url` to it"
+                "{place} redirects ({status}) to {to:.EXCERPT$}; redirects are not followed, set `url` to where it leads"
             )))
         }
         408 | 425 | 429 | 500..=599 => Err(Error::Transient(format!("{place} answers {status}: {}", excerpt(&response.body)))),
@@ -88,7 +96,7 @@ mod tests {
     fn answers(status: u16, body: &str) -> Result<Response, HttpError> {
         Ok(Response {
             status,
-            headers: vec![("location".to_owned(), "https://else/".to_owned())],
+            headers: vec![("location".to_owned(), "https://else/hidden".to_owned())],
             body: body.as_bytes().to_vec(),
         })
     }
@@ -100,7 +108,7 @@ mod tests {
         let [request] = &fake.sent[..] else { panic!("{:?}", fake.sent) };
         assert!(request.headers.contains(&("Idempotency-Key".to_owned(), "demo/9/n2/on_role_change/7".to_owned())));
         assert_eq!(request.body, message::body(&event()).into_bytes());
-        assert_eq!(fake.said, ["https://hooks.example.org/x was told that n2 is primary of demo at epoch 9"]);
+        assert_eq!(fake.said, ["https://hooks.example.org was told that n2 is primary of demo at epoch 9"]);
     }
 
     #[test]
@@ -111,15 +119,26 @@ mod tests {
         for status in [400, 401, 404, 410] {
             assert!(matches!(told(answers(status, "no")).1, Err(Error::Permanent(text)) if text.ends_with(": no")));
         }
-        assert!(matches!(told(answers(302, "")).1, Err(Error::Permanent(text)) if text.contains("https://else/")));
+        assert!(matches!(told(answers(302, "")).1, Err(Error::Permanent(text)) if text.contains("to https://else;")));
         assert!(matches!(told(Err(HttpError::Unknown("lost".to_owned()))).1, Err(Error::Transient(_))));
         assert!(matches!(told(Err(HttpError::NotGranted("line".to_owned()))).1, Err(Error::Permanent(_))));
+    }
+
+    #[test]
+    fn what_may_be_a_password_is_never_shown() {
+        for url in ["https://me:hidden@a/", "https://a/hidden/hidden", "https://a?hidden", "hidden"] {
+            for status in [200, 302, 404, 503] {
+                let mut fake = Fake { answer: Some(answers(status, "")), ..Fake::default() };
+                let shown = format!("{:?} {:?}", tell(url, &event(), &mut fake), fake.said);
+                assert!(!shown.contains("hidden"), "{url}: {shown}");
+            }
+        }
     }
 
     #[test]
     fn a_dry_run_sends_nothing() {
         let mut fake = Fake::default();
         tell("https://a/?token=1", &Event { dry_run: true, ..event() }, &mut fake).unwrap();
-        assert!(fake.sent.is_empty() && fake.said[0].starts_with("would tell https://a/ that"), "{:?}", fake.said);
+        assert!(fake.sent.is_empty() && fake.said[0].starts_with("would tell https://a that"), "{:?}", fake.said);
     }
 }

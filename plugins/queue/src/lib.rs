@@ -2,14 +2,16 @@
 //!
 //! - A newer role change takes the place of a waiting older one; latest role wins.
 //! - A running call is never stopped by a newer event, only by its own deadline.
-//! - Events are called in the order in which they happened, except that a reload waits for everything else: a lesser event never
-//!   displaces or delays a role change. Of each callback at most one waits, the newest, so the queue is bounded by construction.
+//! - Events are called in the order in which they happened, except that a reload waits for everything but a failed release: a lesser
+//!   event never displaces or delays a role change. Of each callback at most one waits, the newest, so the queue is bounded by
+//!   construction.
 //! - A failed event is called again with back-off until it succeeds or something newer makes it pointless. What was never tried is
 //!   dropped for a newer event of the same callback only: an `on_stop` is called before the `on_role_change` that follows it.
 //! - `reconcile` is due at attach, after every change of the face, after failures, and at an interval; events go first.
 //! - Too many failures in a row open the breaker: attempts at long intervals, except that a new event is tried at once. An attempt
 //!   under an open breaker is a probe: its success closes it.
-//! - A release on behalf of a dead owner is called before the claim that follows it, once; one that failed waits behind all claims.
+//! - A release on behalf of a dead owner is called before the claim that follows it, once; one that failed waits behind all claims, and
+//!   nothing waits for it.
 //!
 //! Not here: what an event says, who may act on it, and the journal (a snapshot of [`Queue::waiting`]). The broker calls this, and the
 //! simulator, over events of its own.
@@ -21,7 +23,7 @@ mod place;
 
 pub use backoff::Backoff;
 
-use place::{pointless, rank};
+use place::{next_in_turn, pointless, rank};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tanist_engine::{Callback, Moment};
@@ -207,15 +209,25 @@ impl<E: Queued + Clone> Queue<E> {
         self.waiting.retain(|waiting| keep(&waiting.event));
     }
 
+    /// Changes events that must be called for yet, also the one of the running call for its next attempt; that call itself goes on as it
+    /// was begun. What this queue orders them by must stay.
+    pub fn amend(&mut self, change: impl Fn(&mut E)) {
+        let running = match &mut self.running {
+            Some(Running::Event(waiting)) => Some(waiting),
+            Some(Running::Reconcile(_)) | None => None,
+        };
+        running.into_iter().chain(&mut self.waiting).for_each(|waiting| change(&mut waiting.event));
+    }
+
     /// What to call for now, if anything. The caller must call [`Queue::finished`] for it.
     pub fn next(&mut self, now: Moment) -> Option<Delivery<E>> {
         if !self.open || self.running.is_some() {
             return None;
         }
-        if self.waiting.first().is_some_and(|first| first.not_before <= now) {
-            let first = self.waiting.remove(0);
-            let delivery = Delivery::Event(first.event.clone());
-            self.running = Some(Running::Event(first));
+        if let Some(place) = self.due(now) {
+            let due = self.waiting.remove(place);
+            let delivery = Delivery::Event(due.event.clone());
+            self.running = Some(Running::Event(due));
             return Some(delivery);
         }
         let (cause, _) = self.reconcile.filter(|(_, due)| *due <= now)?;
@@ -287,7 +299,7 @@ impl<E: Queued + Clone> Queue<E> {
         if !self.open || self.running.is_some() {
             return None;
         }
-        let event = self.waiting.first().map(|first| first.not_before);
+        let event = next_in_turn(&self.waiting).iter().map(|waiting| waiting.not_before).min();
         let reconcile = self.reconcile.map(|(_, due)| due);
         event.into_iter().chain(reconcile).min()
     }
@@ -332,8 +344,13 @@ impl<E: Queued + Clone> Queue<E> {
 
     /// The sequence number of the event to call for now, if it is an event.
     pub fn due_event(&self, now: Moment) -> Option<u64> {
-        let first = self.waiting.first().filter(|first| self.open && self.running.is_none() && first.not_before <= now)?;
-        Some(first.event.sequence())
+        let place = self.due(now).filter(|_| self.open && self.running.is_none())?;
+        self.waiting.get(place).map(|due| due.event.sequence())
+    }
+
+    /// The place of the event that is called next, if its time has come.
+    fn due(&self, now: Moment) -> Option<usize> {
+        next_in_turn(&self.waiting).iter().position(|waiting| waiting.not_before <= now)
     }
 
     /// Since when an event up to this sequence number waits or runs.

@@ -12,6 +12,15 @@ pub(super) fn rank<E: Queued>(waiting: &Waiting<E>) -> u8 {
     }
 }
 
+/// Of what waits in its order, those of which any may be called next. The order binds what was not a failed release or a reload: with such
+/// an event in front, nothing else is called. What is behind the last of them changes nothing for each other.
+pub(super) fn next_in_turn<E: Queued>(waiting: &[Waiting<E>]) -> &[Waiting<E>] {
+    match waiting.first() {
+        Some(first) if rank(first) == 0 => &waiting[..1],
+        _ => waiting,
+    }
+}
+
 /// A reload changes nothing that a client could be drawn to or sent away from.
 fn lesser(callback: Callback) -> bool {
     callback == Callback::OnReload

@@ -191,6 +191,35 @@ fn a_release_goes_before_the_claim_and_holds_it_up_only_once() {
 }
 
 #[test]
+fn a_release_that_keeps_failing_holds_up_neither_a_reload_nor_another_release() {
+    let mut queue = queue();
+    for (place, node) in ["b", "c"].into_iter().enumerate() {
+        queue.push(release(node, place as u64 + 1), at(0));
+        queue.next(at(0)).expect("the release");
+        queue.finished(if node == "b" { Verdict::Hopeless } else { Verdict::Failed }, at(0));
+    }
+    queue.push(event(Callback::OnReload, 3), at(10));
+    assert_eq!((queue.wake_at(), queue.due_event(at(10))), (Some(at(10)), Some(3)));
+    assert_eq!(called(queue.next(at(10))), Some((Callback::OnReload, 3)));
+    queue.finished(Verdict::Done, at(11));
+    assert_eq!(queue.wake_at(), Some(at(400)));
+    assert_eq!(called(queue.next(at(400))), Some((Callback::OnRoleChange, 2)), "the release for another node");
+    queue.finished(Verdict::Done, at(401));
+    assert_eq!(called(queue.next(at(29_999))), None);
+    assert_eq!(called(queue.next(at(30_000))), Some((Callback::OnRoleChange, 1)));
+}
+
+#[test]
+fn what_waits_is_amended_for_its_next_attempt() {
+    let mut queue = queue();
+    queue.push(release("b", 1), at(0));
+    queue.push(event(Callback::OnRoleChange, 2), at(0));
+    queue.next(at(0)).expect("the release");
+    queue.amend(|event| event.released = event.released.map(|_| "c"));
+    assert_eq!(queue.waiting().map(|event| event.released).collect::<Vec<_>>(), [Some("c"), None]);
+}
+
+#[test]
 fn a_lost_call_is_made_again_at_once_and_a_hopeless_one_late() {
     let mut queue = queue();
     queue.push(event(Callback::OnRoleChange, 1), at(0));

@@ -147,7 +147,9 @@ impl Broker {
         let load =
             |plugin: &crate::PluginConfig| Plugin::new(plugin.clone(), disk.clone(), &config.journal_dir, &config.tuning, now);
         let (plugins, sequences): (Vec<Plugin>, Vec<u64>) = config.plugins.iter().map(load).unzip();
-        let composer = Composer::new(config.cluster.clone(), config.node.clone(), sequences.into_iter().max().unwrap_or(0));
+        let sequence = sequences.into_iter().max().unwrap_or(0);
+        let leaders = plugins.iter().map(Plugin::leaders).max_by_key(|leaders| leaders.epoch).cloned().unwrap_or_default();
+        let composer = Composer::new(config.cluster.clone(), config.node.clone(), sequence, leaders);
         Self {
             inbox,
             leadership,
@@ -231,13 +233,13 @@ impl Broker {
         if face.is_some_and(|face| self.composer.face(face)) {
             self.plugins.iter_mut().for_each(|plugin| plugin.queue.face_changed(now));
         }
+        self.plugins.iter_mut().for_each(|plugin| plugin.saw_leaders(self.composer.leaders(), now));
     }
 
     fn take_leadership(&mut self, now: Moment) {
-        let Leadership { epoch, lease_until } = *self.leadership.borrow_and_update();
-        let holds = lease_until.is_some_and(|until| now < until);
-        let leads = holds && self.composer.proved() == epoch.0;
-        self.plugins.iter_mut().for_each(|plugin| plugin.leads(leads, epoch.0, now));
+        let leadership = *self.leadership.borrow_and_update();
+        let proved = self.composer.proved();
+        self.plugins.iter_mut().for_each(|plugin| plugin.leadership(&leadership, proved, now));
     }
 
     fn write_journals(&mut self, now: Moment) {
@@ -279,9 +281,9 @@ impl Broker {
                 (view.epoch, None, Work::Reconcile(Box::new(view)))
             }
         };
-        let manifest = &config.manifest;
-        let call = self.calls.begin(index, epoch, event, manifest.wall, self.config.tuning.wall_slack, now);
-        let (wall_ms, cpu_ms) = (millis(manifest.wall), millis(manifest.cpu));
+        let wall = config.wall(self.leadership.borrow().ttl);
+        let call = self.calls.begin(index, epoch, event, wall, self.config.tuning.wall_slack, now);
+        let (wall_ms, cpu_ms) = (millis(wall), millis(config.manifest.cpu));
         let message = ToHost::Call(Call { call, plugin: config.id.clone(), work, wall_ms, cpu_ms });
         self.say(&message, now);
         self.hosting.ping(now);

@@ -4,7 +4,7 @@ use super::{Broker, calls::RunningCall};
 use crate::{
     DnsClaim, DnsUpdater, HttpExchange, Permit, Standing,
     claim::{Claiming, key, lookup},
-    http::{Sending, send_all},
+    http::{Checked, Sending, send_all},
     protocol::{CallId, Denial, DnsPointed, HttpRequest, LeadershipState, Op, Reply, RequestId, ToHost},
 };
 use std::{future::Future, sync::Arc, time::Duration};
@@ -108,10 +108,13 @@ impl Broker {
         let Some(sender) = self.config.http.clone() else { return Some(Err(Denial::Unavailable("http".to_owned()))) };
         let epoch = self.calls.asking(asked.0).map_or(0, |running| running.epoch);
         let config = &self.plugins[plugin].config;
-        let (plugin, ledger, dry_run) = (config.id.clone(), self.ledger.clone(), config.dry_run);
-        let sending = Sending { plugin, sender, ledger, epoch, dry_run, deadline };
-        let limits = requests.iter().map(|request| request.timeout_ms.map(|millis| Duration::from_millis(millis.into())));
-        self.beside(asked, send_all(sending, permitted.into_iter().zip(limits).collect()))
+        let (plugin, ledger, leadership) = (config.id.clone(), self.ledger.clone(), self.leadership.clone());
+        let sending = Sending { plugin, sender, ledger, leadership, epoch, dry_run: config.dry_run, deadline };
+        let checked = |(permitted, request): (_, &HttpRequest)| {
+            let limit = request.timeout_ms.map(|millis| Duration::from_millis(millis.into()));
+            Checked { permitted, limit, claim: request.claim }
+        };
+        self.beside(asked, send_all(sending, permitted.into_iter().zip(requests).map(checked).collect()))
     }
 
     /// Carries something out beside the task, unless the call has too much under way.

@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
 };
 
-/// Largest file that is read: five events of the size of a frame.
+/// Largest file that is read, and so that is written: five events of the size of a frame.
 const MAX_FILE: u64 = 8 << 20;
 
 /// Where a value of type `T` is kept.
@@ -42,6 +42,14 @@ pub(crate) enum DurableError {
         path: PathBuf,
         /// What it said.
         error: io::Error,
+    },
+    /// More than is ever read; what was there before still is.
+    #[error("{}: not written, because its {length} bytes are longer than the {MAX_FILE} that are read again", path.display())]
+    TooLong {
+        /// Which file.
+        path: PathBuf,
+        /// What it would have been.
+        length: usize,
     },
     /// Not what was written; kept aside.
     #[error("{} is damaged ({what}); kept as {}", path.display(), aside.display())]
@@ -73,8 +81,11 @@ impl<T: Serialize + DeserializeOwned + Default> Durable<T> {
     /// Replaces what was written. Blocks on the disk.
     pub(crate) fn write(&self, value: &T) -> Result<(), DurableError> {
         let temporary = self.beside("new");
-        let written = self.render(value).and_then(|bytes| self.disk.write_synced(&temporary, &bytes));
-        written.map_err(|error| io_error(&temporary, error))?;
+        let bytes = self.render(value).map_err(|error| io_error(&temporary, error))?;
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(DurableError::TooLong { path: self.file.clone(), length: bytes.len() });
+        }
+        self.disk.write_synced(&temporary, &bytes).map_err(|error| io_error(&temporary, error))?;
         self.disk.rename(&temporary, &self.file).map_err(|error| io_error(&self.file, error))?;
         self.disk.sync_directory(&self.directory).map_err(|error| io_error(&self.directory, error))
     }

@@ -90,6 +90,15 @@ fn a_damaged_file_is_noticed_at_every_byte() {
 }
 
 #[test]
+fn what_is_too_long_to_be_read_is_not_written() {
+    let (_directory, durable) = real();
+    durable.write(&value(1)).unwrap();
+    let error = durable.write(&vec!["x".repeat(MAX_FILE as usize)]).unwrap_err().to_string();
+    assert!(error.contains("longer than"), "{error}");
+    assert_eq!(durable.load().unwrap(), value(1));
+}
+
+#[test]
 fn a_directory_that_is_gone_is_an_error_and_no_panic() {
     let (directory, durable) = real();
     drop(directory);

@@ -38,6 +38,13 @@ const RESERVED: [&str; 13] = [
     "x-tanist-signature",
 ];
 
+/// Headers by which servers and what stands before them take a request for another one: another method, another place, another sender.
+/// What the operator allowed is what is said in the request line.
+const REINTERPRETING: [&str; 6] =
+    ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url", "forwarded"];
+/// And how more of them begin.
+const FORWARDED: &str = "x-forwarded-";
+
 /// One place, and what may be sent there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpGrant {
@@ -83,15 +90,17 @@ fn one(
     most: usize,
 ) -> Result<HttpExchange, Denial> {
     let HttpRequest { method, url, headers, body, timeout_ms: _, claim: claimed } = request;
-    let place = Url::parse(url).map_err(|error| Denial::Invalid(format!("{url:.80}: {error}")))?;
+    // What is not understood is not repeated: it may hold a password.
+    let place = Url::parse(url).map_err(|error| Denial::Invalid(format!("the URL cannot be used: {error}")))?;
     let method = method.to_ascii_uppercase();
     if !(1..=16).contains(&method.len()) || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
         return Err(Denial::Invalid(format!("{method:.20} is not a method")));
     }
     let covering: Vec<&HttpGrant> = grants.iter().filter(|grant| grant.covers(&place)).collect();
-    let remedy = || format!("plugins.{plugin}.grants.http: [{{…, url: {place}, methods: [{method}]}}]");
     let Some(grant) = covering.iter().find(|grant| grant.methods.contains(&method)) else {
-        return Err(Denial::NotGranted { what: format!("{method} {place}"), remedy: remedy() });
+        let origin = place.origin();
+        let remedy = format!("plugins.{plugin}.grants.http: [{{…, url: {origin}/…, methods: [{method}]}}]");
+        return Err(Denial::NotGranted { what: format!("{method} {origin}/…"), remedy });
     };
     check_headers(grant, headers)?;
     if body.len() > MAX_BODY {
@@ -127,12 +136,20 @@ fn check_headers(grant: &HttpGrant, headers: &[(String, String)]) -> Result<(), 
         if !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
             return Err(Denial::Invalid(format!("the header {name} has a value that is not printable ASCII")));
         }
-        let same = |other: &str| other.eq_ignore_ascii_case(name);
-        if RESERVED.iter().any(|reserved| same(reserved)) || grant.headers.iter().any(|set| same(set)) {
+        let folded = folded(name);
+        if RESERVED.contains(&folded.as_str()) || grant.headers.iter().any(|set| self::folded(set) == folded) {
             return Err(Denial::Invalid(format!("the header {name} is set by the agent")));
+        }
+        if REINTERPRETING.contains(&folded.as_str()) || folded.starts_with(FORWARDED) {
+            return Err(Denial::Invalid(format!("the header {name} can make another request of this one")));
         }
     }
     Ok(())
+}
+
+/// The name of a header as servers that hand it on in variables (CGI and its heirs) compare it.
+fn folded(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
 }
 
 #[cfg(test)]
@@ -165,7 +182,8 @@ mod tests {
 
     fn checked(request: HttpRequest) -> Result<HttpExchange, Denial> {
         let now = Moment::from_nanos(1_000_000_000);
-        let leadership = Leadership { epoch: Epoch(9), lease_until: Some(now + Duration::from_secs(10)) };
+        let leadership =
+            Leadership { epoch: Epoch(9), lease_until: Some(now + Duration::from_secs(10)), ttl: Duration::from_secs(10) };
         let deadline = now + Duration::from_secs(5);
         let standing = Standing { call_epoch: 9, call_deadline: deadline, leadership, proved: 9, now };
         permit(&[grant()], &PluginId::from("notify"), &[request], &standing).unwrap().remove(0)
@@ -189,7 +207,7 @@ mod tests {
     fn another_place_or_method_is_denied_with_the_line_that_grants_it() {
         let line = denied(|request| request.method = "DELETE".to_owned());
         assert!(
-            line.contains("plugins.notify.grants.http: [{…, url: https://hooks.example.org/tanist, methods: [DELETE]}]"),
+            line.contains("plugins.notify.grants.http: [{…, url: https://hooks.example.org/…, methods: [DELETE]}]"),
             "{line}"
         );
         for url in ["http://hooks.example.org/tanist", "https://hooks.example.org/", "https://hooks.example.org:8443/tanist"] {
@@ -211,6 +229,41 @@ mod tests {
         assert!(denied(|request| request.headers = vec![("a".to_owned(), "b".to_owned()); 33]).contains("at most 32"));
         assert!(denied(|request| request.body = vec![0; MAX_BODY + 1]).contains("at most 262144"));
         assert!(denied(|request| request.method = "PO ST".to_owned()).contains("not a method"));
+    }
+
+    #[test]
+    fn no_denial_shows_a_password_or_a_path() {
+        for url in [
+            "https://user:hidden@hooks.example.org/x",
+            "https://hooks.example.org/hidden",
+            "https://hooks.example.org/tanist/hidden?token=hidden",
+            "https://hooks.example.org/tanist/../hidden",
+            "hidden",
+        ] {
+            let text = denied(|request| (request.url, request.method) = (url.to_owned(), "PUT".to_owned()));
+            assert!(!text.contains("hidden"), "{url}: {text}");
+        }
+    }
+
+    #[test]
+    fn headers_that_make_another_request_of_it_are_refused_in_every_spelling() {
+        for name in [
+            "X-HTTP-Method-Override",
+            "x-http-method",
+            "X-Method-Override",
+            "X-Original-URL",
+            "X-Rewrite-URL",
+            "Forwarded",
+            "X-Forwarded-For",
+            "x-forwarded-prefix",
+            "X_HTTP_Method_Override",
+            "Content_Length",
+            "X_Forwarded-Host",
+        ] {
+            let text = denied(|request| request.headers.push((name.to_owned(), "DELETE".to_owned())));
+            assert!(text.contains(name), "{name}: {text}");
+        }
+        assert!(checked(HttpRequest { headers: vec![("X-Forward".to_owned(), "x".to_owned())], ..request() }).is_ok());
     }
 
     #[test]

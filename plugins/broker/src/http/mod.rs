@@ -9,7 +9,7 @@ mod url;
 
 pub use grant::HttpGrant;
 pub(crate) use grant::permit;
-pub(crate) use sending::{Sending, send_all};
+pub(crate) use sending::{Checked, Sending, send_all};
 pub use url::{Url, UrlError};
 
 use crate::protocol::HttpResponse;

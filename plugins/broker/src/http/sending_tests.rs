@@ -23,9 +23,9 @@ impl HttpSender for Scripted {
     }
 }
 
-fn exchange(method: &str, path: &str) -> Permitted {
+fn exchange(method: &str, path: &str) -> Checked {
     let exchange = HttpExchange {
-        access: "a".to_owned(),
+        access: path.to_owned(),
         method: method.to_owned(),
         url: Url::parse(&format!("http://h/{path}?token=hidden")).unwrap(),
         addresses: vec![],
@@ -33,14 +33,15 @@ fn exchange(method: &str, path: &str) -> Permitted {
         body: vec![],
         most: 100,
     };
-    (Ok(exchange), None)
+    Checked { permitted: Ok(exchange), limit: None, claim: None }
 }
 
-fn send(requests: Vec<Permitted>, within: Duration, dry_run: bool) -> (Vec<Result<HttpResponse, Denial>>, Vec<LedgerEntry>) {
+fn send(requests: Vec<Checked>, within: Duration, dry_run: bool) -> (Vec<Result<HttpResponse, Denial>>, Vec<LedgerEntry>) {
     let ledger = SharedLedger::open(Arc::new(PowerCut::new()), Path::new("/state"), Duration::from_secs(5));
     let deadline = now() + within + MARGIN;
     let plugin = PluginId::from("notify");
-    let sending = Sending { plugin, sender: Arc::new(Scripted), ledger: ledger.clone(), epoch: 9, dry_run, deadline };
+    let leadership = watch::Sender::default().subscribe();
+    let sending = Sending { plugin, sender: Arc::new(Scripted), ledger: ledger.clone(), leadership, epoch: 9, dry_run, deadline };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let Ok(Reply::Http(answers)) = runtime.block_on(send_all(sending, requests)) else { panic!("no answers") };
     (answers, ledger.entries())
@@ -51,9 +52,9 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn all_are_sent_at_once_and_answered_in_their_order() {
     let start = Instant::now();
-    let mut requests: Vec<Permitted> = (0..8).map(|_| exchange("GET", "slow")).collect();
+    let mut requests: Vec<Checked> = (0..8).map(|_| exchange("GET", "slow")).collect();
     requests[3] = exchange("POST", "503");
-    requests[5] = (Err(Denial::Invalid("x".to_owned())), None);
+    requests[5].permitted = Err(Denial::Invalid("x".to_owned()));
     let (answers, _) = send(requests, SECOND * 5, false);
     assert!(start.elapsed() < Duration::from_millis(600), "one after the other: {:?}", start.elapsed());
     let statuses: Vec<Option<u16>> = answers.iter().map(|answer| answer.as_ref().ok().map(|answer| answer.status)).collect();
@@ -70,15 +71,18 @@ fn an_answer_after_the_deadline_is_an_unknown_effect() {
         ledger.iter().map(|entry| (entry.key.as_str(), entry.value.as_str(), entry.certainty)).collect();
     assert_eq!(
         known,
-        [("POST http://h/201", "status 201", Certainty::Applied), ("POST http://h/hang", "no answer", Certainty::Unknown)]
+        [
+            ("POST http://h by grant 201", "status 201", Certainty::Applied),
+            ("POST http://h by grant hang", "no answer", Certainty::Unknown)
+        ]
     );
 }
 
 #[test]
 fn the_plugins_own_limit_of_time_counts_and_a_call_that_is_over_sends_nothing() {
-    let (request, _) = exchange("POST", "hang");
+    let request = Checked { limit: Some(Duration::from_millis(20)), ..exchange("POST", "hang") };
     let start = Instant::now();
-    send(vec![(request, Some(Duration::from_millis(20)))], SECOND * 30, false);
+    send(vec![request], SECOND * 30, false);
     assert!(start.elapsed() < SECOND * 5, "{:?}", start.elapsed());
     let (answers, ledger) = send(vec![exchange("POST", "200")], Duration::ZERO, false);
     assert_eq!((&answers[0], ledger.len()), (&Err(Denial::Expired), 0));

@@ -35,7 +35,7 @@ pub enum UrlError {
     /// Not a port.
     #[error("its port is not a number from 1 to 65535")]
     Port,
-    /// `..`, `//`, `%2f`, a backslash, a blank, a fragment and the like.
+    /// `..`, `//`, `%2f`, `%25`, a backslash, a blank, a fragment and the like.
     #[error("its path or query could be understood in two ways")]
     Ambiguous,
 }
@@ -77,6 +77,12 @@ impl Url {
         }
     }
 
+    /// Scheme, host and port. All of a URL that may be shown: with many receivers the path is the password.
+    pub fn origin(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority())
+    }
+
     /// Path and query, as they stand in a request.
     pub fn target(&self) -> String {
         match &self.query {
@@ -102,11 +108,10 @@ impl Url {
     }
 }
 
-/// Without the query, which may hold what nobody shall read.
+/// Without the query. For the configuration; what is shown is [`Url::origin`].
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.secure { "https" } else { "http" };
-        write!(f, "{scheme}://{}{}", self.authority(), self.path)
+        write!(f, "{}{}", self.origin(), self.path)
     }
 }
 
@@ -142,7 +147,7 @@ fn name(host: &str) -> Result<String, UrlError> {
 
 fn unambiguous_path(path: &str) -> bool {
     let small = path.to_ascii_lowercase();
-    let hidden = ["%2e", "%2f", "%5c", "%00", ";"].iter().any(|trick| small.contains(trick));
+    let hidden = ["%2e", "%2f", "%5c", "%00", "%25", ";"].iter().any(|trick| small.contains(trick));
     let dots = path.split('/').any(|part| part == "." || part == "..");
     plain(path) && !hidden && !dots && !path.contains("//")
 }
@@ -171,6 +176,7 @@ mod tests {
         assert_eq!((found.secure, found.host.as_str(), found.port), (true, "hooks.example.org", 443));
         assert_eq!((found.target().as_str(), found.authority().as_str()), ("/a/b?x=1&y=%20", "hooks.example.org"));
         assert_eq!(found.to_string(), "https://hooks.example.org/a/b");
+        assert_eq!(found.origin(), "https://hooks.example.org");
         assert_eq!(url("http://[::1]:8080").to_string(), "http://[::1]:8080/");
         assert_eq!(url("http://10.0.0.1:80/x").authority(), "10.0.0.1");
         assert_eq!(url("http://[0:0::1]/").address(), "::1".parse().ok());
@@ -204,6 +210,8 @@ mod tests {
             "http://a/%2e%2e/b",
             "http://a/%2Fb",
             "http://a/b%5cc",
+            "http://a/%252e%252e/b",
+            "http://a/b%25",
             "http://a/b\\c",
             "http://a/b c",
             "http://a/b#c",

@@ -5,9 +5,9 @@ mod journaling;
 pub(crate) use journaling::{JournalDone, JournalJob};
 
 use crate::{
-    JournalState, LastEvent, LoadState, Notice, PluginConfig, PluginStatus, Runs, Tuning,
+    JournalState, LastEvent, Leadership, LoadState, Notice, PluginConfig, PluginStatus, Runs, Tuning,
     durable::Disk,
-    journal::{self, Acknowledged, Record, Told},
+    journal::{self, Acknowledged, Leaders, Record, Told},
     protocol::{Action, Event, Export, Import, Load, LoadFailure, Loaded, Outcome, Role},
     queue::{self, Queue},
 };
@@ -18,11 +18,14 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tanist_engine::Moment;
+use tanist_engine::{Epoch, Moment};
 use tanist_queue::{Breaker, Delivery, Verdict};
 
-/// A component that could not be loaded is tried again so much later: somebody may have mended it.
+/// A component that could not be loaded is tried again so much later: somebody may have mended it. Twice that after each further
+/// failure, as each attempt may compile it for minutes.
 const RELOAD: Duration = Duration::from_secs(30);
+/// At most so much later.
+const RELOAD_CAP: Duration = Duration::from_secs(30 * 60);
 
 #[derive(Debug)]
 pub(crate) struct Plugin {
@@ -31,10 +34,14 @@ pub(crate) struct Plugin {
     load: LoadState,
     /// A load was answered with a failure; the next attempt.
     reload_at: Option<Moment>,
+    /// Loads in a row that failed.
+    failed_loads: u32,
     active: bool,
     journaling: Journaling,
     /// What the plugin was told of this node's role.
     told: Option<Told>,
+    /// Who leads and who did, kept for a plugin that is told to release.
+    leaders: Leaders,
     /// The journal could not be read: what was told is not known.
     forgotten: bool,
     order_patience: Duration,
@@ -68,15 +75,17 @@ impl Plugin {
         let sequence = record.sequence();
         let salt = RandomState::new().hash_one(&config.id);
         let mut queue = Queue::new(queue::policy(tuning, config.manifest.interval, config.manifest.on_failure, salt));
-        let Record { acknowledged, pending, told } = record;
+        let Record { acknowledged, pending, told, leaders } = record;
         pending.into_iter().for_each(|event| queue.push(event, now));
         let plugin = Self {
             queue,
             load: LoadState::Waiting,
             reload_at: None,
+            failed_loads: 0,
             active: config.manifest.runs == Runs::Node,
             journaling,
             told,
+            leaders,
             forgotten,
             order_patience: tuning.order_patience,
             acknowledged,
@@ -89,6 +98,19 @@ impl Plugin {
             config,
         };
         (plugin, sequence)
+    }
+
+    /// Who leads and who did, as far as its journal knows.
+    pub(crate) fn leaders(&self) -> &Leaders {
+        &self.leaders
+    }
+
+    /// Somebody leads. Kept, so that also an agent that starts as the leader knows for whom there is something to release.
+    pub(crate) fn saw_leaders(&mut self, leaders: &Leaders, now: Moment) {
+        if self.config.manifest.release && self.leaders != *leaders {
+            self.leaders.clone_from(leaders);
+            self.journaling.behind(now);
+        }
     }
 
     /// What the host has to know to load it.
@@ -109,6 +131,7 @@ impl Plugin {
         let Loaded { plugin, exports, imports, digest } = loaded;
         tracing::info!(%plugin, %digest, ?exports, ?imports, "loaded");
         self.reload_at = None;
+        self.failed_loads = 0;
         self.load = LoadState::Loaded { digest, exports };
         self.open_or_close(now);
     }
@@ -116,7 +139,9 @@ impl Plugin {
     pub(crate) fn not_loaded(&mut self, failure: &LoadFailure, now: Moment) {
         let text = self.explain(failure);
         tracing::error!(plugin = %self.config.id, "{text}");
-        self.reload_at = Some(now + RELOAD);
+        let doubled = 1_u32.checked_shl(self.failed_loads).unwrap_or(u32::MAX);
+        self.reload_at = Some(now + RELOAD.saturating_mul(doubled).min(RELOAD_CAP));
+        self.failed_loads = self.failed_loads.saturating_add(1);
         // What was loaded before under this id is still there.
         if !matches!(self.load, LoadState::Loaded { .. }) {
             self.load = LoadState::Failed(text);
@@ -156,20 +181,34 @@ impl Plugin {
         due
     }
 
-    /// For a plugin that runs at the leader: whether this node is the leader and published, and the newest epoch.
-    pub(crate) fn leads(&mut self, leads: bool, epoch: u64, now: Moment) {
+    /// For a plugin that runs at the leader: who leads now, and the epoch at which this node was last proved writable and published.
+    pub(crate) fn leadership(&mut self, leadership: &Leadership, proved: u64, now: Moment) {
         if self.config.manifest.runs != Runs::Leader {
             return;
         }
-        let before = self.queue.waiting().count();
-        self.queue.retain(|event| event.epoch >= epoch);
-        if self.queue.waiting().count() != before {
+        let Leadership { epoch: Epoch(epoch), lease_until, .. } = *leadership;
+        if self.pass_on(epoch, lease_until.is_some()) {
             self.journaling.behind(now);
         }
+        let leads = lease_until.is_some_and(|until| now < until) && proved == epoch;
         if self.active != leads {
             self.active = leads;
             self.open_or_close(now);
         }
+    }
+
+    /// What waits from before this epoch. Led by another node, it is that node's to tell. A leader whose lease ended, and who was the next
+    /// to take it, has not changed its role: the agent says nothing again, so what it said is still to be told, under the lease of now.
+    /// Returns whether anything is different.
+    fn pass_on(&mut self, epoch: u64, mine: bool) -> bool {
+        let older = |queue: &Queue| queue.waiting().filter(|event| event.epoch < epoch).count();
+        let before = older(&self.queue);
+        if mine {
+            self.queue.amend(|event| event.epoch = event.epoch.max(epoch));
+        } else {
+            self.queue.retain(|event| event.epoch >= epoch);
+        }
+        older(&self.queue) != before
     }
 
     fn open_or_close(&mut self, now: Moment) {
@@ -193,6 +232,8 @@ impl Plugin {
             release.into_iter().for_each(|release| self.offer(release, now));
             self.offer(&change, now);
         } else {
+            // A start that changes nothing releases nothing: what has not been done yet waits in the journal.
+            let release = release.filter(|_| event.action != Action::OnStart);
             release.into_iter().for_each(|release| self.offer(release, now));
             self.offer(event, now);
         }
@@ -253,8 +294,15 @@ impl Plugin {
         self.last_words = told.reduce(|words, more| format!("{words}; {more}"));
         self.last_outcome = Some(outcome.clone());
         self.last_duration = Some(duration);
+        let verdict = if verdict == Verdict::Overtaken && self.leads_again(event.as_ref()) { Verdict::Failed } else { verdict };
         self.ended(verdict, now);
         Notice { plugin: self.config.id.clone(), event, outcome, duration }
+    }
+
+    /// Whether the newer epoch that overtook the call of an event is this node's own.
+    fn leads_again(&self, called: Option<&LastEvent>) -> bool {
+        let kept = self.queue.waiting().next().filter(|_| self.queue.is_running());
+        called.zip(kept).is_some_and(|(called, kept)| called.sequence == kept.sequence && called.epoch < kept.epoch)
     }
 
     fn ended(&mut self, verdict: Verdict, now: Moment) {
@@ -272,8 +320,9 @@ impl Plugin {
 
     /// A write of the journal that has to be started now.
     pub(crate) fn journal_job(&mut self, now: Moment) -> Option<JournalJob> {
-        let Self { journaling, queue, acknowledged, told, .. } = self;
-        let record = || Record { acknowledged: *acknowledged, pending: queue.waiting().cloned().collect(), told: *told };
+        let Self { journaling, queue, acknowledged, told, leaders, .. } = self;
+        let pending = || queue.waiting().cloned().collect();
+        let record = || Record { acknowledged: *acknowledged, pending: pending(), told: *told, leaders: leaders.clone() };
         journaling.job(now, record)
     }
 

@@ -164,3 +164,25 @@ fn a_plugin_waits_for_those_before_it_while_they_work() {
     first.plugin.host_lost();
     assert_eq!(first.plugin.holds_up(1, at(0)), None, "nobody waits for what cannot be called");
 }
+
+#[test]
+fn a_component_that_cannot_be_loaded_is_tried_again_ever_later_until_it_can() {
+    let mut agent = Agent::start(&PowerCut::new(), at(0));
+    let mut pause = |now: Moment| {
+        agent.plugin.not_loaded(&LoadFailure::Invalid("damaged".to_owned()), now);
+        let wake = agent.plugin.wake_at().expect("it is tried again");
+        assert!(agent.plugin.reload_due(wake));
+        (wake.since(now).as_secs(), wake)
+    };
+    let (mut pauses, mut now) = (vec![], at(0));
+    for _ in 0..9 {
+        let (seconds, wake) = pause(now);
+        pauses.push(seconds);
+        now = wake;
+    }
+    assert_eq!(pauses, [30, 60, 120, 240, 480, 960, 1_800, 1_800, 1_800]);
+    let loaded = Loaded { plugin: "vip".into(), exports: vec![], imports: vec![], digest: Digest([0; 32]) };
+    agent.plugin.loaded(loaded, now);
+    agent.plugin.not_loaded(&LoadFailure::Invalid("damaged".to_owned()), now);
+    assert_eq!(agent.plugin.wake_at(), Some(now + Duration::from_secs(30)));
+}

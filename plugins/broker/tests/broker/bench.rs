@@ -139,7 +139,17 @@ impl Bench {
     }
 
     pub fn lease(&self, epoch: u64, left: Duration) {
-        self.handle.leadership(Leadership { epoch: Epoch(epoch), lease_until: Some(now() + left) });
+        self.lease_of(Duration::from_secs(60), epoch, left);
+    }
+
+    /// A lease of this length, of which so much is left.
+    pub fn lease_of(&self, ttl: Duration, epoch: u64, left: Duration) {
+        self.handle.leadership(Leadership { epoch: Epoch(epoch), lease_until: Some(now() + left), ttl });
+    }
+
+    /// Nobody's, or another node's.
+    pub fn no_lease(&self, epoch: u64) {
+        self.handle.leadership(Leadership { epoch: Epoch(epoch), ..Leadership::default() });
     }
 
     /// The next end of a callback (not of a reconcile): its key's action, sequence number, and whether it succeeded.

@@ -131,7 +131,7 @@ fn a_claim_of_an_epoch_that_is_over_is_refused_and_its_event_dropped() {
     bench.handle.face(face(9, true));
     bench.emit(Callback::OnRoleChange, 9);
     wait("the call", || (bench.called().len() == 1).then_some(()));
-    bench.handle.leadership(tanist_broker::Leadership { epoch: tanist_engine::Epoch(10), lease_until: None });
+    bench.no_lease(10);
     wait("the loss of leadership", || (!bench.handle.status()[0].active).then_some(()));
     bench.go();
     assert!(!bench.callback().2);
@@ -152,6 +152,51 @@ fn a_claim_with_less_lease_than_time_is_refused_until_the_lease_is_renewed() {
     bench.lease(9, WALL * 10);
     assert!(bench.callback().2);
     assert_eq!(bench.dns.claims.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn a_claim_fits_into_the_lease_that_is_in_force_now() {
+    let mut bench = Bench::new(leader(), &["claim"]);
+    // Shorter than the call that the manifest asks for.
+    bench.lease_of(Duration::from_secs(4), 9, Duration::from_millis(3_900));
+    bench.handle.face(face(9, true));
+    bench.emit(Callback::OnRoleChange, 9);
+    assert!(bench.callback().2, "{:?}", bench.notes("answers"));
+    assert_eq!(bench.dns.claims.lock().unwrap().len(), 1);
+}
+
+/// What was called for and claimed, by epoch, once this node leads under 12 what it led under 9.
+fn led_again(script: &[&str], meanwhile: impl FnOnce(&mut Bench)) -> (Vec<String>, Vec<u64>) {
+    let mut bench = Bench::with(leader(), script, |config| config.tuning.retry_first = Duration::from_secs(10));
+    bench.lease(9, Duration::from_secs(60));
+    bench.handle.face(face(9, true));
+    bench.emit(Callback::OnRoleChange, 9);
+    meanwhile(&mut bench);
+    bench.lease(12, Duration::from_secs(60));
+    bench.handle.face(face(12, true));
+    // The engine's epoch of a role is that of its announcement.
+    bench.emit(Callback::OnReload, 9);
+    bench.go();
+    while bench.callback().0 != Action::OnReload {}
+    let keys = bench.called().iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
+    let claims = bench.dns.claims.lock().unwrap().iter().map(|claim| claim.epoch).collect();
+    (keys, claims)
+}
+
+#[test]
+fn what_waits_when_this_node_leads_again_is_told_under_the_new_epoch_with_its_old_key() {
+    let (keys, claims) = led_again(&["fail", "claim", "claim"], |bench| assert!(!bench.callback().2));
+    assert_eq!((keys.len(), &keys[0]), (3, &keys[1]));
+    assert!(keys[1].contains("/on_role_change/") && keys[2].contains("/on_reload/"), "{keys:?}");
+    assert_eq!(claims, [12, 12]);
+}
+
+#[test]
+fn a_call_under_way_when_this_node_leads_again_is_fenced_and_made_again() {
+    let called = |bench: &mut Bench| wait("the call", || (bench.called().len() == 1).then_some(()));
+    let (keys, claims) = led_again(&["claim-after-go", "claim", "claim"], called);
+    assert_eq!((keys.len(), &keys[0]), (3, &keys[1]));
+    assert_eq!(claims, [12, 12]);
 }
 
 #[test]
@@ -207,4 +252,34 @@ fn the_new_leader_releases_on_behalf_of_the_one_that_is_gone_before_it_claims() 
     let keys: Vec<String> = bench.called().iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
     assert!(keys[0].starts_with("main/9/a/release/") && keys[1].starts_with("main/9/a/on_role_change/"), "{keys:?}");
     assert_eq!(bench.dns.claims.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn the_release_is_not_forgotten_when_the_agent_dies_between_the_promotion_and_the_role_change() {
+    let mut plugins = leader();
+    plugins[0].manifest.release = true;
+    let mut bench = Bench::new(plugins, &["ok", "claim"]);
+    let path = bench.directory.path().join("journal/dns-update.journal");
+    let on_disk = |what: &str| wait(what, || fs::read_to_string(&path).ok()?.contains(what).then_some(()));
+    bench.host();
+    bench.handle.face(tanist_broker::ClusterFace { leader: Some("b".into()), ..face(8, false) });
+    on_disk(r#""b""#);
+    bench.restart();
+    bench.host();
+    bench.lease(9, Duration::from_secs(60));
+    bench.emit(Callback::OnStart, 9);
+    bench.handle.face(face(9, true));
+    assert!(bench.callback().2 && bench.callback().2);
+    let called = bench.called();
+    let keys: Vec<String> = called.iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
+    assert!(keys[0].starts_with("main/9/a/release/") && keys[1].ends_with("/missed"), "{keys:?}");
+    assert_eq!(bench.dns.claims.lock().unwrap().len(), 1);
+    // And once is enough: another start of the same leader changes nothing.
+    on_disk(r#""pending":[]"#);
+    bench.restart();
+    bench.lease(9, Duration::from_secs(60));
+    bench.emit(Callback::OnStart, 9);
+    bench.handle.face(face(9, true));
+    wait("the plugin to be called", || (bench.handle.status().first()?.delivered > 0).then_some(()));
+    assert_eq!(bench.called(), called);
 }

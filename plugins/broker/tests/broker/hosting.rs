@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tanist_broker::{Runs, protocol::Action};
-use tanist_engine::{Callback, Epoch};
+use tanist_engine::Callback;
 
 const WALL: Duration = Duration::from_secs(5);
 
@@ -109,7 +109,7 @@ fn the_agent_never_waits_whatever_the_host_does() {
     for epoch in 0..5_000 {
         bench.emit(Callback::OnRoleChange, epoch);
         bench.handle.face(face(epoch, true));
-        bench.handle.leadership(tanist_broker::Leadership { epoch: Epoch(epoch), lease_until: None });
+        bench.no_lease(epoch);
         assert_eq!(bench.handle.status().len(), 1);
     }
     let spent = start.elapsed();

@@ -4,3 +4,4 @@ mod bench;
 mod delivery;
 mod hosting;
 mod kills;
+mod requests;
