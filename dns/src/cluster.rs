@@ -169,7 +169,7 @@ impl Problem {
         match held {
             Held::OldEpoch { shown, given } => Self::OldEpoch { scope, shown, given },
             Held::ReleasedEpoch(epoch) => Self::ReleasedEpoch { scope, epoch },
-            Held::RetiredAddress(address, epoch) => Self::RetiredAddress { scope, address, epoch },
+            Held::RetiredHost(host, epoch) => Self::RetiredHost { scope, host, epoch },
         }
     }
 }

@@ -26,6 +26,9 @@ pub struct ClusterFace {
 pub struct Host {
     /// The member's name, one label of the zone.
     pub name: String,
+    /// Where it says that it can be reached, as published: a host name or an address. It tells one entry point from another; what a
+    /// host name resolves to may change.
+    pub published: String,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
 }

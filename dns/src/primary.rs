@@ -1,25 +1,31 @@
 //! What `primary` may answer: the rule that an entry point never goes back.
 //!
 //! The rule needs a memory, because a reader of the store may be shown old things late. Of each cluster the snapshot remembers the
-//! highest epoch it has answered or heard of, which addresses that epoch has given up, and whether the epoch was released:
+//! highest epoch it has answered or heard of, which published hosts that epoch has given up, and whether the epoch was released:
 //!
 //! - a face of a lower epoch is not answered;
-//! - inside one epoch an address that was replaced by another one is not answered again;
+//! - inside one epoch a host that was replaced by another one is not answered again;
 //! - nothing of a released epoch is answered again.
+//!
+//! What is given up is the host as it was *published*. The addresses that its name resolves to are not the store's: a resolver may leave
+//! one out for a while, or answer with another and then the first again, and none of that is old news of the cluster.
 //!
 //! A lease that lapses and is then seen renewed at the same epoch *is* answered again: it is the same holder, which was never replaced.
 
 use crate::face::{Host, PrimaryFace};
-use std::{collections::BTreeSet, net::IpAddr};
+use std::collections::BTreeSet;
 use tanist_engine::{Epoch, Moment};
+
+/// A member and the host that it published.
+type Identity = (String, String);
 
 /// What was answered so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
     epoch: Epoch,
     released: bool,
-    current: Vec<IpAddr>,
-    retired: BTreeSet<IpAddr>,
+    current: Option<Identity>,
+    retired: BTreeSet<Identity>,
 }
 
 /// What to answer from now on.
@@ -36,14 +42,14 @@ pub(crate) enum Primary {
 }
 
 /// Why a face is not answered as it was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Held {
     /// A higher epoch was answered or heard of before.
     OldEpoch { shown: Epoch, given: Epoch },
     /// The epoch was released.
     ReleasedEpoch(Epoch),
-    /// The epoch has already moved away from this address.
-    RetiredAddress(IpAddr, Epoch),
+    /// The epoch has already moved away from this published host.
+    RetiredHost(String, Epoch),
 }
 
 impl History {
@@ -84,14 +90,15 @@ impl History {
         if self.released {
             return (None, Some(Held::ReleasedEpoch(epoch)));
         }
-        let (back, fresh): (Vec<_>, Vec<_>) = host.addresses.iter().copied().partition(|a| self.retired.contains(a));
-        let held = back.first().map(|address| Held::RetiredAddress(*address, epoch));
-        if fresh.is_empty() {
-            return (None, held);
+        let identity = (host.name.clone(), host.published.clone());
+        if self.retired.contains(&identity) {
+            return (None, Some(Held::RetiredHost(identity.1, epoch)));
         }
-        self.retired.extend(self.current.iter().filter(|a| !fresh.contains(a)));
-        self.current.clone_from(&fresh);
-        (Some(Host { name: host.name.clone(), addresses: fresh }), held)
+        if let Some(before) = self.current.replace(identity.clone()).filter(|before| *before != identity) {
+            self.retired.insert(before);
+        }
+        // A name without an address yet: the move has taken place, and there is nothing to answer.
+        ((!host.addresses.is_empty()).then(|| host.clone()), None)
     }
 }
 
@@ -100,7 +107,12 @@ mod tests {
     use super::*;
 
     fn host(addresses: &[&str]) -> Host {
-        Host { name: "a".into(), addresses: addresses.iter().map(|a| a.parse().unwrap()).collect() }
+        published(addresses[0], addresses)
+    }
+
+    fn published(published: &str, addresses: &[&str]) -> Host {
+        let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
+        Host { name: "a".into(), published: published.into(), addresses }
     }
 
     fn proved(epoch: u64, addresses: &[&str]) -> PrimaryFace {
@@ -140,13 +152,35 @@ mod tests {
     }
 
     #[test]
-    fn inside_one_epoch_a_replaced_address_does_not_come_back() {
+    fn inside_one_epoch_a_replaced_host_does_not_come_back() {
         let mut history = History::default();
-        history.advance(&proved(7, &["192.0.2.1", "2001:db8::1"]));
-        assert_eq!(shown(&history.advance(&proved(7, &["192.0.2.2", "2001:db8::1"])).0), ["192.0.2.2", "2001:db8::1"]);
-        let (primary, held) = history.advance(&proved(7, &["192.0.2.1", "2001:db8::1"]));
-        assert_eq!(shown(&primary), ["2001:db8::1"]);
-        assert_eq!(held, Some(Held::RetiredAddress("192.0.2.1".parse().unwrap(), Epoch(7))));
+        history.advance(&proved(7, &["192.0.2.1"]));
+        assert_eq!(shown(&history.advance(&proved(7, &["192.0.2.2"])).0), ["192.0.2.2"]);
+        let (primary, held) = history.advance(&proved(7, &["192.0.2.1"]));
+        assert_eq!(primary, Primary::Nobody);
+        assert_eq!(held, Some(Held::RetiredHost("192.0.2.1".into(), Epoch(7))));
+        assert_eq!(shown(&history.advance(&proved(7, &["192.0.2.2"])).0), ["192.0.2.2"], "nor is the present one given up by it");
+    }
+
+    #[test]
+    fn what_a_published_name_resolves_to_may_change_and_come_back() {
+        let mut history = History::default();
+        let mut resolved = |addresses: &[&str]| {
+            let host = published("db1.example.org", addresses);
+            shown(&history.advance(&PrimaryFace::Proved { host, epoch: Epoch(7), until: Moment::MAX }).0)
+        };
+        let both = ["192.0.2.1", "2001:db8::1"];
+        for answer in [&both[..], &["192.0.2.1"], &both, &["192.0.2.2"], &["192.0.2.1"], &[], &both] {
+            assert_eq!(resolved(answer), answer);
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_replaced_by_one_without_an_address_is_given_up_too() {
+        let mut history = History::default();
+        history.advance(&proved(7, &["192.0.2.1"]));
+        let unresolved = PrimaryFace::Proved { host: published("db2", &[]), epoch: Epoch(7), until: Moment::MAX };
+        assert_eq!(history.advance(&unresolved), (Primary::Nobody, None));
         assert_eq!(history.advance(&proved(7, &["192.0.2.1"])).0, Primary::Nobody);
     }
 

@@ -13,7 +13,7 @@ use hickory_proto::rr::{
     LowerName, Name, RData, RecordType,
     rdata::{NS, SOA},
 };
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 use tanist_engine::{Epoch, Revision};
 
 /// Something of a face that is not served as given.
@@ -32,8 +32,8 @@ pub enum Problem {
     OldEpoch { scope: String, shown: Epoch, given: Epoch },
     #[error("{scope}: epoch {epoch} was released and is not answered again")]
     ReleasedEpoch { scope: String, epoch: Epoch },
-    #[error("{scope}: {address} is not answered, epoch {epoch} has already moved away from it")]
-    RetiredAddress { scope: String, address: IpAddr, epoch: Epoch },
+    #[error("{scope}: the host {host} is not answered, epoch {epoch} has already moved away from it")]
+    RetiredHost { scope: String, host: String, epoch: Epoch },
 }
 
 /// The zone as it is served.

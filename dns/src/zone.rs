@@ -110,6 +110,9 @@ pub enum ZoneError {
     /// A name server inside the zone cannot be found without its address.
     #[error("nameservers: {0} is inside the zone and has no address")]
     NoAddress(String),
+    /// Nobody can send a question to 0.0.0.0 or ::.
+    #[error("nameservers: {0} cannot have the address {1}, which leads nowhere; give one that others can reach")]
+    Unspecified(String, IpAddr),
     /// The name is used for clusters.
     #[error("nameservers: {0} has more than one label inside the zone; such names belong to clusters")]
     TooDeep(String),
@@ -143,6 +146,9 @@ impl Zone {
         let mut nameservers: Vec<(Name, Vec<IpAddr>)> = Vec::with_capacity(config.nameservers.len());
         for server in &config.nameservers {
             let name = domain("nameservers", &server.name)?;
+            if let Some(nowhere) = server.addresses.iter().find(|address| address.is_unspecified()) {
+                return Err(ZoneError::Unspecified(server.name.clone(), *nowhere));
+            }
             if apex.zone_of(&LowerName::new(&name)) {
                 if server.addresses.is_empty() {
                     return Err(ZoneError::NoAddress(server.name.clone()));
@@ -205,6 +211,10 @@ mod tests {
         assert_eq!(Zone::new(ZoneConfig::new("db.example.org", bare)), Err(ZoneError::NoAddress("ns1.db.example.org".into())));
         let elsewhere = vec![server("ns1.example.net", &[])];
         assert!(Zone::new(ZoneConfig::new("db.example.org", elsewhere)).is_ok());
+        for nowhere in ["0.0.0.0", "::"] {
+            let refused = Zone::new(ZoneConfig::new("db.example.org", vec![server("ns.example.net", &["192.0.2.1", nowhere])]));
+            assert_eq!(refused, Err(ZoneError::Unspecified("ns.example.net".into(), nowhere.parse().unwrap())));
+        }
         let deep = vec![server("primary.c1.db.example.org", &["192.0.2.1"])];
         assert_eq!(
             Zone::new(ZoneConfig::new("db.example.org", deep)),

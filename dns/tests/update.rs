@@ -69,6 +69,53 @@ async fn a_move_is_applied_visible_and_repeatable() {
 }
 
 #[tokio::test]
+async fn a_changed_ttl_is_applied_within_the_epoch() {
+    let bind = Bind::start().await;
+    let first = claim(bind.address, 7, &["192.0.2.1", "2001:db8::1"]);
+    moved(&first).await;
+    let longer = Request { ttl: 60, ..first };
+    moved(&longer).await;
+    assert_eq!(lookup(bind.address, NAME, TIMEOUT).await.unwrap().ttl, Some(60));
+    assert_eq!(point(&longer, TIMEOUT).await, Outcome::AlreadyThere);
+}
+
+/// A wildcard answers for a generation record that is not there; an update sees what is there.
+#[tokio::test]
+async fn a_wildcard_is_no_generation_record() {
+    for texts in ["* TXT \"v=spf1 -all\"\n", "* TXT \"v=spf1 -all\"\n* TXT \"another\"\n* A 192.0.2.99\n"] {
+        let bind = Bind::with(texts).await;
+        assert!(generation(bind.address, OWNER, TIMEOUT).await.is_err(), "the wildcard is what is read");
+        moved(&claim(bind.address, 7, &["192.0.2.1"])).await;
+        assert_eq!(generation(bind.address, OWNER, TIMEOUT).await, Ok(Some(Generation::new(Epoch(7), "n7"))));
+        moved(&claim(bind.address, 9, &["192.0.2.9"])).await;
+        assert!(matches!(point(&claim(bind.address, 7, &["192.0.2.1"]), TIMEOUT).await, Outcome::Fenced { .. }));
+    }
+}
+
+#[tokio::test]
+async fn behind_a_wildcard_a_held_up_claim_is_fenced_as_ever() {
+    let bind = Bind::with("* TXT \"v=spf1 -all\"\n").await;
+    let (arrived, wait) = oneshot::channel();
+    let (release, go) = watch::channel(false);
+    let slow = claim(relay(bind.address, Fault::Hold { arrived, go }).await, 7, &["192.0.2.7"]);
+    let slow = tokio::spawn(async move { point(&slow, TIMEOUT).await });
+    wait.await.expect("the old claim has read and sent");
+    moved(&claim(bind.address, 9, &["192.0.2.9"])).await;
+    release.send(true).unwrap();
+    assert_eq!(slow.await.unwrap(), Outcome::Fenced { newer: Generation::new(Epoch(9), "n9") });
+}
+
+#[tokio::test]
+async fn a_foreign_record_in_the_place_of_the_generation_record_stays() {
+    let bind = Bind::with("* TXT \"wild\"\n_tanist.primary.c1 TXT \"v=spf1 -all\"\n").await;
+    let outcome = point(&claim(bind.address, 7, &["192.0.2.1"]), TIMEOUT).await;
+    let Outcome::Refused { code: Some(code), text } = &outcome else { panic!("{outcome:?}") };
+    assert_eq!(code, "YXRRSET");
+    assert!(text.contains("v=spf1") && text.contains("delete the TXT records of _tanist.primary.c1.db.test"), "{text}");
+    assert_eq!(visible(bind.address).await, ips(&[]));
+}
+
+#[tokio::test]
 async fn both_families_are_replaced_together() {
     let bind = Bind::start().await;
     for (epoch, addresses) in

@@ -167,22 +167,15 @@ struct Claim<'a> {
 
 impl Claim<'_> {
     async fn run(mut self) -> Result<Outcome, Untouched> {
+        let mut tried = None;
         for _ in 0..ROUNDS {
             let present = match self.generation().await? {
                 Ok(present) => present,
                 Err(refused) => return Ok(refused),
             };
-            let expected = match decide(self.request.epoch, present) {
-                Step::Fenced(newer) => return Ok(Outcome::Fenced { newer }),
-                Step::Refuse(text) => return Ok(Outcome::Refused { code: None, text }),
-                Step::Compare(content) => {
-                    let (addresses, _) = self.connection.addresses(&self.plan.name).await.map_err(Untouched)?;
-                    if self.wanted(&addresses) {
-                        return Ok(Outcome::AlreadyThere);
-                    }
-                    Some(content)
-                }
-                Step::Replace(expected) => expected,
+            let expected = match self.expected(present, &mut tried).await? {
+                Ok(expected) => expected,
+                Err(outcome) => return Ok(outcome),
             };
             match self.send(expected.as_ref()).await {
                 Verdict::Applied => return Ok(self.read_back().await),
@@ -192,6 +185,39 @@ impl Claim<'_> {
             }
         }
         Ok(Outcome::Refused { code: None, text: format!("the generation record of {} changes all the time", self.plan.name) })
+    }
+
+    /// What the prerequisite of the update is, or why there is none. `tried` is what stood in the place of the generation record when
+    /// the server was asked last whether that is a record at all.
+    async fn expected(
+        &mut self,
+        present: Present,
+        tried: &mut Option<String>,
+    ) -> Result<Result<Option<TXT>, Outcome>, Untouched> {
+        let before = tried.take();
+        match decide(self.request.epoch, present) {
+            Step::Fenced(newer) => Ok(Err(Outcome::Fenced { newer })),
+            Step::ReplaceNone(text) if before.as_ref() == Some(&text) => Ok(Err(self.foreign(&text))),
+            Step::ReplaceNone(text) => {
+                *tried = Some(text);
+                Ok(Ok(None))
+            }
+            Step::Compare(content) => {
+                let (addresses, ttl) = self.connection.addresses(&self.plan.name).await.map_err(Untouched)?;
+                let there = self.wanted(&addresses) && ttl == Some(self.plan.ttl);
+                Ok(if there { Err(Outcome::AlreadyThere) } else { Ok(Some(content)) })
+            }
+            Step::Replace(expected) => Ok(Ok(expected)),
+        }
+    }
+
+    /// Somebody else's record has the name of the generation record, and the server has said that it is no wildcard's.
+    fn foreign(&self, text: &str) -> Outcome {
+        let owner = &self.plan.owner;
+        Outcome::Refused {
+            code: Some(mnemonic(ResponseCode::YXRRSet)),
+            text: format!("{owner} holds something else ({text:?}); delete the TXT records of {owner}, or move another name"),
+        }
     }
 
     /// The generation record, or why the server cannot be asked for it.

@@ -24,6 +24,11 @@ pub struct Bind {
 impl Bind {
     /// Starts it on a free port and waits until it answers.
     pub async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// As `start`, with more records in the zone.
+    pub async fn with(more: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("tanist-named-").tempdir_in("/tmp").unwrap();
         let path = directory.path();
         let named = path.join("tanist-test-named");
@@ -32,7 +37,7 @@ impl Bind {
         assert!(copied.success(), "named is needed: apt-get install bind9");
         let address = free(IP);
         let records =
-            format!("$TTL 60\n@ SOA ns.{ZONE}. root.{ZONE}. 1 60 60 600 5\n@ NS ns.{ZONE}.\nns A {IP}\nalias CNAME ns\n");
+            format!("$TTL 60\n@ SOA ns.{ZONE}. root.{ZONE}. 1 60 60 600 5\n@ NS ns.{ZONE}.\nns A {IP}\nalias CNAME ns\n{more}");
         fs::write(path.join("zone"), records).unwrap();
         fs::write(path.join("named.conf"), configuration(&path.display().to_string(), address)).unwrap();
         let log = fs::File::create(path.join("log")).unwrap();

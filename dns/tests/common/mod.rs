@@ -15,7 +15,8 @@ pub fn at(seconds: f64) -> Moment {
 }
 
 pub fn host(name: &str, addresses: &[&str]) -> Host {
-    Host { name: name.into(), addresses: addresses.iter().map(|a| IpAddr::from_str(a).unwrap()).collect() }
+    let published = addresses.first().copied().unwrap_or_default().into();
+    Host { name: name.into(), published, addresses: addresses.iter().map(|a| IpAddr::from_str(a).unwrap()).collect() }
 }
 
 pub fn config() -> ZoneConfig {
