@@ -8,6 +8,7 @@ use std::{
 };
 use tanist_tests::{
     cluster::Cluster,
+    command::tanist,
     node::{Node, Options},
     patronictl::{patroni, patronictl},
     place, process, rest, sql,
@@ -96,6 +97,11 @@ fn obeyed(cluster: &Cluster, primary: usize) {
 fn a_cluster_changes_hands() {
     let mut cluster = Cluster::prepare(Kind::Etcd, 2, &Options { synchronous: false, ttl: 20, ..Options::default() });
     let patronis = cluster.nodes.iter().map(Patroni::start).collect();
+    let first = led_by_patroni(&cluster, 1);
+    // Patroni never deletes `/failover`: what it leaves there after this is `{}`.
+    let candidate = cluster.nodes[1 - first].name.clone();
+    let said = patronictl(&cluster.nodes[0].config(), &["switchover", "e2e", "--candidate", &candidate, "--force"]).output();
+    assert!(said.contains("Successfully switched over"), "{said}");
     let old = led_by_patroni(&cluster, 1);
     let at = cluster.nodes[old].postgres;
     sql::query(at, "CREATE TABLE kept AS SELECT 1 AS n").expect("a table");
@@ -121,6 +127,11 @@ fn a_cluster_changes_hands() {
     assert_eq!(config["ttl"], 20, "the rules that Patroni has written: {config}");
     sql::query(at, "INSERT INTO kept VALUES (2)").expect("a write");
     wait::until("the row has reached the standby", SLACK, || rows(&cluster, 1 - primary, "2"));
+    let config = cluster.nodes[0].config().display().to_string();
+    let answer = tanist(&["switchover", "--config", &config]);
+    assert_eq!(answer.code, 0, "{answer:?}");
+    let primary = cluster.next_primary(primary, SLACK);
+    cluster.settled(false);
 
     for index in [1 - primary, primary] {
         assert_eq!(cluster.nodes[index].stop(Duration::from_secs(30)), Some(0), "an ordered end");

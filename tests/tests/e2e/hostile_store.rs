@@ -30,7 +30,10 @@ fn etcdctl(store: &Store, arguments: &[&str], input: &[u8]) -> Vec<u8> {
 }
 
 fn put(store: &Store, key: &str, value: &[u8]) {
-    etcdctl(store, &["put", &format!("{PREFIX}{key}")], value);
+    let key = format!("{PREFIX}{key}");
+    // It takes an empty value from its arguments only.
+    let arguments = if value.is_empty() { vec!["put", key.as_str(), ""] } else { vec!["put", key.as_str()] };
+    etcdctl(store, &arguments, value);
 }
 
 fn get(store: &Store, key: &str) -> Vec<u8> {
@@ -156,6 +159,55 @@ fn garbage_in_every_key_disturbs_nobody() {
     let config = cluster.nodes[0].config().display().to_string();
     tanist(&["switchover", "--config", &config]).output();
     cluster.next_primary(primary, SLACK);
+    cluster.verdict(writer, true);
+}
+
+/// Values that can be read and are nobody's: an empty identifier, member keys that say nothing of whom, a timeline and an epoch that
+/// nobody has reached. No process ends, what is known better is put right, and the next leader neither waits nor counts on from there.
+#[test]
+fn values_that_could_be_true_disturb_nobody() {
+    let cluster = Cluster::start(Kind::Etcd, 3, &Options::default());
+    let writer = cluster.writer();
+    let primary = cluster.primary().expect("a primary");
+    let pids: Vec<_> = cluster.nodes.iter().map(|node| (node.pids().agent, node.pids().postmaster)).collect();
+    let known = get(&cluster.store, "initialize");
+    put(&cluster.store, "initialize", b"");
+    for node in &cluster.nodes {
+        for value in
+            ["{}", r#"{"state":"running","role":"replica"}"#, r#"{"state":"stopped","role":"uninitialized","version":"4.1.4"}"#]
+        {
+            put(&cluster.store, &format!("members/{}", node.name), value.as_bytes());
+        }
+    }
+    put(&cluster.store, "members/stranger", br#"{"state":"running","role":"replica","timeline":4000000000}"#);
+    // Longer than a twin is waited for.
+    std::thread::sleep(Duration::from_secs(12));
+    writer.writes_again(SLACK);
+    wait::until("what each node knows is right again", SLACK, || {
+        if get(&cluster.store, "initialize") != known {
+            return Err("/initialize".to_owned());
+        }
+        let lost = cluster.nodes.iter().find(|node| {
+            let value = get(&cluster.store, &format!("members/{}", node.name));
+            !String::from_utf8_lossy(&value).contains(&node.postgres.to_string())
+        });
+        lost.map_or(Ok(()), |node| Err(node.name.clone()))
+    });
+    let now: Vec<_> = cluster.nodes.iter().map(|node| (node.pids().agent, node.pids().postmaster)).collect();
+    assert_eq!((now, cluster.primary()), (pids, Ok(primary)), "the same processes, the same leader");
+
+    // Nobody can lead under a lower epoch than one that was promised, until the base is repaired.
+    let promise = format!(r#"{{"epoch":{},"position_known":false}}"#, cluster.epoch() + 1_000_000);
+    put(&cluster.store, "tanist/promise/stranger", promise.as_bytes());
+    let config = cluster.nodes[0].config().display().to_string();
+    let said = tanist(&["repair", "epoch", "--config", &config]).output();
+    assert!(said.contains("tanist/promise/stranger"), "{said}");
+    wait::until("a switchover", SLACK * 2, || match tanist(&["switchover", "--config", &config]) {
+        answer if answer.code == 0 => Ok(()),
+        answer => Err(answer.err),
+    });
+    let new = cluster.next_primary(primary, SLACK);
+    assert!(cluster.timeline(new) < 10, "timeline {}", cluster.timeline(new));
     cluster.verdict(writer, true);
 }
 

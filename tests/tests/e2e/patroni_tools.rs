@@ -149,6 +149,14 @@ fn refuses(cluster: &Cluster, ctl: Ctl<'_>) {
         let said = ctl(&[action, "e2e", "--candidate", other, "--force"]).output();
         assert!(said.contains("412, candidate name does not match with sync_standby"), "{said}");
     }
+    let scheduled =
+        ["switchover", "e2e", "--candidate", cluster.nodes[sync].name.as_str(), "--scheduled", "2099-01-01T00:00", "--force"];
+    let said = ctl(&scheduled).output();
+    assert!(said.contains("scheduled"), "{said}");
+    let paused = ctl(&["pause", "e2e"]);
+    assert!(format!("{}{}", paused.out, paused.err).contains("pause"), "{paused:?}");
+    let reloaded = ctl(&["reload", "e2e", "--force"]).output();
+    assert_eq!(reloaded.matches("Reload request received").count(), 3, "{reloaded}");
     let flushed = ctl(&["flush", "e2e", "switchover"]).output();
     assert!(flushed.contains("No pending scheduled switchover"), "{flushed}");
     // A file without the password.

@@ -137,7 +137,8 @@ fn caught(node: &Node, after: Duration) -> i32 {
         Some(process::Process { state: 'T' | 't', .. }) => Ok(()),
         other => Err(format!("too late: {other:?}")),
     });
-    assert_eq!(fs::read_to_string(node.state().join("unfinished")).expect("a mark"), "rewind");
+    let mark = fs::read_to_string(node.state().join("unfinished")).expect("a mark");
+    assert!(mark.starts_with("rewind"), "{mark}");
     pid
 }
 

@@ -6,6 +6,7 @@ use crate::{
     run::{Ending, Source, StartError, run_agent},
 };
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     os::unix::{
         fs::{DirBuilderExt, MetadataExt, chown},
         process::CommandExt,
@@ -13,7 +14,10 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use tanist_guard::client::Connection;
+use tanist_guard::{
+    client::{ConnectError, Connection, GIVES_UP},
+    page::Page,
+};
 
 /// Who databases belong to where nothing else is configured.
 const DATABASE_USER: &str = "postgres";
@@ -56,12 +60,35 @@ pub fn run(config: &Path) -> Result<(), Failure> {
     Err(Failure::environment(format!("{} cannot be run: {error}", guard.display())))
 }
 
-/// Runs the agent, under a guard.
+/// Runs the agent, under a guard. The guard starts one after the other while PostgreSQL runs; what each of them would say is said once.
 pub fn agent(config: &Path) -> Result<(), Failure> {
+    let connection = Connection::from_env();
+    let page = connection.as_ref().ok().map(Connection::shared_page);
+    let outcome = under_guard(config, connection);
+    if let (Err(failure), Some(page)) = (&outcome, page)
+        && !is_news(failure, &page)
+    {
+        std::process::exit(failure.code.into());
+    }
+    outcome
+}
+
+fn is_news(failure: &Failure, page: &Page) -> bool {
+    let mut digest = DefaultHasher::new();
+    (failure.code, &failure.message).hash(&mut digest);
+    page.complain(digest.finish())
+}
+
+/// This node must not go on as it is, whatever runs.
+fn gives_up(message: String) -> Failure {
+    Failure { message, code: GIVES_UP as u8 }
+}
+
+fn under_guard(config: &Path, connection: Result<Connection, ConnectError>) -> Result<(), Failure> {
     let settings = settings(config, false)?;
     let _log =
         super::log::start(settings.cluster.log).map_err(|error| Failure::retry(format!("no thread for the log: {error}")))?;
-    let connection = Connection::from_env().map_err(Failure::config)?;
+    let connection = connection.map_err(Failure::config)?;
     let plugin_host = beside("tanist-plugin-host")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -74,7 +101,7 @@ pub fn agent(config: &Path) -> Result<(), Failure> {
     runtime.shutdown_background();
     match ending {
         Ok(Ending::Stopped) => Ok(()),
-        Ok(Ending::Fatal(message)) => Err(Failure::config(message)),
+        Ok(Ending::Fatal(message)) => Err(gives_up(message)),
         Ok(Ending::GuardDead) => Err(Failure::failed("the guard is dead; PostgreSQL is fenced")),
         Err(error @ (StartError::Rest(_) | StartError::Names(_) | StartError::Listen(_))) => Err(Failure::environment(error)),
         Err(error @ (StartError::Plugins(_) | StartError::StateDir { .. } | StartError::Promise(_) | StartError::Store(_))) => {
@@ -147,5 +174,25 @@ pub fn ids_of(user: &str) -> Result<(u32, u32), Failure> {
         _ => Err(Failure::config(format!(
             "tanist.user: there is no user {user}; PostgreSQL does not run as root, name the user it runs as"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_postgres_every_message_is_told() {
+        let (page, _fd) = Page::create(1).unwrap();
+        for _ in 0..2 {
+            assert!(is_news(&Failure::config("tanist.user: nobody"), &page));
+        }
+    }
+
+    #[test]
+    fn giving_up_is_not_a_configuration_error_to_the_guard() {
+        let given_up = gives_up("name: n1 is the name of another node".to_owned());
+        assert_ne!(given_up.code, Failure::config("").code);
+        assert!((1..10).contains(&given_up.code), "10 and above are started again");
     }
 }

@@ -4,4 +4,4 @@ mod open;
 mod view;
 
 pub use open::open;
-pub use view::ViewReader;
+pub use view::{ViewReader, is_identity};

@@ -15,6 +15,11 @@ use tanist_patroni::{
 /// Stands for a name or an identity that cannot be read.
 const UNREADABLE: &str = "(unreadable)";
 
+/// Whether this is a database system identifier, as PostgreSQL prints it, and not what stands for one that nobody can read.
+pub fn is_identity(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// Reads snapshots one after the other and remembers the last good value of every key.
 pub struct ViewReader {
     keys: Keys,
@@ -43,8 +48,7 @@ impl ViewReader {
             initialize: match initialize {
                 Read::Absent => None,
                 Read::Good(InitializeKey::SystemId(id)) => Some(id),
-                // Somebody's bootstrap is under way: a cluster that exists and whose identity nobody can have.
-                Read::Good(InitializeKey::Bootstrapping) => Some(String::new()),
+                Read::Good(InitializeKey::Bootstrapping) => Some(self.emptied(&mut keys, last.initialize)),
                 // Never absent: an agent that has just started must not take the cluster for one that does not exist.
                 Read::Bad => Some(last.initialize.unwrap_or_else(|| UNREADABLE.to_owned())),
             },
@@ -68,6 +72,19 @@ impl ViewReader {
         self.report(keys.complaints);
         self.last = view.clone();
         view
+    }
+
+    /// An empty `/initialize`: a Patroni that makes a new cluster puts it into a store that has none. Where there is one, somebody has
+    /// emptied the key: the identity is the one that was read last, and the leader puts it back.
+    fn emptied(&self, keys: &mut Reading<'_>, last: Option<String>) -> String {
+        let known = last.filter(|id| !id.is_empty());
+        let led = [self.keys.lease(), self.keys.primary()].iter().any(|key| keys.snapshot.get(key).is_some());
+        if known.is_none() && !led {
+            return String::new();
+        }
+        let complaint = "initialize: is empty, and nobody makes a new cluster: there is one".to_owned();
+        keys.complaints.insert(self.keys.initialize(), complaint);
+        known.unwrap_or_else(|| UNREADABLE.to_owned())
     }
 
     /// Of a value that cannot be read: the last good content, as what is there now, so that a leader's write can replace it. Without any
@@ -181,5 +198,51 @@ impl Reading<'_> {
                 Read::Bad
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use tanist_dcs::Mirrored;
+
+    const ID: &str = "7575000000000000001";
+
+    fn snapshot(pairs: &[(&str, &str)]) -> Snapshot {
+        let kv = |(name, value): &(&str, &str)| {
+            let (key, value) = (format!("/service/demo/{name}"), value.as_bytes().to_vec());
+            let (create_revision, mod_revision) = (Revision(5), Revision(5));
+            let kv = KeyValue { key: key.clone(), value, create_revision, mod_revision, expiry: None };
+            (key, Arc::new(Mirrored { kv, received: tanist_engine::Reading::default() }))
+        };
+        let as_of = Some(tanist_engine::Reading::default());
+        Snapshot { revision: Revision(5), as_of, keys: pairs.iter().map(kv).collect(), ..Snapshot::default() }
+    }
+
+    fn reader() -> ViewReader {
+        ViewReader::new(Keys::new("service", "demo"))
+    }
+
+    #[test]
+    fn an_identity_that_was_emptied_stays_the_last_one_and_is_complained_about() {
+        let mut reader = reader();
+        assert_eq!(reader.read(&snapshot(&[("initialize", ID)])).initialize.as_deref(), Some(ID));
+        for _ in 0..2 {
+            assert_eq!(reader.read(&snapshot(&[("initialize", "")])).initialize.as_deref(), Some(ID));
+            assert_eq!(reader.complaints().keys().collect::<Vec<_>>(), ["/service/demo/initialize"], "so that it is put back");
+        }
+        assert_eq!(reader.read(&snapshot(&[("initialize", ID)])).initialize.as_deref(), Some(ID));
+        assert!(reader.complaints().is_empty());
+        assert_eq!(reader.read(&snapshot(&[])).initialize, None, "an absent key is never filled in");
+    }
+
+    #[test]
+    fn an_empty_identity_is_a_bootstrap_only_where_there_is_no_cluster() {
+        assert_eq!(reader().read(&snapshot(&[("initialize", "")])).initialize.as_deref(), Some(""));
+        let mut started = reader();
+        let view = started.read(&snapshot(&[("initialize", ""), ("tanist/lease", "any")]));
+        assert_eq!(view.initialize.as_deref(), Some(UNREADABLE), "nobody without data takes it for a cluster that is not there");
+        assert_eq!(started.complaints().len(), 1);
     }
 }

@@ -271,6 +271,8 @@ pub struct StorageSettings {
 pub struct DnsSettings {
     /// Where it listens, UDP and TCP.
     pub listen: Vec<SocketAddr>,
+    /// Where others reach it: its addresses as a name server of the zone. Empty only where `nameservers` name others.
+    pub advertised: Vec<IpAddr>,
     /// The zone, without the dot at its end.
     pub zone: String,
     /// Time to live of the names that follow the primary, seconds.

@@ -149,6 +149,35 @@ fn plugins_and_names() {
 }
 
 #[test]
+fn a_name_server_has_an_address_that_others_reach() {
+    let advertised = |listen: &str, addresses: &str| {
+        let (rest, postgres) = addresses.split_once(' ').unwrap();
+        let text = SMALL.replace("10.0.0.1:8008", &format!("{rest}:8008")).replace("10.0.0.1:5432", &format!("{postgres}:5432"));
+        let dns =
+            load(&format!("{text}dns: {{zone: db.example, listen: [{listen}]}}\n")).map(|loaded| loaded.settings.cluster.dns);
+        dns.map(|dns| dns.unwrap().advertised.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    };
+    let same = "10.0.0.1 10.0.0.2";
+    assert_eq!(advertised("'10.0.0.9:53'", same).unwrap(), "10.0.0.9");
+    assert_eq!(advertised("'0.0.0.0:53'", same).unwrap(), "10.0.0.2", "as clients reach PostgreSQL");
+    assert_eq!(advertised("'[::]:53'", same).unwrap(), "10.0.0.2");
+    assert_eq!(advertised("'0.0.0.0:53', '10.0.0.2:53'", same).unwrap(), "10.0.0.2");
+    assert_eq!(advertised("'0.0.0.0:53'", "10.0.0.1 127.0.0.1,10.0.0.3").unwrap(), "10.0.0.3");
+    assert_eq!(advertised("'0.0.0.0:53'", "10.0.0.1 db1.example").unwrap(), "10.0.0.1");
+    for (listen, addresses) in [("'0.0.0.0:53'", "r1.example db1.example"), ("'0.0.0.0:53'", "[fd00::1] db1.example")] {
+        let error = advertised(listen, addresses).unwrap_err();
+        assert!(error.contains("dns.ns: is missing") && error.contains("connect_address"), "{error}");
+    }
+    let named = "dns: {zone: db.example, listen: ['0.0.0.0:53'], ns: [{name: ns1.db.example, addresses: [0.0.0.0]}]}\n";
+    let errors = errors(&format!("{SMALL}{named}"));
+    assert!(
+        errors.iter().any(|error| error.contains("dns.ns[0].addresses: must be addresses that others can reach")),
+        "{errors:?}"
+    );
+}
+
+#[test]
 fn variables_win_over_the_file() {
     let environment: Environment = [
         ("PATRONI_NAME", "b"),

@@ -7,8 +7,8 @@ use tanist_engine::{Revision, SyncState};
 use tanist_patroni::dcs::SyncKey;
 
 impl Tools {
-    pub(super) async fn acquire(&self, record: Revision, synchronous: bool) -> bool {
-        let Some(sync) = self.sync_now(synchronous) else { return false };
+    pub(super) async fn acquire(&self, record: Revision) -> bool {
+        let Some(sync) = self.sync_now() else { return false };
         match self.keeper.acquire(record, sync).await {
             AcquireOutcome::Won(held) => {
                 tracing::info!(epoch = %held.epoch, "the lease is ours");
@@ -30,16 +30,16 @@ impl Tools {
     }
 
     /// `/sync` as the mirror has it; nothing when it cannot be read, for then nobody knows who may lead.
-    fn sync_now(&self, synchronous: bool) -> Option<SyncNow> {
+    fn sync_now(&self) -> Option<SyncNow> {
         let snapshot = self.mirror.snapshot();
         let Some(present) = snapshot.get(&self.keeper.keys().sync()) else {
             let value = SyncKey::default().encode().into_bytes();
-            return Some(SyncNow { revision: Revision(0), value, state: synchronous.then(SyncState::default) });
+            return Some(SyncNow { revision: Revision(0), value, state: Some(SyncState::default()) });
         };
         match SyncKey::decode(&present.kv.value) {
             Ok(key) => {
                 let revision = present.kv.mod_revision;
-                let state = synchronous.then(|| key.into_engine(revision));
+                let state = Some(key.into_engine(revision));
                 Some(SyncNow { revision, value: present.kv.value.clone(), state })
             }
             Err(error) => {

@@ -31,7 +31,7 @@ use crate::{
         DirectoryLink, FailsafeLink, GuardLink, LiveLink, NamesLink, PeersLink, PluginsLink, PostgresLink, PromiseLink,
         SlotsLink, StorageLink,
     },
-    run::{Effect, Fact, Facts, clock},
+    run::{Effect, Fact, Facts, LastConfig, clock},
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use tanist_dcs::{Mirror, Store, lease::Keeper};
@@ -57,6 +57,8 @@ pub struct Tools {
     pub live: LiveLink,
     /// Somebody asks for this node's file to be read again.
     pub reload: Notify,
+    /// The dynamic configuration as last read from the store.
+    pub config: LastConfig,
     /// This node's tags, as last read.
     pub tags: Mutex<Arc<TagMap>>,
     /// What this node has promised.
@@ -99,13 +101,12 @@ impl Tools {
     /// Begins a short effect. What it needs of the present is copied out of `seen` now.
     pub fn begin(self: &Arc<Self>, effect: Effect, action: Action, seen: &Observation, policy: &Policy) {
         let tools = self.clone();
-        let synchronous = policy.synchronous.is_on();
         let timeout = policy.retry_timeout.min(policy.ttl / 2);
         let system_id = seen.store.initialize.clone();
         let peers = if effect == Effect::AskPeers { seen.store.members.clone() } else { Vec::new() };
         tokio::spawn(async move {
             let done = match action {
-                Action::Acquire { record } => tools.acquire(record, synchronous).await,
+                Action::Acquire { record } => tools.acquire(record).await,
                 Action::Renew => tools.renew().await,
                 Action::Release { handoff, clear_switchover } => tools.release(handoff, clear_switchover).await,
                 Action::Fence => tools.fence().await,

@@ -5,7 +5,8 @@
 //! another makes a new one. Not seen: a whole disk that goes back in time together with the state directory.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -34,7 +35,8 @@ impl DirectoryLink {
     pub fn open(state_dir: &Path, data_dir: &Path) -> io::Result<Self> {
         let file = state_dir.join(FILE);
         let known = match fs::read_to_string(&file) {
-            Ok(text) => Some(text),
+            // What a crash of an older version has cut off says nothing.
+            Ok(text) => Some(text).filter(|text| !text.is_empty()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
@@ -61,8 +63,7 @@ impl DirectoryLink {
     /// Takes the directory that is there for known. Waits for the disk.
     pub fn adopt(&self) -> io::Result<()> {
         let Some(present) = identity(&self.data_dir) else { return Ok(()) };
-        fs::write(&self.file, &present)?;
-        fs::File::open(&self.file)?.sync_all()?;
+        write(&self.file, &present)?;
         let mut state = self.state();
         (state.known, state.seen) = (Some(present.clone()), Some(present));
         Ok(())
@@ -71,6 +72,16 @@ impl DirectoryLink {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The old content or the new one, also after a crash; and the new one once this returns.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// The number of the control file and, where the file system keeps it, when it was made: numbers are used again.
@@ -84,7 +95,7 @@ fn identity(data_dir: &Path) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn write(root: &Path, text: &str) {
+    fn place(root: &Path, text: &str) {
         fs::create_dir_all(root.join("data/global")).unwrap();
         fs::write(root.join("data/global/pg_control"), text).unwrap();
     }
@@ -94,17 +105,36 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let open = || DirectoryLink::open(root.path(), &root.path().join("data")).unwrap();
         assert!(!open().is_replaced(), "nothing is there");
-        write(root.path(), "one");
+        place(root.path(), "one");
         assert!(!open().is_replaced(), "the first is taken for known");
-        write(root.path(), "two");
+        place(root.path(), "two");
         assert!(!open().is_replaced(), "rewritten in place");
         fs::rename(root.path().join("data"), root.path().join("away")).unwrap();
         let link = open();
         assert!(!link.is_replaced(), "none is none");
-        write(root.path(), "two");
+        place(root.path(), "two");
         link.look();
         assert!(link.is_replaced() && open().is_replaced(), "also after a restart");
         link.adopt().unwrap();
         assert!(!link.is_replaced() && !open().is_replaced());
+    }
+    #[test]
+    fn what_is_cut_off_is_not_known_and_nothing_is_cut_off() {
+        let root = tempfile::tempdir().unwrap();
+        place(root.path(), "one");
+        let open = || DirectoryLink::open(root.path(), &root.path().join("data")).unwrap();
+        fs::write(root.path().join(FILE), "").unwrap();
+        let link = open();
+        assert!(!link.is_replaced(), "an empty file is none");
+        // Whoever reads meanwhile, or has the file open, sees the old content whole.
+        let mut before = fs::File::open(root.path().join(FILE)).unwrap();
+        let old = fs::read_to_string(root.path().join(FILE)).unwrap();
+        fs::rename(root.path().join("data"), root.path().join("away")).unwrap();
+        place(root.path(), "two");
+        link.adopt().unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut before, &mut text).unwrap();
+        assert!(!old.is_empty() && text == old && fs::read_to_string(root.path().join(FILE)).unwrap() != old);
+        assert!(!root.path().join(FILE).with_extension("new").exists());
     }
 }

@@ -142,6 +142,7 @@ impl GuardLink {
     /// Runs a program that writes the data directory, to its end.
     pub async fn run_writer(&self, program: Program) -> Result<(), GuardError> {
         let (name, log) = (program_name(&program), program.log.display().to_string());
+        let program = fitted(program);
         let mut watch = self.begin(|job| Command::Spawn { job, kind: JobKind::Writer, program })?;
         match watch.end().await? {
             Exit::Code(0) => Ok(()),
@@ -151,6 +152,7 @@ impl GuardLink {
 
     /// Starts the postmaster; returns when its process runs.
     pub async fn start_postgres(&self, program: Program, primary_epoch: Option<u64>) -> Result<(), GuardError> {
+        let program = fitted(program);
         let mut watch = self.begin(|job| Command::StartPostgres { job, program, primary_epoch })?;
         watch.spawned().await
     }
@@ -290,6 +292,20 @@ impl Drop for JobWatch {
     fn drop(&mut self) {
         self.link.jobs().remove(&self.job);
     }
+}
+
+/// The program as it can be sent: in a pod with many services their variables alone are longer than a message.
+fn fitted(mut program: Program) -> Program {
+    let dropped = program.fit();
+    if dropped > 0 {
+        tracing::warn!(
+            dropped,
+            program = program_name(&program),
+            "the environment is larger than the guard passes on: variables of Kubernetes' services are left out; \
+             set enableServiceLinks: false in the pod"
+        );
+    }
+    program
 }
 
 fn program_name(program: &Program) -> String {

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 use tanist_engine::Postgres;
-use tanist_postgres::{ControlData, Settings, accepted, configure, plan, sql};
+use tanist_postgres::{ControlData, SessionError, Settings, accepted, configure, plan, signal, sql};
 use tokio::sync::watch;
 
 /// For the judgement, and for each question to the server.
@@ -30,7 +30,7 @@ pub struct LiveLink {
 
 /// What cannot be obeyed, for people.
 #[derive(Clone, Default)]
-struct Complaints(Arc<Mutex<[Vec<String>; 5]>>);
+struct Complaints(Arc<Mutex<[Vec<String>; 6]>>);
 
 /// Whose complaints: each replaces its own.
 #[derive(Clone, Copy)]
@@ -40,6 +40,7 @@ enum Source {
     Server = 2,
     Stored = 3,
     File = 4,
+    Ignored = 5,
 }
 
 impl Complaints {
@@ -54,6 +55,10 @@ impl Complaints {
             }
             all[from as usize] = lines;
         }
+    }
+
+    fn put_silently(&self, from: Source, lines: Vec<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[from as usize] = lines;
     }
 }
 
@@ -109,7 +114,12 @@ impl LiveLink {
     pub fn stored(&self, unreadable: &BTreeMap<String, String>) {
         let lines =
             unreadable.iter().map(|(key, why)| format!("{key} cannot be read: {why}; the last good value stays in force"));
-        self.complaints.0.lock().unwrap_or_else(PoisonError::into_inner)[Source::Stored as usize] = lines.collect();
+        self.complaints.put_silently(Source::Stored, lines.collect());
+    }
+
+    /// Options of the configuration in the store that have no effect. Whoever reads it has logged them.
+    pub fn ignored(&self, lines: Vec<String>) {
+        self.complaints.put_silently(Source::Ignored, lines);
     }
 
     /// What is not obeyed, one line each.
@@ -181,8 +191,9 @@ impl Live {
 
     /// Brings what is wanted into the server that runs, if one does. Nothing is done twice.
     async fn apply(&mut self, number: u64) -> Result<(), String> {
-        let running = matches!(&*self.postgres.found().borrow(), Postgres::Running(_));
-        let Some(pid) = self.guard.postmaster().filter(|_| running) else { return Ok(()) };
+        // Also one that lets nobody in: rules that correct this must reach it.
+        let answers = matches!(&*self.postgres.found().borrow(), Postgres::Running(_)) || self.postgres.refuses_login();
+        let Some(pid) = self.guard.postmaster().filter(|_| answers) else { return Ok(()) };
         if self.applied == Some((number, pid)) {
             return Ok(());
         }
@@ -199,10 +210,14 @@ impl Live {
             (self.unread, self.silent) = (true, true);
         }
         if self.unread {
-            if let Some(fault) = sql::rules_fault(&settings, LIMIT).await.map_err(|error| error.to_string())? {
-                self.take_rules_back(&settings, before, fault).await?;
+            match sql::rules_fault(&settings, LIMIT).await {
+                Ok(None) => {}
+                Ok(Some(fault)) => self.take_rules_back(&settings, before, fault).await?,
+                // It cannot be asked, and keeps the rules that it has if it cannot read others.
+                Err(error @ SessionError::Refused { .. }) => tracing::warn!("the rules in pg_hba.conf are not checked: {error}"),
+                Err(error) => return Err(error.to_string()),
             }
-            sql::reload(&settings, LIMIT).await.map_err(|error| error.to_string())?;
+            signal::reload(pid, || self.guard.postmaster() == Some(pid)).map_err(|error| error.to_string())?;
             if !std::mem::take(&mut self.silent) {
                 tracing::info!("PostgreSQL reads its configuration again");
                 self.facts.tell(Fact::Reloaded);

@@ -1,23 +1,19 @@
 //! The link to the DNS connection point: what the store shows, rendered into the zone, and told to the server that answers from memory.
 //!
-//! Host names in the store are resolved here, off the loop; an address needs no resolving and is answered at once.
+//! Host names in the store are resolved beside it, off the loop: the zone is rendered at once with the addresses that are known, and again
+//! when a lookup has brought others. A numeric address needs no resolving.
+
+mod addresses;
 
 use crate::config::{ClusterSettings, DnsSettings};
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use addresses::{Addresses, Lookups};
+use std::sync::Arc;
 use tanist_dns::{
     Clock, ClusterFace, Host, Limits, NameServer, PrimaryFace, Server, ServerError, ServerHandle, Snapshot, Ttls, Zone,
     ZoneConfig, ZoneError,
 };
-use tanist_engine::{Epoch, Face, Lease, Member, MemberName, MemberState, Revision, Role, StoreView};
-use tokio::sync::watch;
-
-/// A resolved name is asked for again after this.
-const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+use tanist_engine::{Endpoint, Epoch, Face, Lease, Member, MemberName, MemberState, Revision, Role, StoreView};
+use tokio::{sync::watch, time::Instant};
 
 /// The agent's end; without a `dns` section it does nothing.
 #[derive(Clone)]
@@ -55,7 +51,7 @@ impl NamesLink {
         let nothing =
             Shown { revision: Revision(0), known: false, lease: Lease::Unknown, me: me.clone(), face: None, members: Vec::new() };
         let (tell, shown) = watch::channel(nothing);
-        tokio::spawn(render(server, cluster.scope.clone(), shown));
+        tokio::spawn(render(Arc::new(server), cluster.scope.clone(), shown, Lookups::new(addresses::system())));
         Ok(Self(Some(tell)))
     }
 
@@ -79,13 +75,12 @@ impl NamesLink {
 }
 
 fn zone_config(dns: &DnsSettings, me: &MemberName) -> ZoneConfig {
-    let DnsSettings { listen, zone, ttl, nameservers, soa } = dns;
+    let DnsSettings { listen: _, advertised, zone, ttl, nameservers, soa } = dns;
     let mut servers: Vec<NameServer> =
         nameservers.iter().map(|server| NameServer { name: server.name.clone(), addresses: server.addresses.clone() }).collect();
     if servers.is_empty() {
         let label: String = me.0.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-        let addresses = listen.iter().map(SocketAddr::ip).collect();
-        servers.push(NameServer { name: format!("ns-{}.{zone}", label.trim_matches('-')), addresses });
+        servers.push(NameServer { name: format!("ns-{}.{zone}", label.trim_matches('-')), addresses: advertised.clone() });
     }
     let mut config = ZoneConfig::new(zone.clone(), servers);
     if let Some(mailbox) = &soa.mailbox {
@@ -96,32 +91,58 @@ fn zone_config(dns: &DnsSettings, me: &MemberName) -> ZoneConfig {
     config
 }
 
-/// Renders what is shown, whenever it changes and when names may have new addresses.
-async fn render(server: ServerHandle, scope: String, mut shown: watch::Receiver<Shown>) {
-    let mut resolver = Resolver::default();
+/// Renders what is shown, whenever it changes and when names have other addresses.
+async fn render(server: Arc<ServerHandle>, scope: String, mut shown: watch::Receiver<Shown>, mut lookups: Lookups) {
+    let mut addresses = Addresses::default();
     loop {
         let now = shown.borrow_and_update().clone();
-        let face = face_of(&scope, &now, &mut resolver).await;
-        // Exactly this cluster is in the zone. Before the store has been read nothing can be said of any name.
-        let snapshot = if now.known { tanist_dns::render(&server.snapshot(), &[face]) } else { server.snapshot().with(&face) };
-        for problem in snapshot.problems() {
-            tracing::debug!(?problem, "not served");
-        }
-        server.update(snapshot);
-        let again = if resolver.has_names() { RESOLVE_EVERY } else { Duration::from_secs(86_400) };
-        match tokio::time::timeout(again, shown.changed()).await {
-            Ok(Ok(())) | Err(_) => {}
-            Ok(Err(_closed)) => return,
+        addresses.want(hosts(&now), Instant::now());
+        serve(&server, &face_of(&scope, &now, &addresses), now.known);
+        if !news(&mut shown, &mut addresses, &mut lookups).await {
+            return;
         }
     }
 }
 
-async fn face_of(scope: &str, shown: &Shown, resolver: &mut Resolver) -> ClusterFace {
+/// Waits until there is something to render; false: nobody shows anything any more.
+async fn news(shown: &mut watch::Receiver<Shown>, addresses: &mut Addresses, lookups: &mut Lookups) -> bool {
+    loop {
+        tokio::select! {
+            changed = shown.changed() => return changed.is_ok(),
+            answer = lookups.answer(addresses) => if addresses.learn(answer, Instant::now()) {
+                return true;
+            }
+        }
+    }
+}
+
+fn serve(server: &ServerHandle, face: &ClusterFace, known: bool) {
+    // Exactly this cluster is in the zone. Before the store has been read nothing can be said of any name.
+    let before = server.snapshot();
+    let snapshot = if known { tanist_dns::render(&before, std::slice::from_ref(face)) } else { before.with(face) };
+    for problem in snapshot.problems() {
+        tracing::debug!(?problem, "not served");
+    }
+    server.update(snapshot);
+}
+
+/// The hosts that need addresses, the primary's first: it is what clients ask for.
+fn hosts(shown: &Shown) -> impl Iterator<Item = &str> {
+    let primary = shown.face.iter().map(|face| face.endpoint.host.as_str());
+    primary.chain(shown.members.iter().filter_map(|member| Some(member.postgres.as_ref()?.host.as_str())))
+}
+
+fn face_of(scope: &str, shown: &Shown, addresses: &Addresses) -> ClusterFace {
+    let host = |name: &MemberName, endpoint: &Endpoint| Host {
+        name: name.to_string(),
+        published: endpoint.host.clone(),
+        addresses: addresses.of(&endpoint.host),
+    };
     let mut members = Vec::new();
     let mut replicas = Vec::new();
     for member in &shown.members {
         let Some(endpoint) = &member.postgres else { continue };
-        let host = Host { name: member.name.to_string(), addresses: resolver.addresses(&endpoint.host).await };
+        let host = host(&member.name, endpoint);
         let serves = matches!(member.state, MemberState::Running | MemberState::Streaming) && member.role == Role::Replica;
         if serves && shown.face.as_ref().is_none_or(|face| face.name != member.name) {
             replicas.push(host.clone());
@@ -130,10 +151,7 @@ async fn face_of(scope: &str, shown: &Shown, resolver: &mut Resolver) -> Cluster
     }
     let primary = match &shown.face {
         _ if !shown.known => PrimaryFace::Unknown,
-        Some(face) => {
-            let host = Host { name: face.name.to_string(), addresses: resolver.addresses(&face.endpoint.host).await };
-            primary_of(shown, face, host)
-        }
+        Some(face) => primary_of(shown, face, host(&face.name, &face.endpoint)),
         None => PrimaryFace::Nobody { epoch: epoch_of(&shown.lease) },
     };
     ClusterFace { scope: scope.to_owned(), revision: shown.revision, primary, replicas, members }
@@ -165,39 +183,5 @@ fn epoch_of(lease: &Lease) -> Option<Epoch> {
     }
 }
 
-/// Addresses of host names, asked for once in a while.
-#[derive(Default)]
-struct Resolver {
-    known: BTreeMap<String, (tokio::time::Instant, Arc<[IpAddr]>)>,
-}
-
-impl Resolver {
-    async fn addresses(&mut self, host: &str) -> Vec<IpAddr> {
-        if let Ok(address) = host.parse() {
-            return vec![address];
-        }
-        let now = tokio::time::Instant::now();
-        if let Some((asked, addresses)) = self.known.get(host)
-            && now.duration_since(*asked) < RESOLVE_EVERY
-        {
-            return addresses.to_vec();
-        }
-        let question = tokio::time::timeout(Duration::from_secs(2), tokio::net::lookup_host((host, 0))).await;
-        let mut found: Vec<IpAddr> = match question {
-            Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
-            Ok(Err(error)) => {
-                tracing::warn!(%host, %error, "a member's host name has no address; the last known one stays in the zone");
-                return self.known.get(host).map_or_else(Vec::new, |(_, addresses)| addresses.to_vec());
-            }
-            Err(_) => return self.known.get(host).map_or_else(Vec::new, |(_, addresses)| addresses.to_vec()),
-        };
-        found.sort_unstable();
-        found.dedup();
-        self.known.insert(host.to_owned(), (now, found.clone().into()));
-        found
-    }
-
-    fn has_names(&self) -> bool {
-        !self.known.is_empty()
-    }
-}
+#[cfg(test)]
+mod tests;

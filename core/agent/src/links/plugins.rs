@@ -1,7 +1,7 @@
 //! The link to plugins and to Patroni's callback scripts. Nothing here waits for either.
 
 use super::{manifests, requests::Requests, scripts::Scripts, updater::Updater};
-use crate::config::{DnsGrantSetting, PluginSetting, PluginSource, Settings};
+use crate::config::{DnsGrantSetting, PluginLimits, PluginSetting, PluginSource, Settings};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -9,8 +9,9 @@ use std::{
     time::Duration,
 };
 use tanist_broker::{
-    Broker, BrokerConfig, BrokerError, BrokerHandle, BrokerStatus, ClusterFace, DnsGrant, EmissionContext, Grants, HostCommand,
-    Leadership, ManifestError, PluginConfig, Tuning,
+    Broker, BrokerConfig, BrokerError, BrokerHandle, BrokerStatus, ClusterFace, DEFAULT_CPU_MS, DEFAULT_LOG_KIB,
+    DEFAULT_MEMORY_MIB, DEFAULT_WALL_MS, DnsGrant, EmissionContext, Grants, HostCommand, Leadership, Manifest, ManifestError,
+    PluginConfig, Tuning,
     protocol::{Digest, PluginId, Source},
 };
 use tanist_engine::{Emission, Epoch, Lease, Lsn, Observation, Postgres, Role, ServerRole, Timeline};
@@ -34,6 +35,25 @@ pub enum PluginsError {
         path: String,
         /// What is wrong.
         error: ManifestError,
+    },
+    /// A manifest that asks for more than every plugin has, and the operator has not said how much it may have.
+    #[error(
+        "plugins.{plugin}: {manifest}: limits.{key} is {asked}, more than the {usual} that every plugin has; \
+         to allow it, add to the configuration: plugins.{plugin}.limits.{remedy}"
+    )]
+    Limit {
+        /// Of which plugin.
+        plugin: String,
+        /// Which manifest.
+        manifest: String,
+        /// What it asks for more of.
+        key: &'static str,
+        /// How much.
+        asked: u64,
+        /// What needs no permission.
+        usual: u64,
+        /// The line that allows it.
+        remedy: String,
     },
     /// There is no such guest.
     #[error("plugins.{plugin}.component: there is no builtin:{builtin}; known: builtin:dns-update, builtin:notify")]
@@ -75,14 +95,14 @@ pub enum PluginsError {
 }
 
 impl PluginsLink {
-    /// Starts the broker where plugins are configured. `host` is the program `tanist-plugin-host`; `ttl` bounds how long a claim may take.
-    pub fn start(settings: &Settings, host: &Path, ttl: Duration) -> Result<Self, PluginsError> {
+    /// Starts the broker where plugins are configured. `host` is the program `tanist-plugin-host`.
+    pub fn start(settings: &Settings, host: &Path) -> Result<Self, PluginsError> {
         let scripts = Scripts::start(settings.postgres.callbacks.clone(), settings.cluster.scope.clone());
         if settings.plugins.is_empty() {
             return Ok(Self { broker: None, scripts });
         }
         let (mut updater, mut requests) = (Updater::new(settings.name.to_string()), Requests::default());
-        let configured = |plugin| configured(plugin, ttl, &mut updater, &mut requests);
+        let configured = |plugin| configured(plugin, &mut updater, &mut requests);
         let plugins = settings.plugins.iter().map(configured).collect::<Result<_, _>>()?;
         let cache = settings.state_dir.join("plugins/cache");
         let broker = Broker::spawn(BrokerConfig {
@@ -112,14 +132,14 @@ impl PluginsLink {
         }
     }
 
-    /// The cluster looks like this now.
-    pub fn show(&self, seen: &Observation, role: Role) {
+    /// The cluster looks like this now. `ttl` is the one in force: it bounds how long a claim may take.
+    pub fn show(&self, seen: &Observation, role: Role, ttl: Duration) {
         let Some(broker) = &self.broker else { return };
         let (epoch, lease_until) = match &seen.lease {
             Lease::Mine(held) => (held.epoch, Some(held.until)),
             other => (known_epoch(other), None),
         };
-        broker.leadership(Leadership { epoch, lease_until });
+        broker.leadership(Leadership { epoch, lease_until, ttl });
         broker.face(face(seen, role));
     }
 
@@ -175,29 +195,14 @@ fn position(postgres: &Postgres) -> (Option<Timeline>, Option<Lsn>) {
 }
 
 /// One plugin in the broker's form. Its keys and credentials go to those who use them; the plugin gets their names at most.
-fn configured(
-    plugin: &PluginSetting,
-    ttl: Duration,
-    updater: &mut Updater,
-    requests: &mut Requests,
-) -> Result<PluginConfig, PluginsError> {
+fn configured(plugin: &PluginSetting, updater: &mut Updater, requests: &mut Requests) -> Result<PluginConfig, PluginsError> {
     let PluginSetting { name, source, sha256, config, grants, limits, dry_run } = plugin;
     let (source, mut manifest) = match source {
         PluginSource::Builtin(builtin) => (Source::Builtin(builtin.clone()), manifests::builtin(name, builtin)?),
         PluginSource::File(path) => (Source::Path(path.clone()), manifests::beside(name, path)?),
     };
-    if let Some(memory) = limits.memory {
-        manifest.limits.memory_bytes = memory;
-    }
-    if let Some(log) = limits.log {
-        manifest.limits.log_bytes = u32::try_from(log).unwrap_or(u32::MAX);
-    }
-    manifest.cpu = limits.cpu_ms.map_or(manifest.cpu, |limit| Duration::from_millis(limit.into()));
-    manifest.wall = limits.wall_ms.map_or(manifest.wall, |limit| Duration::from_millis(limit.into()));
-    if manifest.runs == tanist_broker::Runs::Leader {
-        // A claim needs more lease than its call has time: a call as long as the lease could never claim anything.
-        manifest.wall = manifest.wall.min(ttl / 2);
-    }
+    check_limits(plugin, &manifest)?;
+    limit(&mut manifest, limits);
     let mut dns = Vec::new();
     for grant in &grants.dns {
         let DnsGrantSetting { server, zone, names, addresses, tsig_key } = grant;
@@ -228,6 +233,45 @@ fn configured(
     })
 }
 
+/// It is the operator's machine: what a manifest asks for beyond the usual, the configuration has to name.
+fn check_limits(plugin: &PluginSetting, manifest: &Manifest) -> Result<(), PluginsError> {
+    let PluginLimits { memory, cpu_ms, wall_ms, log } = &plugin.limits;
+    let (cpu, wall) = (millis(manifest.cpu), millis(manifest.wall));
+    let (mib, kib) = (manifest.limits.memory_bytes >> 20, u64::from(manifest.limits.log_bytes >> 10));
+    let asked = [
+        ("memory_mib", mib, DEFAULT_MEMORY_MIB, memory.is_some(), format!("memory: {mib}MB")),
+        ("cpu_ms", cpu, DEFAULT_CPU_MS, cpu_ms.is_some(), format!("cpu: {cpu}ms")),
+        ("wall_ms", wall, DEFAULT_WALL_MS, wall_ms.is_some(), format!("wall: {wall}ms")),
+        ("log_kib", kib, DEFAULT_LOG_KIB, log.is_some(), format!("log: {kib}kB")),
+    ];
+    match asked.into_iter().find(|(_, asked, usual, allowed, _)| asked > usual && !allowed) {
+        None => Ok(()),
+        Some((key, asked, usual, _, remedy)) => {
+            let manifest = match &plugin.source {
+                PluginSource::Builtin(builtin) => format!("the manifest of builtin:{builtin}"),
+                PluginSource::File(path) => format!("the manifest beside {}", path.display()),
+            };
+            Err(PluginsError::Limit { plugin: plugin.name.clone(), manifest, key, asked, usual, remedy })
+        }
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The operator's word counts, whatever the manifest asks for.
+fn limit(manifest: &mut Manifest, limits: &PluginLimits) {
+    if let Some(memory) = limits.memory {
+        manifest.limits.memory_bytes = memory;
+    }
+    if let Some(log) = limits.log {
+        manifest.limits.log_bytes = u32::try_from(log).unwrap_or(u32::MAX);
+    }
+    manifest.cpu = limits.cpu_ms.map_or(manifest.cpu, |limit| Duration::from_millis(limit.into()));
+    manifest.wall = limits.wall_ms.map_or(manifest.wall, |limit| Duration::from_millis(limit.into()));
+}
+
 /// A plugin's configuration as pairs of text; nested values are given as JSON.
 fn texts(config: &serde_json::Value) -> Vec<(String, String)> {
     let serde_json::Value::Object(map) = config else { return Vec::new() };
@@ -236,4 +280,59 @@ fn texts(config: &serde_json::Value) -> Vec<(String, String)> {
         other => other.to_string(),
     };
     map.iter().map(|(key, value)| (key.clone(), text(value))).collect::<BTreeMap<_, _>>().into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::PluginGrants;
+
+    /// A plugin whose manifest has these limits.
+    fn plugin(directory: &Path, limits: &str) -> PluginSetting {
+        let component = directory.join("herald.wasm");
+        std::fs::write(&component, "").unwrap();
+        let manifest = format!("id = \"herald\"\nversion = \"1\"\napi = \"tanist:plugin@0.1.0\"\n[limits]\n{limits}\n");
+        std::fs::write(directory.join("herald.toml"), manifest).unwrap();
+        PluginSetting {
+            name: "herald".to_owned(),
+            source: PluginSource::File(component),
+            sha256: None,
+            config: serde_json::Value::Null,
+            grants: PluginGrants::default(),
+            limits: PluginLimits::default(),
+            dry_run: false,
+        }
+    }
+
+    fn taken(plugin: &PluginSetting) -> Result<PluginConfig, PluginsError> {
+        configured(plugin, &mut Updater::new("n1".to_owned()), &mut Requests::default())
+    }
+
+    #[test]
+    fn more_than_every_plugin_has_is_refused_with_the_line_that_allows_it() {
+        let directory = tempfile::tempdir().unwrap();
+        for (asked, line) in [
+            (
+                "memory_mib = 65",
+                "limits.memory_mib is 65, more than the 64 that every plugin has; to allow it, add to the configuration: \
+                                 plugins.herald.limits.memory: 65MB",
+            ),
+            ("cpu_ms = 201", "plugins.herald.limits.cpu: 201ms"),
+            ("wall_ms = 5001", "plugins.herald.limits.wall: 5001ms"),
+            ("log_kib = 65", "plugins.herald.limits.log: 65kB"),
+        ] {
+            let error = taken(&plugin(directory.path(), asked)).unwrap_err().to_string();
+            assert!(error.contains("herald.wasm") && error.ends_with(line), "{error}");
+        }
+        assert!(taken(&plugin(directory.path(), "memory_mib = 64\ncpu_ms = 200\nwall_ms = 5000\nlog_kib = 64")).is_ok());
+    }
+
+    #[test]
+    fn what_the_operator_says_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut plugin = plugin(directory.path(), "memory_mib = 4096\nwall_ms = 60000");
+        plugin.limits = PluginLimits { memory: Some(128 << 20), wall_ms: Some(10_000), ..PluginLimits::default() };
+        let manifest = taken(&plugin).unwrap().manifest;
+        assert_eq!((manifest.limits.memory_bytes, manifest.wall), (128 << 20, Duration::from_secs(10)));
+    }
 }

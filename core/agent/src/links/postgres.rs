@@ -11,11 +11,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tanist_engine::{Epoch, Lsn, Moment, Postgres, ServerRole, SyncNames, WriteProof};
+use tanist_engine::{Epoch, Moment, Postgres, ServerRole, SyncNames, WriteProof};
 use tanist_guard::protocol::Command;
 use tanist_patroni::{RestartReason, ValueChange};
 use tanist_postgres::{
-    InForce, NewSession, OnDisk, PendingRestart, Prober, SessionError, Settings, Started, layout, new_session, prove, sql,
+    InForce, NewSession, OnDisk, PendingRestart, Prober, SessionError, Settings, Started, TurnedAway, layout, new_session, prove,
+    sql,
 };
 use tokio::sync::{Notify, watch};
 
@@ -27,8 +28,6 @@ const SOON: Duration = Duration::from_millis(25);
 const WAITING: Duration = Duration::from_millis(200);
 /// Between looks while all is well.
 const IDLE: Duration = Duration::from_secs(1);
-/// Said while every connection is in use.
-const NO_CONNECTION: &str = "no connection is left, also of those kept for superusers: clients have used up max_connections";
 /// Between two new sessions, which tell a hung postmaster from a healthy one.
 const NEWCOMER: Duration = Duration::from_secs(5);
 
@@ -51,6 +50,10 @@ struct State {
     proof: Option<WriteProof>,
     facts: Option<tanist_postgres::Facts>,
     error: Option<String>,
+    /// Since when no server runs and the data directory cannot be looked at.
+    unreadable: Option<Moment>,
+    /// The server lives and turns new sessions of ours away.
+    turned_away: Option<TurnedAway>,
     /// The kept session is to be closed before the server is stopped.
     let_go: bool,
     /// How the server is being started, as whoever starts it says.
@@ -79,7 +82,6 @@ impl PostgresLink {
             postmaster: None,
             settled: None,
             sessions_told: 0,
-            full: false,
         };
         tokio::spawn(looker.run());
         Self { shared, found }
@@ -123,15 +125,14 @@ impl PostgresLink {
         lock(&self.shared.state).error.clone()
     }
 
-    /// Where the primary's timeline begins.
-    pub fn timeline_begin(&self) -> Option<Lsn> {
-        match &*self.found.borrow() {
-            Postgres::Running(running) => match running.role {
-                ServerRole::Primary { timeline_begin, .. } => timeline_begin,
-                ServerRole::Standby { .. } => None,
-            },
-            _ => None,
-        }
+    /// Since when no server runs and what is in the data directory cannot be found out.
+    pub fn unreadable(&self) -> Option<Moment> {
+        lock(&self.shared.state).unreadable
+    }
+
+    /// A server lives and refuses our login: it can be told only what takes no session.
+    pub fn refuses_login(&self) -> bool {
+        matches!(lock(&self.shared.state).turned_away, Some(TurnedAway::Refused(_)))
     }
 
     /// A server is about to be started, as a primary or as a standby.
@@ -175,8 +176,6 @@ struct Looker {
     /// The postmaster that was seen to answer.
     settled: Option<i32>,
     sessions_told: u32,
-    /// It was said that no connection is left.
-    full: bool,
 }
 
 impl Looker {
@@ -187,7 +186,12 @@ impl Looker {
         loop {
             let begun = clock::now();
             let found = self.look(begun).await;
-            let pause = pause_after(&found, lock(&self.shared.settings).synchronous);
+            let pause = match self.prober.error() {
+                // Each attempt is a line in the server's log.
+                Some(SessionError::Full(_) | SessionError::Refused { .. }) => IDLE,
+                _ if lock(&self.shared.state).unreadable.is_some() => IDLE,
+                _ => pause_after(&found, lock(&self.shared.settings).synchronous),
+            };
             self.tell(found, begun);
             if !newcomer_out && self.postmaster.is_some() && begun >= next_newcomer {
                 (newcomer_out, next_newcomer) = (true, begun + NEWCOMER);
@@ -217,11 +221,7 @@ impl Looker {
             self.look_at_directory().await;
             return match layout::inspect(&settings, Duration::from_secs(10)).await {
                 Ok(found) => self.on_disk(&found),
-                Err(error) => {
-                    lock(&self.shared.state).error = Some(error.to_string());
-                    tracing::error!("the data directory cannot be looked at: {error}");
-                    Postgres::Unknown
-                }
+                Err(error) => self.unreadable(now, error.to_string()),
             };
         };
         let started = match self.postmaster {
@@ -247,22 +247,18 @@ impl Looker {
             self.settle(pid).await;
         }
         let mut state = lock(&self.shared.state);
-        let pending =
-            |facts: Option<&tanist_postgres::Facts>| facts.map(|facts| facts.pending_restart.clone()).unwrap_or_default();
-        if pending(state.facts.as_ref()) != pending(self.prober.facts()) {
+        if detail(state.facts.as_ref()) != detail(self.prober.facts()) {
             self.facts.tell(Fact::Detail);
         }
         state.facts = self.prober.facts().cloned();
-        state.error = match self.prober.is_full() {
-            true => Some(NO_CONNECTION.to_owned()),
-            false => self.prober.error().map(ToString::to_string),
-        };
-        if self.prober.is_full() != self.full {
-            self.full = self.prober.is_full();
-            match self.full {
-                true => tracing::warn!("{NO_CONNECTION}"),
-                false => tracing::info!("PostgreSQL has connections left again"),
+        let turned_away = self.prober.turned_away();
+        state.error = turned_away.as_ref().map(ToString::to_string).or_else(|| self.prober.error().map(ToString::to_string));
+        if turned_away != state.turned_away {
+            match &turned_away {
+                Some(why) => tracing::warn!("PostgreSQL lives and turns new sessions away: {why}"),
+                None => tracing::info!("PostgreSQL serves new sessions again"),
             }
+            state.turned_away = turned_away;
         }
         add_proof(&mut found, state.proof);
         found
@@ -286,9 +282,20 @@ impl Looker {
         }
     }
 
+    /// The same words are said once.
+    fn unreadable(&self, now: Moment, error: String) -> Postgres {
+        let mut state = lock(&self.shared.state);
+        state.unreadable.get_or_insert(now);
+        if state.error.as_ref() != Some(&error) {
+            tracing::error!("the data directory cannot be looked at: {error}");
+            state.error = Some(error);
+        }
+        Postgres::Unknown
+    }
+
     fn on_disk(&self, found: &OnDisk) -> Postgres {
         let mut state = lock(&self.shared.state);
-        (state.facts, state.error) = (None, None);
+        (state.facts, state.error, state.turned_away, state.unreadable) = (None, None, None, None);
         found.postgres()
     }
 
@@ -296,7 +303,7 @@ impl Looker {
     fn gone(&mut self) {
         self.prober.gone();
         let mut state = lock(&self.shared.state);
-        (state.proof, state.facts) = (None, None);
+        (state.proof, state.facts, state.turned_away, state.unreadable) = (None, None, None, None);
     }
 
     fn tell(&mut self, found: Postgres, begun: Moment) {
@@ -308,6 +315,11 @@ impl Looker {
         self.publish.send_replace(found.clone());
         self.facts.tell(Fact::Postgres { found, begun });
     }
+}
+
+/// What others are told besides what the engine knows.
+fn detail(known: Option<&tanist_postgres::Facts>) -> (&[PendingRestart], bool) {
+    known.map_or((&[], false), |known| (&known.pending_restart, known.in_archive_recovery))
 }
 
 /// How an agent before this one started the server: what the guard left there says it. Where the disk does not, it may be writable.

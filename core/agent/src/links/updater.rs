@@ -77,7 +77,12 @@ impl DnsUpdater for Updater {
     async fn present(&self, target: DnsTarget, name: String, within: Duration) -> Result<DnsPresent, DnsFailure> {
         let server = Self::server(&target).map_err(DnsFailure::Refused)?;
         let half = within / 2;
-        let generation = update::generation(server, &format!("_tanist.{name}"), half).await.map_err(failure)?;
+        let generation = match update::generation(server, &format!("_tanist.{name}"), half).await {
+            Ok(generation) => generation,
+            // Nobody's claim, or what a wildcard answers. The next claim finds out which.
+            Err(LookupError::Foreign { .. }) => None,
+            Err(error) => return Err(failure(error)),
+        };
         let found = update::lookup(server, &name, half).await.map_err(failure)?;
         let mut addresses = found.addresses;
         addresses.sort_unstable();

@@ -1,7 +1,8 @@
 //! Connections to the REST API: how many, how slow, how long.
 //!
-//! A health check must get its answer whatever else is connected. So one address has a bounded number of connections and all addresses
-//! together another; a request's head has to arrive in time; an answer that nobody reads, and a connection that never ends, are cut off.
+//! A health check must get its answer whatever else is connected. So one address has a bounded number of connections, one network of
+//! IPv6 another, and all together a third; a request's head has to arrive in time; an answer that nobody reads, and a connection that
+//! never ends, are cut off.
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -12,7 +13,7 @@ use hyper_util::{
 use std::{
     cell::RefCell,
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     pin::pin,
     rc::Rc,
     time::Duration,
@@ -23,6 +24,9 @@ use tokio::net::{TcpListener, TcpStream};
 const ALL: usize = 512;
 /// Connections at a time from one address.
 const PER_ADDRESS: usize = 64;
+/// Connections at a time from one network of IPv6, whose hosts may have any number of addresses. More than from one address: a whole
+/// site's health checks may come from one network.
+const PER_NETWORK: usize = 256;
 /// The head of a request must have arrived by then; also how long a connection may be idle between two requests.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
 /// The head of a request may be this long.
@@ -101,13 +105,23 @@ struct Place {
 
 impl Crowd {
     fn enter(&self, address: IpAddr) -> Option<Place> {
+        let address = address.to_canonical();
         let mut counts = self.0.borrow_mut();
         let (all, here) = (counts.values().sum::<usize>(), counts.get(&address).copied().unwrap_or(0));
-        if all >= ALL || here >= PER_ADDRESS {
+        let near: usize = counts.iter().filter(|(other, _)| network(**other) == network(address)).map(|(_, count)| count).sum();
+        if all >= ALL || near >= PER_NETWORK || here >= PER_ADDRESS {
             return None;
         }
         counts.insert(address, here + 1);
         Some(Place { crowd: self.clone(), address })
+    }
+}
+
+/// What one host may have all addresses of: a /64 of IPv6; of IPv4 only the address itself.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
     }
 }
 
@@ -138,5 +152,28 @@ mod tests {
         assert_eq!(greedy.len() + crowded.len(), ALL);
         drop((greedy, crowded));
         assert!(crowd.0.borrow().is_empty(), "places are given back");
+    }
+
+    #[test]
+    fn one_network_of_ipv6_cannot_take_all_places() {
+        let crowd = Crowd::default();
+        let address = |network: u16, host: u16| IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, host]);
+        let greedy: Vec<_> = (0..1000).filter_map(|host| crowd.enter(address(1, host))).collect();
+        assert_eq!(greedy.len(), PER_NETWORK, "an address for each connection");
+        assert!(crowd.enter(address(2, 0)).is_some(), "another network has its own places");
+        let one: Vec<_> = (0..PER_ADDRESS * 2).filter_map(|_| crowd.enter(address(2, 1))).collect();
+        assert_eq!(one.len(), PER_ADDRESS);
+        assert!(crowd.enter(address(2, 2)).is_some(), "its neighbour is not shut out");
+    }
+
+    #[test]
+    fn an_ipv4_address_is_the_same_through_ipv6() {
+        let crowd = Crowd::default();
+        let mapped = |last: u8| IpAddr::V6(std::net::Ipv4Addr::new(10, 0, 0, last).to_ipv6_mapped());
+        let plain: Vec<_> = (0..PER_ADDRESS).filter_map(|_| crowd.enter(IpAddr::from([10, 0, 0, 1]))).collect();
+        assert_eq!(plain.len(), PER_ADDRESS);
+        assert!(crowd.enter(mapped(1)).is_none());
+        let others: Vec<_> = (2..=250).filter_map(|last| crowd.enter(mapped(last))).collect();
+        assert_eq!(others.len(), 249, "they are not one network");
     }
 }

@@ -38,6 +38,7 @@ pub(super) fn body(api: &Api) -> String {
         replayed_timestamp: known.as_ref().and_then(|known| known.replayed_commit).and_then(micros),
         replay_paused: known.as_ref().is_some_and(|known| known.replay_paused),
         streaming: facts.streaming,
+        in_archive_recovery: known.as_ref().is_some_and(|known| known.in_archive_recovery),
         sync_standby: facts.sync_standby,
         quorum_standby: facts.quorum_standby,
         server_version,

@@ -13,6 +13,7 @@ mod metrics;
 mod node;
 mod plugins;
 mod restart;
+mod route;
 mod store;
 mod switchover;
 
@@ -27,6 +28,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use route::{Act, Page};
 use std::{
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
@@ -120,7 +122,7 @@ async fn handle(State(api): State<Api>, method: Method, headers: HeaderMap, requ
 
 /// The request's body, whole. One that is neither announced nor there is asked for, as Patroni does.
 async fn body(method: &Method, path: &str, headers: &HeaderMap, request: Request) -> Result<Bytes, Response> {
-    let needed = matches!((method.as_str(), path), ("PATCH" | "PUT", _) | ("POST", "/switchover" | "/failover" | "/failsafe"));
+    let needed = matches!(*method, Method::PATCH | Method::PUT) || Act::of(method, path).is_some_and(Act::needs_body);
     let announced = headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING);
     if needed && !announced {
         return Err(plain(StatusCode::LENGTH_REQUIRED, "the request has no body".to_owned()));
@@ -133,47 +135,50 @@ async fn body(method: &Method, path: &str, headers: &HeaderMap, request: Request
 }
 
 fn get(api: &Api, path: &str, query: &str) -> Response {
-    match path {
-        "/patroni" => json(StatusCode::OK, node::body(api)),
-        "/cluster" => match cluster::body(api) {
+    let Some(page) = Page::of(path) else { return plain(StatusCode::NOT_FOUND, format!("there is no {path}")) };
+    match page {
+        Page::Node => json(StatusCode::OK, node::body(api)),
+        Page::Cluster => match cluster::body(api) {
             Some(body) => json(StatusCode::OK, body),
             None => plain(StatusCode::SERVICE_UNAVAILABLE, "the store has not been read yet".to_owned()),
         },
-        "/history" => json(StatusCode::OK, cluster::history(api)),
-        "/config" => match config::body(api) {
+        Page::History => json(StatusCode::OK, cluster::history(api)),
+        Page::Config => match config::body(api) {
             Some(body) => json(StatusCode::OK, body),
             None => plain(StatusCode::BAD_GATEWAY, "there is no configuration in the store".to_owned()),
         },
-        "/failsafe" => match cluster::failsafe(api) {
+        Page::Failsafe => match cluster::failsafe(api) {
             Some(body) => json(StatusCode::OK, body),
             None => plain(StatusCode::BAD_GATEWAY, "failsafe mode is not on".to_owned()),
         },
-        "/metrics" => (StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::body(api)).into_response(),
-        "/explain" => json(StatusCode::OK, explain::body(api)),
-        "/plugins" => json(StatusCode::OK, plugins::body(api)),
-        _ if rest::is_health_path(path) => {
-            let code = rest::status(path, &Query::parse(query), &facts::gather(api));
-            json(StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE), node::body(api))
+        Page::Metrics => {
+            (StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::body(api)).into_response()
         }
-        _ => plain(StatusCode::NOT_FOUND, format!("there is no {path}")),
+        Page::Explain => json(StatusCode::OK, explain::body(api)),
+        Page::Plugins => json(StatusCode::OK, plugins::body(api)),
+        Page::Health => {
+            let code = rest::status(path, &Query::parse(query), &facts::gather(api));
+            json(code_of(code), node::body(api))
+        }
     }
 }
 
 /// What may need credentials.
 async fn change(api: &Api, method: &Method, path: &str, body: &Bytes) -> Response {
-    let (code, text) = match (method.as_str(), path) {
-        ("POST", "/failsafe") => return failsafe::asked(api, body),
-        ("POST", "/switchover") => switchover::carry_out(api, Kind::Switchover, body).await,
-        ("POST", "/failover") => switchover::carry_out(api, Kind::Failover, body).await,
-        ("DELETE", "/switchover") => switchover::forget(api).await,
-        ("POST", "/restart") => restart::carry_out(api, body).await,
-        ("POST", "/reload") => {
+    let Some(act) = Act::of(method, path) else { return unsupported(method, path) };
+    let (code, text) = match act {
+        Act::AskFailsafe => return failsafe::asked(api, body),
+        Act::Switchover => switchover::carry_out(api, Kind::Switchover, body).await,
+        Act::Failover => switchover::carry_out(api, Kind::Failover, body).await,
+        Act::ForgetSwitchover => switchover::forget(api).await,
+        Act::Restart => restart::carry_out(api, body).await,
+        Act::ForgetRestart => restart::forget(),
+        Act::Reload => {
             api.tools.reload.notify_one();
             (202, "reload scheduled".to_owned())
         }
-        ("PATCH", "/config") => return config(config::change(api, body).await),
-        ("PUT", "/config") => return config(config::replace(api, body).await),
-        _ => return unsupported(method, path),
+        Act::ChangeConfig => return config(config::change(api, body).await),
+        Act::ReplaceConfig => return config(config::replace(api, body).await),
     };
     plain(code_of(code), text)
 }

@@ -5,9 +5,11 @@ use crate::run::{clock, wall};
 use serde_json::{Map, Value};
 use tanist_engine::{Lease, Postgres, ServerRole, SyncMode};
 use tanist_patroni::{
-    rest::{NodeBody, ReplicationRow, Standing, Xlog},
+    dcs::IN_ARCHIVE_RECOVERY,
+    rest::{NodeBody, RefusedSwitchover, ReplicationRow, Standing, Xlog},
     rest_text,
 };
+use tanist_postgres::Walsender;
 
 /// The body as JSON text.
 pub(super) fn body(api: &Api) -> String {
@@ -34,10 +36,19 @@ pub(super) fn body(api: &Api) -> String {
             let commit = known.replayed_commit.and_then(|micros| u64::try_from(micros / 1_000).ok());
             (*replayed_timestamp, *paused) = (commit.map(wall::iso_blank), known.replay_paused);
         }
+        if known.in_archive_recovery && body.replication_state.is_none() {
+            body.replication_state = Some(IN_ARCHIVE_RECOVERY.to_owned());
+        }
+        body.replication = known.replication.into_iter().map(replication_row).collect();
         body.postmaster_start_time = u64::try_from(known.postmaster_started / 1_000).ok().map(wall::iso_blank);
     }
     body.tanist = own(api, &status, now);
     rest_text(&body)
+}
+
+fn replication_row(sender: Walsender) -> ReplicationRow {
+    let Walsender { usename, application_name, client_addr, state, sync_state, sync_priority } = sender;
+    ReplicationRow { usename, application_name, client_addr, state, sync_state, sync_priority }
 }
 
 fn add_postgres(body: &mut NodeBody, postgres: &Postgres) {
@@ -45,20 +56,9 @@ fn add_postgres(body: &mut NodeBody, postgres: &Postgres) {
     body.server_version = Some(running.version);
     body.database_system_identifier = Some(running.system_id.clone());
     match &running.role {
-        ServerRole::Primary { position, standbys, .. } => {
+        ServerRole::Primary { position, .. } => {
             body.xlog = Some(Xlog::Primary { location: position.lsn.0 });
             body.timeline = Some(position.timeline.0);
-            body.replication = standbys
-                .iter()
-                .map(|standby| ReplicationRow {
-                    usename: String::new(),
-                    application_name: standby.name.to_string(),
-                    client_addr: None,
-                    state: if standby.streaming { "streaming" } else { "catchup" }.to_owned(),
-                    sync_state: if standby.sync { "sync" } else { "async" }.to_owned(),
-                    sync_priority: i32::from(standby.sync),
-                })
-                .collect();
         }
         ServerRole::Standby { position, replayed, streaming, .. } => {
             let received = position.map_or(replayed.0, |position| position.lsn.0);
@@ -101,6 +101,9 @@ fn own(api: &Api, status: &crate::run::Status, now: tanist_engine::Moment) -> Ma
     own.insert("fence".into(), format!("{:?}", seen.guard.fence).to_lowercase().into());
     own.insert("reason".into(), status.reason.to_string().into());
     own.insert("reason_kind".into(), status.reason.kind().into());
+    if let Some((at, why)) = &status.refused {
+        RefusedSwitchover { why: why.to_string(), age: now.since(*at) }.tell(&mut own);
+    }
     if let Some(job) = &seen.job {
         own.insert("job".into(), job.job.name().into());
     }

@@ -41,6 +41,11 @@ pub(super) async fn carry_out(api: &Api, body: &[u8]) -> (u16, String) {
     }
 }
 
+/// `DELETE /restart`: none is ever scheduled.
+pub(super) fn forget() -> (u16, String) {
+    (404, "no restarts are scheduled".to_owned())
+}
+
 fn view(api: &Api, status: &Status) -> Option<RestartView> {
     let Postgres::Running(running) = &status.seen.postgres else { return None };
     let (_, role) = facts::state_and_role(&status.seen.postgres);

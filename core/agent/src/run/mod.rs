@@ -3,6 +3,7 @@
 //! One thread, one loop. It reacts to facts and to its one timer, never to polling, and waits for nothing else: whatever may take time
 //! runs as a task that tells its end as a fact. The decision itself is `tanist_engine::decide`; nothing here has an opinion.
 
+mod alike;
 pub mod clock;
 mod compose;
 mod dynamic;
@@ -17,15 +18,15 @@ mod trouble;
 pub mod wall;
 mod world;
 
-pub use dynamic::Source;
+pub use dynamic::{LastConfig, Source};
 pub use effect::Effect;
 pub use fact::{Fact, Facts};
-pub use name::place_of;
+pub use name::{delete_by_hand, place_of};
 pub use recorder::{FILE_NAME as FLIGHT_FILE, Line, Story};
 pub use start::{StartError, run_agent};
 pub use status::{Status, StatusCell};
 
-use crate::execute::Tools;
+use crate::{cluster::is_identity, execute::Tools};
 use effect::UnderWay;
 use recorder::Recorder;
 use std::{sync::Arc, time::Duration};
@@ -106,7 +107,10 @@ impl Loop {
         for action in decision.actions.clone() {
             self.begin(action, &decision, &seen, now);
         }
-        if let Reason::ForeignDataDirectory { .. } = &decision.reason {
+        // What cannot be read is waited for: the leader puts it right.
+        if let Reason::ForeignDataDirectory { cluster, .. } = &decision.reason
+            && is_identity(cluster)
+        {
             let path = self.tools.settings.postgres.data_dir.display();
             self.ending = Some(Ending::Fatal(format!("postgresql.data_dir: {path}: {}", decision.reason)));
         }
@@ -158,7 +162,7 @@ impl Loop {
         let told = snapshot.get(&self.tools.keeper.keys().status()).map(|told| told.kv.value.as_slice());
         self.tools.slots.show(seen, &self.policy, told);
         self.tools.names.show(&seen.me, &seen.lease, &seen.store, revision);
-        self.tools.plugins.show(seen, self.memory.announced.unwrap_or_default());
+        self.tools.plugins.show(seen, self.memory.announced.unwrap_or_default(), self.policy.ttl);
         if let Reason::SwitchoverRefused { why } = &decision.reason {
             self.refused = Some((now, why.clone()));
         }

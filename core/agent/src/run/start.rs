@@ -92,7 +92,9 @@ pub async fn run_agent(
             .map_err(|error| StartError::StateDir { path: settings.state_dir.clone(), error })?;
     }
     if guard.page().postmaster().is_none() {
-        check_listen(&dynamic.postgres())?;
+        for address in check_listen(&dynamic.postgres())? {
+            tracing::warn!("postgresql.listen: {address}");
+        }
     }
     let recorder = Recorder::start(&settings.state_dir)?;
     let promise = PromiseLink::open(&settings.state_dir)?;
@@ -120,13 +122,14 @@ pub async fn run_agent(
         live: LiveLink::start(postgres.clone(), guard.clone(), facts.clone()),
         postgres,
         reload: Notify::new(),
+        config: dynamic.last(),
         tags: Mutex::new(Arc::new(settings.tags.clone())),
         promise: Arc::new(promise),
         failsafe: Arc::new(failsafe),
         slots: SlotsLink::new(&settings.name.0, &settings.state_dir, dynamic.in_force()),
         directory,
         names: NamesLink::start(&settings.cluster, &settings.name, Arc::new(clock::now))?,
-        plugins: PluginsLink::start(&settings, &plugin_host, policy.ttl)?,
+        plugins: PluginsLink::start(&settings, &plugin_host)?,
         storage: StorageLink::spawn(settings.storage, &settings.postgres.data_dir, facts.clone())?,
         peers: PeersLink::new(settings.name.clone(), settings.cluster.scope.clone()),
         facts: facts.clone(),

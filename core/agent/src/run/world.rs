@@ -136,6 +136,7 @@ impl World {
             promised: Some(tools.promise.now()),
             directory_replaced: tools.directory.is_replaced(),
             storage: self.storage.clone(),
+            unreadable: tools.postgres.unreadable(),
             restart: self.restart,
             stopping: self.stopping,
             failsafe: tools.failsafe.seen(&tools.keeper, clock::reading()),

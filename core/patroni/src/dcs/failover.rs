@@ -2,6 +2,7 @@
 
 use crate::{DecodeError, dcs_text, fields::Fields};
 use serde::Serialize;
+use std::fmt;
 use tanist_engine::{MemberName, Revision, Switchover};
 
 /// The key's value.
@@ -35,6 +36,13 @@ impl FailoverKey {
         Ok(Self { leader: fields.name("leader")?, member: fields.name("member")?, scheduled_at })
     }
 
+    /// The request that a value is, if it is one. Patroni never deletes the key: what is done it leaves as `{}`. A value that nobody can
+    /// read asks for nothing either; the leader takes it away.
+    pub fn waiting(bytes: &[u8]) -> Option<Self> {
+        let nothing = Self::default();
+        Self::decode(bytes).ok().filter(|key| *key != nothing)
+    }
+
     /// Writes it; what is not said is left out.
     pub fn encode(&self) -> String {
         let Self { leader, member, scheduled_at } = self;
@@ -58,9 +66,45 @@ impl FailoverKey {
     }
 }
 
+/// In words, for people.
+impl fmt::Display for FailoverKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { leader, member, scheduled_at } = self;
+        write!(f, "a {}", if leader.is_none() && member.is_some() { "failover" } else { "switchover" })?;
+        if let Some(leader) = leader {
+            write!(f, " from \"{leader}\"")?;
+        }
+        if let Some(member) = member {
+            write!(f, " to \"{member}\"")?;
+        }
+        match scheduled_at {
+            Some(time) => write!(f, ", scheduled for {time}"),
+            None => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_patroni_leaves_behind_is_no_request() {
+        for nothing in ["{}", r#"{"leader":"","member":null}"#, "", "null", "a:b"] {
+            assert_eq!(FailoverKey::waiting(nothing.as_bytes()), None, "{nothing}");
+        }
+        for (request, words) in [
+            (r#"{"leader":"a"}"#, r#"a switchover from "a""#),
+            (r#"{"leader":"a","member":"b"}"#, r#"a switchover from "a" to "b""#),
+            (r#"{"member":"b"}"#, r#"a failover to "b""#),
+            (
+                r#"{"leader":"a","scheduled_at":"2030-01-01T00:00:00+00:00"}"#,
+                r#"a switchover from "a", scheduled for 2030-01-01T00:00:00+00:00"#,
+            ),
+        ] {
+            assert_eq!(FailoverKey::waiting(request.as_bytes()).unwrap().to_string(), words, "{request}");
+        }
+    }
 
     #[test]
     fn a_scheduled_one_is_not_for_now() {

@@ -1,4 +1,4 @@
-//! `history`: the timelines of the cluster, one line each, oldest first.
+//! `history`: the timelines of the cluster that ended, one line each, oldest first.
 
 use crate::{DecodeError, dcs_text, fields};
 use serde_json::{Value, json};
@@ -30,6 +30,25 @@ impl HistoryKey {
     const KEY: &'static str = "history";
     /// Most lines that are read.
     const MAX_LINES: usize = 10_000;
+
+    /// From PostgreSQL's own history of the present timeline. Its lines know neither time nor leader: those of equal lines stay as they
+    /// were written, and the last one, if it is new, has been `opened` then and by this leader.
+    pub fn rebuilt(file: Vec<HistoryLine>, known: &Self, opened: (Option<String>, String)) -> Self {
+        let equal =
+            |line: &HistoryLine| known.lines.iter().find(|known| (known.timeline, known.lsn) == (line.timeline, line.lsn));
+        let mut lines: Vec<HistoryLine> = file
+            .into_iter()
+            .map(|line| match equal(&line) {
+                Some(HistoryLine { at, leader, .. }) => HistoryLine { at: at.clone(), leader: leader.clone(), ..line },
+                None => line,
+            })
+            .collect();
+        if let Some(last) = lines.last_mut().filter(|last| last.leader.is_none()) {
+            let (at, leader) = opened;
+            (last.at, last.leader) = (at, Some(leader));
+        }
+        Self { lines }
+    }
 
     /// Reads it.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
@@ -85,6 +104,31 @@ impl HistoryLine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn line(timeline: u32, lsn: u64) -> HistoryLine {
+        let reason = "no recovery target specified".to_owned();
+        HistoryLine { timeline: Timeline(timeline), lsn: Lsn(lsn), reason, at: None, leader: None }
+    }
+
+    fn told(line: HistoryLine, at: &str, leader: &str) -> HistoryLine {
+        HistoryLine { at: Some(at.to_owned()), leader: Some(leader.to_owned()), ..line }
+    }
+
+    #[test]
+    fn rows_are_those_of_postgresql() {
+        let opened = |at: &str| (Some(at.to_owned()), "b".to_owned());
+        let nothing = HistoryKey::default();
+        // A promotion that failed had claimed timeline 2; the leader that opened 4 was lost before it had written a line.
+        let file = vec![line(1, 10), line(4, 40)];
+        let first = HistoryKey::rebuilt(file.clone(), &nothing, opened("noon"));
+        assert_eq!(first.lines, [line(1, 10), told(line(4, 40), "noon", "b")]);
+        assert_eq!(HistoryKey::rebuilt(file.clone(), &first, opened("later")), first, "known lines stay");
+
+        let known = HistoryKey { lines: vec![told(line(1, 10), "dawn", "a"), told(line(4, 39), "dawn", "a"), line(7, 70)] };
+        let mended = HistoryKey::rebuilt(file, &known, opened("noon"));
+        assert_eq!(mended.lines, [told(line(1, 10), "dawn", "a"), told(line(4, 40), "noon", "b")], "of another history");
+        assert_eq!(HistoryKey::rebuilt(Vec::new(), &known, opened("noon")), nothing, "a new cluster");
+    }
 
     #[test]
     fn a_bad_line_is_named() {

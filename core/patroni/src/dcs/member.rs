@@ -54,9 +54,15 @@ pub struct MemberDetail {
     pub received: Option<Lsn>,
     /// Of a standby: replayed up to here.
     pub replayed: Option<Lsn>,
+    /// Of a standby: it does not stream and has a command that fetches WAL from an archive.
+    pub in_archive_recovery: bool,
     /// Settings that wait for a restart.
     pub pending_restart: RestartReason,
 }
+
+/// `replication_state` of a standby that takes its WAL from an archive.
+pub const IN_ARCHIVE_RECOVERY: &str = "in archive recovery";
+const STREAMING: &str = "streaming";
 
 /// What a node's member key says that does not change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,9 +187,14 @@ impl MemberKey {
     /// From the engine's face of this node and what the agent knows of it.
     pub fn from_engine(face: &MemberFace, detail: &MemberDetail, identity: &MemberIdentity) -> Self {
         let MemberFace { state, role, timeline, lsn, streaming, checkpointed, storage } = face;
-        let MemberDetail { received, replayed, pending_restart } = detail;
+        let MemberDetail { received, replayed, in_archive_recovery, pending_restart } = detail;
         let MemberIdentity { postgres, api_url, tanist, tags } = identity;
         let streams = *role == Role::Replica && (*streaming || *state == MemberState::Streaming);
+        let replication_state = match (streams, *role == Role::Replica && *in_archive_recovery) {
+            (true, _) => Some(STREAMING),
+            (false, true) => Some(IN_ARCHIVE_RECOVERY),
+            (false, false) => None,
+        };
         Self {
             conn_url: Some(conn_url(postgres)),
             api_url: Some(api_url.clone()),
@@ -198,7 +209,7 @@ impl MemberKey {
             xlog_location: *lsn,
             replay_lsn: *replayed,
             receive_lsn: *received,
-            replication_state: streams.then(|| "streaming".to_owned()),
+            replication_state: replication_state.map(str::to_owned),
             timeline: *timeline,
             pause: false,
             storage: *storage,
@@ -232,7 +243,7 @@ impl MemberKey {
             expected: "one of primary, replica, standby_leader, promoted, demoted, uninitialized",
         })?;
         let state = match state_from_word(&state) {
-            MemberState::Running if replication_state.as_deref() == Some("streaming") => MemberState::Streaming,
+            MemberState::Running if replication_state.as_deref() == Some(STREAMING) => MemberState::Streaming,
             state => state,
         };
         Ok(Member {
@@ -276,7 +287,8 @@ mod tests {
         };
         let change = json!({"max_connections": {"old_value": "100", "new_value": "200"}});
         let pending_restart = RestartReason::read(change.as_object().cloned().unwrap());
-        let detail = MemberDetail { received: face.lsn, replayed: Some(Lsn(0x0300_0028)), pending_restart };
+        let (received, replayed) = (face.lsn, Some(Lsn(0x0300_0028)));
+        let detail = MemberDetail { received, replayed, in_archive_recovery: false, pending_restart };
         let text = MemberKey::from_engine(&face, &detail, &identity()).encode();
         assert!(
             text.contains(r#""pending_restart":true,"pending_restart_reason":{"max_connections":{"old_value":"100","#)
@@ -298,6 +310,27 @@ mod tests {
             storage: Storage::Full,
         };
         assert_eq!(member, wanted);
+    }
+
+    #[test]
+    fn a_standby_that_does_not_stream_may_take_from_the_archive() {
+        let state = |streaming, role, in_archive_recovery| {
+            let face = MemberFace {
+                state: MemberState::Running,
+                role,
+                timeline: None,
+                lsn: None,
+                streaming,
+                checkpointed: false,
+                storage: Storage::Good,
+            };
+            let detail = MemberDetail { in_archive_recovery, ..MemberDetail::default() };
+            MemberKey::from_engine(&face, &detail, &identity()).replication_state
+        };
+        assert_eq!(state(false, Role::Replica, true).as_deref(), Some("in archive recovery"));
+        assert_eq!(state(true, Role::Replica, true).as_deref(), Some("streaming"));
+        assert_eq!(state(false, Role::Replica, false), None);
+        assert_eq!(state(false, Role::Primary, true), None, "promoted since the look");
     }
 
     #[test]

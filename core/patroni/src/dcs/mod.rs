@@ -19,7 +19,7 @@ pub use failsafe::FailsafeKey;
 pub use history::{HistoryKey, HistoryLine};
 pub use initialize::InitializeKey;
 pub use leader::LeaderKey;
-pub use member::{MemberDetail, MemberIdentity, MemberKey};
+pub use member::{IN_ARCHIVE_RECOVERY, MemberDetail, MemberIdentity, MemberKey};
 pub use status::StatusKey;
 pub use sync::SyncKey;
 

@@ -30,6 +30,8 @@ pub struct Metrics {
     pub replay_paused: bool,
     /// Streaming from its upstream.
     pub streaming: bool,
+    /// Not streaming, with a command that fetches WAL from an archive.
+    pub in_archive_recovery: bool,
     /// Named in `/sync` as a standby.
     pub sync_standby: bool,
     /// Named in `/sync` as a standby of a quorum.
@@ -173,7 +175,7 @@ impl Metrics {
         if self.server_version.is_some() {
             page.flag("patroni_postgres_streaming", "Value is 1 if Postgres is streaming, 0 otherwise.", self.streaming);
             let help = "Value is 1 if Postgres is replicating from archive, 0 otherwise.";
-            page.flag("patroni_postgres_in_archive_recovery", help, false);
+            page.flag("patroni_postgres_in_archive_recovery", help, self.in_archive_recovery);
         }
     }
 
@@ -288,6 +290,7 @@ mod tests {
             replayed_timestamp: Some(Duration::from_micros(1_795_233_601_500_000)),
             replay_paused: false,
             streaming: true,
+            in_archive_recovery: false,
             sync_standby: true,
             quorum_standby: false,
             server_version: Some(150_018),
@@ -311,6 +314,15 @@ mod tests {
     #[test]
     fn a_standby_in_full() {
         assert_eq!(standby().encode(), include_str!("../../tests/goldens/rest-metrics-standby.txt"));
+    }
+
+    #[test]
+    fn a_standby_that_takes_from_the_archive() {
+        let text = Metrics { streaming: false, in_archive_recovery: true, ..standby() }.encode();
+        for (series, value) in [("streaming", 0), ("in_archive_recovery", 1)] {
+            let line = format!("patroni_postgres_{series}{{scope=\"main\",name=\"b\\\"\\\\\"}} {value}\n");
+            assert!(text.contains(&line), "{line}: {text}");
+        }
     }
 
     #[test]

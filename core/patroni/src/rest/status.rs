@@ -5,7 +5,7 @@
 //! which may be minutes before a write works. Who wants that asks `/leader`.
 
 use super::{Facts, Query, Standing};
-use crate::{parse_bool, parse_bytes};
+use crate::{parse_bool, parse_bytes, published_tags};
 use serde_json::Value;
 use tanist_engine::{Lsn, Role};
 
@@ -38,8 +38,8 @@ pub fn is_health_path(path: &str) -> bool {
     HEALTH_PATHS.contains(&first_segment(path))
 }
 
-/// What stands between the first slashes.
-fn first_segment(path: &str) -> &str {
+/// What stands between the first slashes: Patroni goes by this, whatever follows.
+pub fn first_segment(path: &str) -> &str {
     path.trim_start_matches('/').split('/').next().unwrap_or_default()
 }
 
@@ -90,15 +90,24 @@ fn replica(query: &Query, facts: &Facts) -> bool {
         None => true,
         Some(state) => facts.streaming && state == "streaming",
     };
-    let limit = query.get("lag").and_then(parse_bytes);
+    let limit = query.get("lag").and_then(lag);
     balanced && facts.is_running() && facts.role == Role::Replica && state && !behind(facts, facts.replayed, limit)
 }
 
 /// Further behind the leader than `limit`. Nothing can be said while the leader's position is not known, as in Patroni.
-fn behind(facts: &Facts, position: Option<Lsn>, limit: Option<u64>) -> bool {
+fn behind(facts: &Facts, position: Option<Lsn>, limit: Option<i128>) -> bool {
     match (facts.leader_lsn, limit) {
-        (Some(leader), Some(limit)) => leader.0.saturating_sub(position.unwrap_or_default().0) > limit,
+        (Some(leader), Some(limit)) => i128::from(leader.0) - i128::from(position.unwrap_or_default().0) > limit,
         _ => false,
+    }
+}
+
+/// A number of bytes that may have a sign. A negative one nobody meets who is not ahead of the leader: it takes a server out of service.
+fn lag(text: &str) -> Option<i128> {
+    let text = text.trim();
+    match text.strip_prefix('-') {
+        Some(text) => parse_bytes(text).map(|bytes| -i128::from(bytes)),
+        None => parse_bytes(text.strip_prefix('+').unwrap_or(text)).map(i128::from),
     }
 }
 
@@ -119,13 +128,14 @@ fn ready(query: &Query, facts: &Facts) -> bool {
         return facts.failsafe;
     }
     let position = if query.get("mode") == Some("write") { facts.received } else { facts.replayed };
-    let limit = query.get("lag").and_then(parse_bytes).unwrap_or(facts.maximum_lag);
+    let limit = query.get("lag").and_then(lag).unwrap_or(i128::from(facts.maximum_lag));
     !behind(facts, position, Some(limit))
 }
 
-/// Every `tag_<name>=<value>` must be a tag of this node with that value.
+/// Every `tag_<name>=<value>` must be a tag that this node shows, with that value.
 fn tags_match(query: &Query, facts: &Facts) -> bool {
-    query.with_prefix("tag_").all(|(name, wanted)| match facts.tags.get(name) {
+    let tags = published_tags(&facts.tags);
+    query.with_prefix("tag_").all(|(name, wanted)| match tags.get(name) {
         None | Some(Value::Null) => false,
         Some(Value::String(text)) => text == wanted,
         Some(other) => other.to_string().to_lowercase() == wanted,

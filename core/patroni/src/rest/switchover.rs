@@ -2,7 +2,14 @@
 //! Patroni's, because patronictl shows the one and branches on the other.
 
 use crate::{DecodeError, fields::Fields};
+use serde_json::{Map, Value};
+use std::time::Duration;
 use tanist_engine::MemberName;
+
+/// So much of another node's reason is shown.
+const MAX_WHY: usize = 200;
+/// What is said of a request that may still be carried out.
+const UNKNOWN: &str = "the store did not say whether it took the request; look who leads before asking again";
 
 /// Which of the two was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,8 +165,10 @@ pub enum Outcome {
         /// What the node that was asked is doing.
         says: Option<String>,
     },
-    /// The request did not reach the store.
+    /// The request surely did not reach the store.
     NotWritten,
+    /// The store did not say whether it took the request, and nothing was seen of it within the time an answer may take.
+    WriteUnknown,
 }
 
 impl Outcome {
@@ -177,7 +186,35 @@ impl Outcome {
             Self::Failed { why } => (503, with(format!("{} failed", kind.title()), why.as_deref())),
             Self::StatusUnknown { says } => (503, with(format!("{} status unknown", kind.title()), says.as_deref())),
             Self::NotWritten => (503, "failed to write failover key into DCS".to_owned()),
+            Self::WriteUnknown => (503, with(format!("{} status unknown", kind.title()), Some(UNKNOWN))),
         }
+    }
+}
+
+/// The last switchover that a node refused as leader. Told in the object `tanist` of its `/patroni`, for the node that was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedSwitchover {
+    /// Why, in words.
+    pub why: String,
+    /// How long ago.
+    pub age: Duration,
+}
+
+impl RefusedSwitchover {
+    const FIELD: &'static str = "switchover_refused";
+
+    /// Puts it among what only tanist says.
+    pub fn tell(&self, own: &mut Map<String, Value>) {
+        let Self { why, age } = self;
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        own.insert(Self::FIELD.into(), serde_json::json!({"why": why, "age_ms": age}));
+    }
+
+    /// Reads it. Nothing where none is told, or none that makes sense.
+    pub fn told(own: &Map<String, Value>) -> Option<Self> {
+        let told = own.get(Self::FIELD)?;
+        let why = told.get("why")?.as_str()?.chars().filter(|letter| !letter.is_control()).take(MAX_WHY).collect();
+        Some(Self { why, age: Duration::from_millis(told.get("age_ms")?.as_u64()?) })
     }
 }
 
@@ -263,5 +300,22 @@ mod tests {
             Outcome::StatusUnknown { says: Some("following b".into()) }.answer(Kind::Failover),
             (503, "Failover status unknown: following b".to_owned())
         );
+        assert_eq!(said(Outcome::NotWritten), (503, "failed to write failover key into DCS".to_owned()));
+        let (code, text) = said(Outcome::WriteUnknown);
+        assert!(code == 503 && text.starts_with("Switchover status unknown: the store did not say"), "{text}");
+    }
+
+    #[test]
+    fn a_refusal_is_told_and_read() {
+        let refused = RefusedSwitchover { why: "b does not stream".to_owned(), age: Duration::from_millis(1_500) };
+        let mut own = Map::new();
+        assert_eq!(RefusedSwitchover::told(&own), None);
+        refused.tell(&mut own);
+        assert_eq!(RefusedSwitchover::told(&own), Some(refused));
+        own.insert("switchover_refused".into(), serde_json::json!({"why": "a\nb".repeat(300), "age_ms": 1}));
+        let why = RefusedSwitchover::told(&own).unwrap().why;
+        assert!(why.starts_with("abab") && why.len() == MAX_WHY, "{why}");
+        own.insert("switchover_refused".into(), serde_json::json!({"why": "a", "age_ms": -1}));
+        assert_eq!(RefusedSwitchover::told(&own), None);
     }
 }

@@ -8,9 +8,17 @@ use super::{
     },
     dns, names, rest, store,
 };
+use std::net::IpAddr;
 
-/// Takes what is left in the `Spec`; what an agent needs besides may have been taken from it before.
+/// From a whole file.
 pub(in crate::config) fn cluster(spec: Spec, report: &mut Report) -> Option<ClusterSettings> {
+    let own = dns::own_addresses(&spec);
+    rest_of(spec, &own, report)
+}
+
+/// Takes what is left in the `Spec`; what an agent needs besides may have been taken from it before. `own`: the addresses at which
+/// others reach this node.
+pub(super) fn rest_of(spec: Spec, own: &[IpAddr], report: &mut Report) -> Option<ClusterSettings> {
     let Spec {
         scope,
         namespace,
@@ -33,7 +41,7 @@ pub(in crate::config) fn cluster(spec: Spec, report: &mut Report) -> Option<Clus
     let store = store::store(etcd3, local, report);
     let rest_credentials = rest::credentials(restapi, report);
     let dns = match dns {
-        Some(section) => Some(dns::dns(section, scope.as_deref(), report)?),
+        Some(section) => Some(dns::dns(section, scope.as_deref(), own, report)?),
         None => None,
     };
     Some(ClusterSettings {

@@ -2,9 +2,9 @@
 
 use super::{
     super::{
-        DnsSettings, NameServerSetting, SoaSettings,
+        DnsSettings, NameServerSetting, SoaSettings, address,
         report::Report,
-        spec::{DnsSpec, List, NameServerSpec, Number, SoaSpec, Text},
+        spec::{DnsSpec, List, NameServerSpec, Number, SoaSpec, Spec, Text},
     },
     names,
 };
@@ -15,7 +15,43 @@ const TTL: u32 = 5;
 /// RFC 2181 §8.
 const LONGEST: u64 = i32::MAX as u64;
 
-pub(super) fn dns(section: DnsSpec, scope: Option<&str>, report: &mut Report) -> Option<DnsSettings> {
+/// The numeric addresses at which this node says that others reach it: PostgreSQL's, which clients use, else those of the REST API.
+pub(super) fn own_addresses(spec: &Spec) -> Vec<IpAddr> {
+    let of = |connect: Option<&Text>, listen: Option<&Text>| {
+        let hosts = match (connect, listen) {
+            (Some(Text(connect)), _) => address::endpoint(connect, Some(1)).map(|connect| vec![connect.host]),
+            (None, Some(Text(listen))) => address::listen(listen, 1).map(|(hosts, _)| hosts),
+            (None, None) => Ok(Vec::new()),
+        };
+        let numeric = hosts.unwrap_or_default().into_iter().filter_map(|host| host.parse().ok());
+        let reached = numeric.filter(|address: &IpAddr| !address.is_unspecified());
+        // A loopback address only where there is no other: a cluster on one machine.
+        let (near, far): (Vec<IpAddr>, Vec<IpAddr>) = reached.partition(IpAddr::is_loopback);
+        if far.is_empty() { near } else { far }
+    };
+    let postgres = spec.postgresql.as_ref().map(|section| of(section.connect_address.as_ref(), section.listen.as_ref()));
+    let rest = spec.restapi.as_ref().map(|section| of(section.connect_address.as_ref(), section.listen.as_ref()));
+    [postgres, rest].into_iter().flatten().find(|addresses| !addresses.is_empty()).unwrap_or_default()
+}
+
+/// The addresses of a server that listens there: a listener on every address has those of the node.
+fn advertised(listen: &[SocketAddr], own: &[IpAddr]) -> Vec<IpAddr> {
+    let mut advertised = Vec::new();
+    for listener in listen.iter().map(SocketAddr::ip) {
+        // A listener on [::] takes IPv4, too.
+        let reached = own.iter().copied().filter(|own| listener.is_ipv6() || own.is_ipv4());
+        let addresses: Vec<IpAddr> = if listener.is_unspecified() { reached.collect() } else { vec![listener] };
+        for address in addresses {
+            if !advertised.contains(&address) {
+                advertised.push(address);
+            }
+        }
+    }
+    advertised
+}
+
+/// `own`: the addresses at which others reach this node.
+pub(super) fn dns(section: DnsSpec, scope: Option<&str>, own: &[IpAddr], report: &mut Report) -> Option<DnsSettings> {
     let DnsSpec { listen, zone, ttl, ns, soa } = section;
     let listen = listeners(listen, report);
     let zone = match zone {
@@ -39,6 +75,16 @@ pub(super) fn dns(section: DnsSpec, scope: Option<&str>, report: &mut Report) ->
     for (index, server) in ns.unwrap_or_default().into_iter().enumerate() {
         nameservers.push(name_server(server, &format!("dns.ns[{index}]"), report));
     }
+    let advertised = listen.as_deref().map(|listen| advertised(listen, own)).unwrap_or_default();
+    if nameservers.is_empty() && advertised.is_empty() && listen.is_some() {
+        report.error(
+            "dns.ns",
+            "is missing; dns.listen names no address that others could ask, and neither postgresql.connect_address nor \
+             restapi.connect_address is numeric: give dns.ns name and addresses, for example \
+             [{name: ns1.ZONE, addresses: [10.0.0.11]}], or listen on such an address",
+        );
+        return None;
+    }
     let SoaSpec { mailbox, refresh, retry, expire, minimum } = soa.unwrap_or_default();
     let soa = SoaSettings {
         mailbox: mailbox.map(|Text(mailbox)| mailbox),
@@ -49,6 +95,7 @@ pub(super) fn dns(section: DnsSpec, scope: Option<&str>, report: &mut Report) ->
     };
     Some(DnsSettings {
         listen: listen?,
+        advertised,
         zone: zone?,
         ttl: ttl?,
         nameservers: nameservers.into_iter().collect::<Option<_>>()?,
@@ -59,7 +106,7 @@ pub(super) fn dns(section: DnsSpec, scope: Option<&str>, report: &mut Report) ->
 fn listeners(list: Option<List>, report: &mut Report) -> Option<Vec<SocketAddr>> {
     let addresses = list.map(|List(addresses)| addresses).unwrap_or_default();
     if addresses.is_empty() {
-        report.error("dns.listen", "is missing; set it to a list of ADDRESS:PORT, for example ['0.0.0.0:53']");
+        report.error("dns.listen", "is missing; set it to a list of ADDRESS:PORT, for example ['10.0.0.11:53']");
         return None;
     }
     let mut listen = Vec::with_capacity(addresses.len());
@@ -82,7 +129,13 @@ fn name_server(server: NameServerSpec, key: &str, report: &mut Report) -> Option
         return None;
     };
     let addresses = addresses.map(|List(addresses)| addresses).unwrap_or_default();
-    Some(NameServerSetting { name, addresses: ip_addresses(&addresses, &format!("{key}.addresses"), report)? })
+    let key = format!("{key}.addresses");
+    let addresses = ip_addresses(&addresses, &key, report)?;
+    if let Some(nowhere) = addresses.iter().find(|address| address.is_unspecified()) {
+        report.error(&key, format!("must be addresses that others can reach; {nowhere} leads nowhere"));
+        return None;
+    }
+    Some(NameServerSetting { name, addresses })
 }
 
 pub(super) fn ip_addresses(texts: &[String], key: &str, report: &mut Report) -> Option<Vec<IpAddr>> {

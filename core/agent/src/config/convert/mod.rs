@@ -30,6 +30,7 @@ use tanist_patroni::{DecodeError, engine_tags, parse_bool};
 /// Everything an agent needs.
 pub(super) fn settings(mut spec: Spec, report: &mut Report, disk: &dyn Programs) -> Option<Settings> {
     let name = names::member(spec.name.take(), report);
+    let own = dns::own_addresses(&spec);
     let (rest, plugins) = (spec.restapi.as_ref(), spec.plugins.take());
     let rest = rest::rest(rest, report);
     let plugins = plugins::plugins(plugins.unwrap_or_default(), report);
@@ -39,7 +40,7 @@ pub(super) fn settings(mut spec: Spec, report: &mut Report, disk: &dyn Programs)
     let TanistSpec { state_dir, user, storage } = spec.tanist.take().unwrap_or_default();
     let storage = storage::storage(storage, report);
     let section = spec.postgresql.take();
-    let cluster = cluster(spec, report);
+    let cluster = cluster::rest_of(spec, &own, report);
 
     let data_dir = section.as_ref().and_then(|section| postgresql::data_dir(section, report));
     let state_dir = match (state_dir, &data_dir, &cluster, &name) {

@@ -70,7 +70,7 @@ pub(super) fn postgresql(
     } = section;
     let Facts { dynamic, state_dir, data_dir } = facts;
     let addresses = addresses(listen, connect_address, report);
-    let bin_dir = bin_directory(bin_dir, report, disk);
+    let bin_dir = bin_directory(bin_dir, data_dir.as_deref(), report, disk);
     let path = |text: Option<Text>, key, report: &mut Report| text.map(|Text(path)| absolute(&path, key, report));
     let config_dir = path(config_dir, "postgresql.config_dir", report).unwrap_or_else(|| data_dir.clone());
     let pgpass = path(pgpass, "postgresql.pgpass", report);
@@ -169,19 +169,14 @@ fn addresses(listen: Option<Text>, connect: Option<Text>, report: &mut Report) -
     Some((hosts, port, connect))
 }
 
-fn bin_directory(configured: Option<Text>, report: &mut Report, disk: &dyn Programs) -> Option<PathBuf> {
+fn bin_directory(configured: Option<Text>, data_dir: Option<&Path>, report: &mut Report, disk: &dyn Programs) -> Option<PathBuf> {
+    let key = "postgresql.bin_dir";
     let Some(Text(path)) = configured.filter(|Text(path)| !path.is_empty()) else {
-        let found = programs::find(disk);
-        if found.is_none() {
-            report.error(
-                "postgresql.bin_dir",
-                "is missing, and neither PATH nor /usr/lib/postgresql has PostgreSQL's programs; name their directory",
-            );
-        }
-        return found;
+        return programs::find(disk, data_dir).map_err(|problem| report.error(key, problem)).ok();
     };
-    let path = absolute(&path, "postgresql.bin_dir", report)?;
-    programs::check(disk, &path).map_err(|problem| report.error("postgresql.bin_dir", problem)).ok()?;
+    let path = absolute(&path, key, report)?;
+    let checked = programs::check(disk, &path).and_then(|()| programs::fits(disk, &path, data_dir));
+    checked.map_err(|problem| report.error(key, problem)).ok()?;
     Some(path)
 }
 

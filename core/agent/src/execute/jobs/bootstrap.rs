@@ -3,20 +3,23 @@
 use super::{JobError, blocking};
 use crate::execute::Tools;
 use tanist_engine::SyncNames;
-use tanist_postgres::{ServerConfig, configure, layout, plan};
+use tanist_postgres::{ServerConfig, Work, configure, layout, plan};
 
 impl Tools {
     pub(super) async fn bootstrap(&self, names: SyncNames) -> Result<(), JobError> {
         let settings = self.postgres.settings();
         let marked = settings.clone();
-        let emptied = blocking(move || {
-            layout::begin_work(&marked, "bootstrap")?;
-            Ok::<_, JobError>(plan::empty_data_dir(&marked)?)
+        let (mark, empty) = blocking(move || {
+            let mark = layout::begin_work(&marked, Work::Bootstrap)?;
+            let empty = plan::empty_data_dir(&marked, &mark)?;
+            Ok::<_, JobError>((mark, empty))
         })
         .await??;
-        if let Some(command) = emptied {
+        for command in empty {
             self.run_writer(command).await?;
         }
+        let marked = settings.clone();
+        blocking(move || layout::emptied(&marked, mark, Vec::new())).await??;
         self.run_writer(plan::initdb(&settings)?).await?;
         blocking(move || {
             configure::write_for(&settings, ServerConfig::Primary, &names)?;

@@ -25,7 +25,7 @@ use std::{
 use tanist_engine::{Epoch, Job, JobOutcome, Observation, Policy, SyncNames};
 use tanist_guard::protocol::Program;
 use tanist_postgres::{
-    Command, ConfigureError, LayoutError, PlanError, SessionError, Settings, SettingsError, SkipError, sql::SqlError,
+    Command, ConfigureError, LayoutError, LocksError, PlanError, SessionError, Settings, SettingsError, SkipError, sql::SqlError,
 };
 
 /// How much of the end of a log is read.
@@ -40,6 +40,9 @@ pub enum JobError {
     /// The data directory.
     #[error("{0}")]
     Layout(#[from] LayoutError),
+    /// The lock files of a server that is gone.
+    #[error("{0}")]
+    Locks(#[from] LocksError),
     /// A command could not be made.
     #[error("{0}")]
     Plan(#[from] PlanError),
@@ -71,7 +74,7 @@ pub enum JobError {
 
 impl Tools {
     pub(super) async fn run_job(&self, job: &Job, seen: &Observation, policy: &Policy) -> JobOutcome {
-        let names = starting_names(policy);
+        let names = SyncNames::at_start(policy, &seen.store);
         let outcome = match job {
             Job::Bootstrap => self.bootstrap(names).await,
             Job::Clone { from } => self.clone_from(from).await,
@@ -138,11 +141,6 @@ impl Tools {
             }
         });
     }
-}
-
-/// Whom commits wait for at a start: nobody that exists in synchronous mode, until the engine has put the right names in force.
-fn starting_names(policy: &Policy) -> SyncNames {
-    if policy.synchronous.is_on() { SyncNames::Reserved } else { SyncNames::Nobody }
 }
 
 /// A command in the guard's form.

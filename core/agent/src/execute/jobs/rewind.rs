@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 use tanist_engine::{SyncNames, Upstream};
-use tanist_postgres::{OnDisk, ServerConfig, configure, layout, plan};
+use tanist_postgres::{OnDisk, ServerConfig, Work, configure, layout, plan};
 
 /// How long the control file may take to read.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ impl Tools {
         }
 
         let marked = settings.clone();
-        blocking(move || layout::begin_work(&marked, "rewind")).await??;
+        blocking(move || layout::begin_work(&marked, Work::Rewind)).await??;
         tracing::info!(from = %from.name, "rewinding the data directory");
         self.run_writer(plan::rewind(&settings, from, major, false)?).await?;
         blocking(move || layout::end_rewind(&settings)).await??;

@@ -7,7 +7,7 @@ use crate::{
 };
 use std::time::Duration;
 use tanist_engine::{Epoch, Postgres, StartAs, SyncNames};
-use tanist_postgres::{OnDisk, ServerConfig, configure, forget_skipped, layout, plan};
+use tanist_postgres::{OnDisk, ServerConfig, configure, forget_skipped, layout, plan, remove_stale_locks};
 
 /// How long the control file may take to read.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -21,7 +21,12 @@ impl Tools {
         };
         let (kept, how_now, promise) = (settings.clone(), how.clone(), self.promise.clone());
         blocking(move || {
-            plan::check_listen(&kept)?;
+            for path in remove_stale_locks(&kept)? {
+                tracing::info!("{} was left by a server that is gone; removed", path.display());
+            }
+            for address in plan::check_listen(&kept)? {
+                tracing::warn!("postgresql.listen: {address}");
+            }
             forget_skipped(&kept.data_dir)?;
             match &how_now {
                 StartAs::Primary { .. } => configure::write_for(&kept, ServerConfig::Primary, &names)?,

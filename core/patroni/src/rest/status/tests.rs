@@ -94,6 +94,12 @@ fn lag_is_counted_in_bytes_and_units() {
     assert_eq!(ask("/replica?lag=499", &standby()), 503);
     assert_eq!(ask("/replica?lag=1kB", &standby()), 200);
     assert_eq!(ask("/replica?lag=nonsense", &standby()), 200);
+    assert_eq!(ask("/replica?lag=-1", &standby()), 503);
+    assert_eq!(ask("/replica?lag=-1", &Facts { replayed: Some(Lsn(1000)), ..standby() }), 503);
+    assert_eq!(ask("/replica?lag=-1", &Facts { replayed: Some(Lsn(1001)), ..standby() }), 200, "ahead of what the leader told");
+    assert_eq!(ask("/replica?lag=-1", &Facts { leader_lsn: None, ..standby() }), 200, "nothing to compare with");
+    assert_eq!(ask("/replica?lag=%2B500", &standby()), 200);
+    assert_eq!(ask("/readiness?lag=-1kB", &standby()), 503);
     assert_eq!(ask("/async?lag=499", &standby()), 503);
     assert_eq!(ask("/replica?lag=0", &Facts { leader_lsn: None, ..standby() }), 200);
     assert_eq!(ask("/readiness?lag=499", &standby()), 503);
@@ -125,6 +131,10 @@ fn tags() {
     assert_eq!(ask("/replica?tag_site=b", &facts), 503);
     assert_eq!(ask("/replica?tag_other=a", &facts), 503);
     assert_eq!(ask("/primary?tag_other=a", &primary_node()), 200);
+    facts.tags.insert("nofailover".to_owned(), json!(false));
+    assert_eq!(ask("/replica?tag_nofailover=false", &facts), 503, "Patroni does not have a flag that is off");
+    facts.tags.insert("failover_priority".to_owned(), json!(2));
+    assert_eq!(ask("/replica?tag_nofailover=false", &facts), 200, "beside a priority it says something");
     facts.tags.insert("noloadbalance".to_owned(), json!(true));
     assert_eq!(ask("/replica", &facts), 503);
     assert_eq!(ask("/health", &facts), 200);
