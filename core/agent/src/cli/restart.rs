@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tanist_engine::{Member, Role};
 
+/// A member that is not as was asked for (`--pending`, `--role`) is left as it is.
+const NOT_SATISFIED: &str = "restart conditions are not satisfied";
+
 /// A restart ends with a checkpoint and begins with a recovery.
 const PATIENCE: Duration = Duration::from_secs(330);
 
@@ -85,6 +88,8 @@ fn ask(remote: &Remote, members: &[&Member], what: &str, body: &str) -> Result<(
             }
         };
         match answer {
+            // What its key says may be a moment old.
+            Ok((503, text)) if what == "restart" && text == NOT_SATISFIED => println!("{}: {text}", member.name),
             Ok((200 | 202, text)) => println!("{}: {text}", member.name),
             Ok((code, text)) => failed.push(format!("{}: {text} ({code})", member.name)),
             Err(error) => failed.push(format!("{}: {error}", member.name)),

@@ -143,13 +143,15 @@ impl Loop {
                 }
             }
             _ => {
-                if let Some(effect) = Effect::of(&action)
-                    && self.under_way.begin(effect, now)
-                {
+                let Some(effect) = Effect::of(&action) else { return };
+                if self.under_way.begin(effect, now) {
                     if effect == Effect::SyncNames {
                         self.world.names_change();
                     }
                     self.tools.begin(effect, action, seen, &self.policy);
+                } else if effect == Effect::PublishMember {
+                    // The one under way says what was so before, and the store need not show the difference to the engine: asked once more.
+                    self.memory.member = None;
                 }
             }
         }

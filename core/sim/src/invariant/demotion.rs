@@ -10,6 +10,7 @@ use crate::{
     model::{
         clock::{MS, SEC},
         postgres::Server,
+        store::LEADER,
     },
     world::{World, storage},
 };
@@ -106,7 +107,13 @@ impl World {
         // Two hangs of the storage in one another are one, as long as both.
         let hangs_since = self.hangs_since(node).filter(|_| fault.kind == Kind::StorageHang);
         let blow = blow(fault.kind, end - hangs_since.unwrap_or(self.now), ttl);
+        let forgotten = fault.kind == Kind::AgentKill && self.epoch_is_new(node);
         for here in 0..self.nodes.len() {
+            // A blow that goes on is judged by the shorter ttl.
+            let shortened = fault.kind == Kind::Ttl && self.now < self.checks.struck[here];
+            if shortened || forgotten && here == node {
+                self.checks.harmed[here] = self.checks.harmed[here].max(end + 2 * longest + 25 * SEC);
+            }
             if blow == Blow::None || !concerns(fault.kind, node, here) {
                 continue;
             }
@@ -117,6 +124,15 @@ impl World {
             }
             *struck = (*struck).max(end);
         }
+    }
+
+    /// The leader key was put back under a newer epoch, or is about to be, and the guard is not armed for it yet: an agent that is started
+    /// now does not know the lease for its own, because it is taken up by the epoch on the guard's page.
+    fn epoch_is_new(&self, node: usize) -> bool {
+        let record = self.store.snap.record().filter(|(record, _)| record.holder == self.names[node]);
+        let armed = self.armed_epoch(node);
+        let other = record.is_some_and(|(record, revision)| armed.is_some_and(|armed| armed != record.epoch_at(revision)));
+        other || self.store.snap.get(LEADER).is_none()
     }
 
     /// The server of a node is about to end.

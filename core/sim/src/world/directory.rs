@@ -41,6 +41,13 @@ impl World {
         }
     }
 
+    /// It is not the known one, and whoever decided to start it did not know. The agent looks right before it starts.
+    pub fn replaced_unseen(&self, node: usize) -> bool {
+        let here = &self.nodes[node];
+        let replaced = here.known_directory != 0 && here.known_directory != here.pg.identity;
+        replaced && !here.agent.seen.directory_replaced
+    }
+
     /// Somebody copies the directory.
     pub fn back_up_directory(&mut self, node: usize) {
         let pg = &self.nodes[node].pg;

@@ -158,7 +158,7 @@ impl World {
     fn start_postgres(&mut self, node: usize, job: u64, primary: Option<Epoch>, upstream: Option<Upstream>, names: SyncNames) {
         let busy = self.nodes[node].pg.server != Server::Down || self.nodes[node].writer.is_some();
         let forbidden = primary.is_some_and(|epoch| !self.permitted(node, epoch));
-        if busy || forbidden || self.nodes[node].pg.dir != Dir::Cluster {
+        if busy || forbidden || self.nodes[node].pg.dir != Dir::Cluster || self.replaced_unseen(node) {
             return self.refuse(node, job);
         }
         if let Some(epoch) = primary {

@@ -79,7 +79,7 @@ impl Tools {
             Job::Bootstrap => self.bootstrap(names).await,
             Job::Clone { from } => self.clone_from(from).await,
             Job::Rewind { from } => self.rewind(from, &names).await,
-            Job::Start(how) => self.start(how, names).await,
+            Job::Start(how) => self.start(how, names, seen.directory_replaced).await,
             Job::Promote { epoch, timeline } => self.promote(*epoch, *timeline, seen).await,
             Job::Stop(mode) => self.stop(*mode, policy).await,
             Job::Promise { epoch, to } => self.promise(*epoch, to.clone(), names).await,

@@ -34,7 +34,8 @@ impl Tools {
                 blocking(move || configure::write_for(&kept, ServerConfig::Standby { upstream: None }, &written)).await??;
                 self.postgres.let_go();
                 self.guard.stop_postgres(StopMode::Immediate).await?;
-                self.start(&StartAs::Standby(None), names).await?;
+                let known = self.directory.is_replaced();
+                self.start(&StartAs::Standby(None), names, known).await?;
             }
         }
         self.promise.is_cut(epoch);

@@ -13,14 +13,22 @@ use tanist_postgres::{OnDisk, ServerConfig, configure, forget_skipped, layout, p
 const LIMIT: Duration = Duration::from_secs(10);
 
 impl Tools {
-    pub(super) async fn start(&self, how: &StartAs, names: SyncNames) -> Result<(), JobError> {
+    /// `known`: whoever decided this knew that the directory is not the one before.
+    pub(super) async fn start(&self, how: &StartAs, names: SyncNames, known: bool) -> Result<(), JobError> {
         let settings = self.slotted();
         settings.validate()?;
         let OnDisk::Cluster { control, .. } = layout::inspect(&settings, LIMIT).await? else {
             return Err(JobError::Other(format!("{} holds no cluster to start", settings.data_dir.display())));
         };
         let (kept, how_now, promise) = (settings.clone(), how.clone(), self.promise.clone());
+        let directory = self.directory.clone();
         blocking(move || {
+            // While a server runs in it nobody looks: it would pass for the known one until the next stop.
+            directory.look();
+            if directory.is_replaced() && !known {
+                let path = kept.data_dir.display();
+                return Err(JobError::Other(format!("{path} was replaced by other hands since it was looked at")));
+            }
             for path in remove_stale_locks(&kept)? {
                 tracing::info!("{} was left by a server that is gone; removed", path.display());
             }
