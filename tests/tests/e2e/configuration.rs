@@ -55,8 +55,17 @@ fn waits_everywhere(cluster: &Cluster, expected: &[(&str, &str, &str)]) {
                 return Err(format!("{}: {found:?}", node.name));
             }
         }
-        Ok(())
+        listed(cluster, &expected)
     });
+}
+
+/// The same in the store, where each node's key is a moment behind what the node itself says.
+fn listed(cluster: &Cluster, expected: &BTreeMap<String, (String, String)>) -> Result<(), String> {
+    let list = tanist(&["list", "--config", &cluster.nodes[0].config().display().to_string()]).output();
+    let changes: Vec<String> = expected.iter().map(|(name, (old, new))| format!("{name}: {old}->{new}")).collect();
+    let everywhere = changes.iter().all(|change| list.matches(change.as_str()).count() == cluster.nodes.len());
+    let nothing = !changes.is_empty() || !list.contains("->");
+    if everywhere && nothing { Ok(()) } else { Err(list) }
 }
 
 fn postmasters(cluster: &Cluster) -> Vec<Option<i32>> {

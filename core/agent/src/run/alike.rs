@@ -94,7 +94,7 @@ mod tests {
     fn kv(created: u64, changed: u64, expiry: Option<i64>) -> KeyValue {
         KeyValue {
             key: String::new(),
-            value: Vec::new().into(),
+            value: Vec::new(),
             create_revision: Revision(created),
             mod_revision: Revision(changed),
             expiry: expiry.map(ExpiryId),

@@ -1,3 +1,5 @@
+//! What is generated, and what becomes of what others wrote.
+
 use super::*;
 use crate::settings::tests::sample;
 use tanist_engine::Epoch;
