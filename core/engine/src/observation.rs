@@ -1,8 +1,8 @@
 //! Everything a decision may depend on.
 
 use crate::{
-    Epoch, Face, Failsafe, Job, Lease, Lsn, MemberState, Moment, Named, Position, Postgres, Revision, Role, Storage, StorageSeen,
-    Tags, Text, Timeline,
+    Epoch, Face, Failsafe, Job, Lease, Lsn, MemberState, Moment, Named, Policy, Position, Postgres, Revision, Role, Storage,
+    StorageSeen, Tags, Text, Timeline,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, time::Duration};
@@ -110,6 +110,12 @@ pub struct SyncState {
 }
 
 impl StoreView {
+    /// `/sync` decides who may lead: synchronous mode is on, or was when the last leader wrote it. Only that leader loosens it, or an
+    /// operator; a mode that was switched off meanwhile does not (SAFETY §4.4, §4.6).
+    pub fn sync_decides(&self, policy: &Policy) -> bool {
+        policy.synchronous.is_on() || self.electors().is_some()
+    }
+
     /// `/sync`, where it names a leader: only those it names may lead.
     pub fn electors(&self) -> Option<&SyncState> {
         self.sync.as_ref().filter(|sync| sync.leader.is_some())

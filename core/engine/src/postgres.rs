@@ -168,7 +168,7 @@ impl SyncNames {
     /// For a server that is started or told to follow: where `/sync` decides who may lead, commits wait for ever until the engine has
     /// put the right names in force.
     pub fn at_start(policy: &Policy, store: &StoreView) -> Self {
-        match policy.synchronous.is_on() || store.electors().is_some() {
+        match store.sync_decides(policy) {
             true => Self::Reserved,
             false => Self::Nobody,
         }

@@ -3,8 +3,22 @@
 //! Deliberately not read by ourselves: its layout differs between major versions, the program of the installed version knows it.
 
 use crate::Settings;
-use std::{collections::BTreeMap, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs::Metadata,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    process::Stdio,
+    time::{Duration, UNIX_EPOCH},
+};
 use tanist_engine::{Lsn, Position, Stopped, Timeline};
+
+/// Tells one control file from another one in its place: its number and, where the file system keeps it, when it was made, for numbers are
+/// used again. PostgreSQL and its tools rewrite the file in place.
+pub fn identity(found: &Metadata) -> String {
+    let made = found.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    format!("{} {}", found.ino(), made.map_or(0, |at| at.as_nanos()))
+}
 
 /// What of the control file somebody needs.
 #[derive(Clone, Debug, PartialEq, Eq)]

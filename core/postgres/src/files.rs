@@ -20,8 +20,9 @@ pub(crate) fn write_if_changed(path: &Path, content: &[u8], mode: u32) -> io::Re
     Ok(true)
 }
 
-/// Writes `content` in place of whatever was there.
-pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+/// Writes `content` in place of whatever was there, with these permissions. Durable once it returns. The agent keeps its own small files
+/// so, too.
+pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tanist-new");
     let temporary = Path::new(&temporary);
@@ -34,7 +35,7 @@ pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 }
 
 /// Removes a file if it is there. Durable only after [`sync_parent`].
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -42,7 +43,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Makes the directory entry of `path` durable.
-pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+pub fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent)?.sync_all()
 }

@@ -90,7 +90,8 @@ fn origin(data_dir: &Path, timeline: Timeline) -> Option<Origin> {
     last_switch(&text(File::open(path(data_dir, timeline)).ok()?).ok()?)
 }
 
-fn path(data_dir: &Path, timeline: Timeline) -> PathBuf {
+/// The history file of a timeline.
+pub(crate) fn path(data_dir: &Path, timeline: Timeline) -> PathBuf {
     data_dir.join("pg_wal").join(format!("{:08X}.history", timeline.0))
 }
 

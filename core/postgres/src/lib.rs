@@ -22,7 +22,7 @@ pub mod configure;
 pub mod conninfo;
 pub mod control;
 pub mod cut;
-mod files;
+pub mod files;
 mod history;
 mod identify;
 mod in_force;

@@ -4,14 +4,11 @@
 //! its number, which pg_basebackup writes into the first file that it makes; a new cluster by its birth, and by that no server has run in
 //! it; a directory that was there before, to be thrown away or rewound, by the file of its `pg_control`.
 
-use crate::{Settings, files};
+use crate::{Settings, control, files};
 use std::{
     ffi::{OsStr, OsString},
     fs, io,
-    os::unix::{
-        ffi::{OsStrExt, OsStringExt},
-        fs::MetadataExt,
-    },
+    os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -148,8 +145,7 @@ impl Mark {
 
 /// What identifies a cluster's control file.
 struct Control {
-    /// Its number and, where the file system keeps it, when it was made: numbers are used again. PostgreSQL and its tools rewrite the
-    /// file in place.
+    /// See [`control::identity`].
     identity: String,
     /// The second in which the cluster was made, by its system identifier.
     born: u64,
@@ -168,9 +164,7 @@ impl Control {
         if system_id == 0 || found.len() != CONTROL_SIZE {
             return Ok(None);
         }
-        let made = found.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        let identity = format!("{} {}", found.ino(), made.map_or(0, |at| at.as_nanos()));
-        Ok(Some(Self { identity, born: system_id >> 32 }))
+        Ok(Some(Self { identity: control::identity(&found), born: system_id >> 32 }))
     }
 }
 

@@ -6,6 +6,7 @@
 //! was prepared and not carried out, or a follower that was killed while it fetched the row, leaves them; they are cleared away before
 //! each start. Those below a real history stay: the row must not break.
 
+use crate::history;
 use std::{
     fs::{self, File},
     io,
@@ -60,12 +61,12 @@ pub fn skip_timelines(data_dir: &Path, present: Timeline, claimed: Timeline) -> 
         return Err(SkipError::TooFar { claimed, present });
     }
     let directory = data_dir.join("pg_wal");
-    let taken = history_file(&directory, claimed);
+    let taken = history::path(data_dir, claimed);
     if taken.try_exists().map_err(at(&taken))? {
         return Err(SkipError::Taken(taken, claimed));
     }
     for number in present.0 + 1..claimed.0 {
-        let path = history_file(&directory, Timeline(number));
+        let path = history::path(data_dir, Timeline(number));
         match File::create_new(&path) {
             Ok(file) => file.sync_all().map_err(at(&path))?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -96,10 +97,6 @@ pub fn forget_skipped(data_dir: &Path) -> Result<usize, SkipError> {
         File::open(&directory).and_then(|directory| directory.sync_all()).map_err(at(&directory))?;
     }
     Ok(empty.len())
-}
-
-fn history_file(directory: &Path, timeline: Timeline) -> PathBuf {
-    directory.join(format!("{:08X}.history", timeline.0))
 }
 
 /// The timeline of a history file's name.

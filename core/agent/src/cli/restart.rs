@@ -4,14 +4,12 @@ use super::{
     Failure, http,
     remote::{self, Remote},
 };
+use crate::rest::restart::NOT_SATISFIED;
 use clap::Args;
 use hyper::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tanist_engine::{Member, Role};
-
-/// A member that is not as was asked for (`--pending`, `--role`) is left as it is.
-const NOT_SATISFIED: &str = "restart conditions are not satisfied";
 
 /// A restart ends with a checkpoint and begins with a recovery.
 const PATIENCE: Duration = Duration::from_secs(330);

@@ -5,13 +5,11 @@
 //! another makes a new one. Not seen: a whole disk that goes back in time together with the state directory.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
-    os::unix::fs::MetadataExt,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::UNIX_EPOCH,
 };
+use tanist_postgres::{control, files};
 
 /// In the state directory: the identity of the known directory.
 const FILE: &str = "data-directory";
@@ -63,7 +61,7 @@ impl DirectoryLink {
     /// Takes the directory that is there for known. Waits for the disk.
     pub fn adopt(&self) -> io::Result<()> {
         let Some(present) = identity(&self.data_dir) else { return Ok(()) };
-        write(&self.file, &present)?;
+        files::write(&self.file, present.as_bytes(), 0o644)?;
         let mut state = self.state();
         (state.known, state.seen) = (Some(present.clone()), Some(present));
         Ok(())
@@ -74,21 +72,8 @@ impl DirectoryLink {
     }
 }
 
-/// The old content or the new one, also after a crash; and the new one once this returns.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-}
-
-/// The number of the control file and, where the file system keeps it, when it was made: numbers are used again.
 fn identity(data_dir: &Path) -> Option<String> {
-    let found = fs::metadata(data_dir.join("global/pg_control")).ok()?;
-    let made = found.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-    Some(format!("{} {}", found.ino(), made.map_or(0, |at| at.as_nanos())))
+    fs::metadata(data_dir.join("global/pg_control")).ok().map(|found| control::identity(&found))
 }
 
 #[cfg(test)]
@@ -118,6 +103,7 @@ mod tests {
         link.adopt().unwrap();
         assert!(!link.is_replaced() && !open().is_replaced());
     }
+
     #[test]
     fn what_is_cut_off_is_not_known_and_nothing_is_cut_off() {
         let root = tempfile::tempdir().unwrap();
@@ -135,6 +121,9 @@ mod tests {
         let mut text = String::new();
         std::io::Read::read_to_string(&mut before, &mut text).unwrap();
         assert!(!old.is_empty() && text == old && fs::read_to_string(root.path().join(FILE)).unwrap() != old);
-        assert!(!root.path().join(FILE).with_extension("new").exists());
+        let left = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut left: Vec<String> = left.collect();
+        left.sort();
+        assert_eq!(left, ["away", "data", FILE], "and nothing beside it");
     }
 }

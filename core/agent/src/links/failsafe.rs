@@ -15,9 +15,7 @@ use hyper_util::{
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -25,6 +23,7 @@ use std::{
 use tanist_dcs::lease::Keeper;
 use tanist_engine::{Epoch, Failsafe, MemberName, Reading, failsafe::Round};
 use tanist_patroni::rest::{FailsafeRequest, OwnQuestion};
+use tanist_postgres::files;
 
 /// In the state directory.
 const FILE: &str = "failsafe.json";
@@ -100,8 +99,8 @@ impl FailsafeLink {
             return Ok(());
         }
         match &kept {
-            Some(kept) => write(&self.path, kept)?,
-            None => remove(&self.path)?,
+            Some(kept) => files::write(&self.path, &serde_json::to_vec(kept)?, 0o600)?,
+            None => files::remove(&self.path).and_then(|()| files::sync_parent(&self.path))?,
         }
         *self.kept() = kept;
         Ok(())
@@ -178,28 +177,6 @@ fn cause(error: &dyn std::error::Error) -> String {
         innermost = source;
     }
     innermost.to_string()
-}
-
-/// The old content or the new one, also after a crash; and the new one once this returns.
-fn write(path: &Path, kept: &Kept) -> io::Result<()> {
-    let new = path.with_extension("json.new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(&serde_json::to_vec(kept)?)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    sync_parent(path)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => sync_parent(path),
-    }
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod guard;
 mod live;
 mod manifests;
 mod names;
-mod peers;
+pub(crate) mod peers;
 mod plugins;
 mod postgres;
 mod promised;

@@ -21,7 +21,22 @@ const MAX_ANSWER: usize = 256 << 10;
 pub struct PeersLink {
     me: MemberName,
     scope: String,
-    client: Client<HttpConnector, Empty<Bytes>>,
+    client: Asker,
+}
+
+/// Asks agents; keeps no connection.
+pub(crate) type Asker = Client<HttpConnector, Empty<Bytes>>;
+
+/// One that connects so.
+pub(crate) fn asker(connector: HttpConnector) -> Asker {
+    Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector)
+}
+
+/// `GET` of an agent's `/patroni`: what it says, of a bounded length, or nothing. The limit of time is the caller's.
+pub(crate) async fn get(client: &Asker, url: &str) -> Option<Bytes> {
+    let request = Request::get(url).header("connection", "close").body(Empty::new()).ok()?;
+    let response = client.request(request).await.map_err(|error| tracing::debug!(%url, %error, "no answer")).ok()?;
+    Some(Limited::new(response.into_body(), MAX_ANSWER).collect().await.ok()?.to_bytes())
 }
 
 impl PeersLink {
@@ -29,8 +44,7 @@ impl PeersLink {
     pub fn new(me: MemberName, scope: String) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(LIMIT));
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Self { me, scope, client }
+        Self { me, scope, client: asker(connector) }
     }
 
     /// Asks every member but this one. Each answer is told as it comes; a question counts from now.
@@ -54,9 +68,7 @@ impl PeersLink {
     }
 
     async fn one(&self, name: &MemberName, url: &str) -> Option<PeerAnswer> {
-        let request = Request::get(url).header("connection", "close").body(Empty::new()).ok()?;
-        let response = self.client.request(request).await.map_err(|error| tracing::debug!(%name, %error, "no answer")).ok()?;
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.ok()?.to_bytes();
+        let body = get(&self.client, url).await?;
         let state =
             NodeState::decode(&body).map_err(|error| tracing::warn!(%name, %error, "a peer's answer makes no sense")).ok()?;
         let NodeState { state, role, timeline, lsn, tags, name: said, scope, tanist } = state;

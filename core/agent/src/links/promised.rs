@@ -4,13 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tanist_engine::{Epoch, MemberName, Promised, Upstream};
+use tanist_postgres::files;
 
 /// In the state directory.
 const FILE: &str = "fence.json";
@@ -139,16 +138,10 @@ fn read(path: &Path) -> Result<Promised, PromiseError> {
     }
 }
 
-/// The old content or the new one, also after a crash; and the new one once this returns.
 fn write(path: &Path, promised: &Promised) -> io::Result<()> {
     let Promised { epoch, to, cut: _ } = promised;
     let json = Json { epoch: epoch.0, to: to.as_ref().map(ToString::to_string) };
-    let new = path.with_extension("json.new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(serde_json::to_string(&json)?.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    files::write(path, &serde_json::to_vec(&json)?, 0o600)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod failsafe;
 mod metrics;
 mod node;
 mod plugins;
-mod restart;
+pub(crate) mod restart;
 mod route;
 mod store;
 mod switchover;

@@ -11,6 +11,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long a restart may take where the request does not say.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// Patroni's words where a node is not as the request wants it.
+pub(crate) const NOT_SATISFIED: &str = "restart conditions are not satisfied";
+
 /// Code and text of the answer.
 pub(super) async fn carry_out(api: &Api, body: &[u8]) -> (u16, String) {
     let request = match RestartRequest::decode(body) {
@@ -23,7 +26,7 @@ pub(super) async fn carry_out(api: &Api, body: &[u8]) -> (u16, String) {
     let Some(status) = api.status.get() else { return (503, "PostgreSQL has not been looked at yet".to_owned()) };
     let Some(view) = view(api, &status) else { return (503, "PostgreSQL is not running".to_owned()) };
     if !request.applies(&view) {
-        return (503, "restart conditions are not satisfied".to_owned());
+        return (503, NOT_SATISFIED.to_owned());
     }
     if status.seen.restart.is_some() {
         return (503, "a restart is already in progress".to_owned());

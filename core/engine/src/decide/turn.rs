@@ -108,10 +108,9 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// `/sync` decides who may lead: synchronous mode is on, or was when the last leader wrote it. Only that leader loosens it, or an
-    /// operator; a mode that was switched off meanwhile does not (SAFETY §4.4, §4.6).
+    /// `/sync` decides who may lead.
     pub fn by_sync(&self) -> bool {
-        self.policy.synchronous.is_on() || self.seen.store.electors().is_some()
+        self.seen.store.sync_decides(self.policy)
     }
 
     /// The guard's permission, if it has not run out.

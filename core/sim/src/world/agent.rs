@@ -8,7 +8,6 @@ use crate::{
         clock::MS,
         guard::{Deadline, Permit},
         keeper::{Adopted, Broken, Keeper},
-        postgres::Dir,
         store::Snap,
     },
     mutant::Mutant,
@@ -206,8 +205,7 @@ impl Agent {
         let here = &world.nodes[node];
         let mut agent = Self { life, alive: true, ..Self::idle(world, node) };
         agent.keeper.nonce = here.guard.nonce;
-        agent.seen.directory_replaced =
-            here.pg.dir == Dir::Cluster && here.known_directory != 0 && here.known_directory != here.pg.identity;
+        agent.seen.directory_replaced = here.directory_replaced();
         let now = here.clock.read(world.now);
         agent.lenient_until = now.boot.as_nanos() + 200 * MS;
         if let Some(permit) = here.guard.page.permit() {

@@ -30,11 +30,10 @@ impl World {
     /// Whether the directory that is there is the known one. A node that knows none takes what it finds first for its own.
     pub fn look_at_directory(&mut self, node: usize) {
         let here = &mut self.nodes[node];
-        let there = here.pg.dir == Dir::Cluster;
-        if there && here.known_directory == 0 {
+        if here.pg.dir == Dir::Cluster && here.known_directory == 0 {
             here.known_directory = here.pg.identity;
         }
-        let replaced = there && here.known_directory != here.pg.identity;
+        let replaced = here.directory_replaced();
         if here.agent.seen.directory_replaced != replaced {
             here.agent.seen.directory_replaced = replaced;
             here.agent.settled = None;
@@ -44,8 +43,7 @@ impl World {
     /// It is not the known one, and whoever decided to start it did not know. The agent looks right before it starts.
     pub fn replaced_unseen(&self, node: usize) -> bool {
         let here = &self.nodes[node];
-        let replaced = here.known_directory != 0 && here.known_directory != here.pg.identity;
-        replaced && !here.agent.seen.directory_replaced
+        here.directory_replaced() && !here.agent.seen.directory_replaced
     }
 
     /// Somebody copies the directory.

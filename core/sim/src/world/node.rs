@@ -79,6 +79,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// The data directory is not the one that this node last took for its own, if it knows one.
+    pub fn directory_replaced(&self) -> bool {
+        self.pg.dir == Dir::Cluster && self.known_directory != 0 && self.known_directory != self.pg.identity
+    }
+
     /// A powered node without data.
     pub fn new(agent: Agent, clock: NodeClock, number: usize) -> Self {
         Self {

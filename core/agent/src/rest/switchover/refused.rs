@@ -1,20 +1,13 @@
 //! Why the leader refused a request: its agent says so in its `/patroni`. The store keeps no reasons.
 
 use super::{super::Api, following::Asked};
-use crate::run::clock;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, body::Bytes};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use crate::{links::peers, run::clock};
+use hyper_util::client::legacy::connect::HttpConnector;
 use std::time::Duration;
 use tanist_patroni::rest::{NodeState, RefusedSwitchover};
 
 /// Without the leader's answer by then, the reason is left out.
 const LIMIT: Duration = Duration::from_secs(1);
-/// Longer answers are not read.
-const MAX_ANSWER: usize = 256 << 10;
 
 /// Asks the agent of the leader that was asked to hand over. Nothing where it is this node, or does not say.
 pub(super) async fn ask_leader(api: &Api, asked: &Asked) -> Option<String> {
@@ -29,10 +22,7 @@ pub(super) async fn ask_leader(api: &Api, asked: &Asked) -> Option<String> {
 
 /// What an agent says of its node.
 async fn said(url: &str) -> Option<NodeState> {
-    let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build::<_, Empty<Bytes>>(HttpConnector::new());
-    let request = Request::get(url).header("connection", "close").body(Empty::new()).ok()?;
-    let response = client.request(request).await.map_err(|error| tracing::debug!(%url, %error, "no answer")).ok()?;
-    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.ok()?.to_bytes();
+    let body = peers::get(&peers::asker(HttpConnector::new()), url).await?;
     NodeState::decode(&body).ok()
 }
 
