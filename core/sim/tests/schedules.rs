@@ -20,7 +20,7 @@ fn random_schedules_break_nothing() {
 }
 
 /// Seeds that once found something.
-const FOUND: [u64; 65] = [
+const FOUND: [u64; 66] = [
     45,
     98,
     194,
@@ -86,6 +86,7 @@ const FOUND: [u64; 65] = [
     202_065_510,
     204_030_376,
     204_115_019,
+    204054745,
 ];
 
 /// Seeds whose story became a rule.
@@ -113,6 +114,7 @@ const FOUND: [u64; 65] = [
 /// - 202055628: an old holder's release landed in a store restored from a backup, and counted as vacant at once.
 /// - 202065510: whoever was taken out of `/sync` so that it could give up its data was named again while commits still waited for it.
 /// - 204030376: `/sync` was empty when the lease was taken: whom the leader had named since was forgotten when it had the lease back.
+/// - 204054745: a read that was asked before this node agreed to wait was answered after, and confirmed the vacancy all the same.
 /// - 204115019: a directory that was replaced between the last look and the start was led with.
 /// - 88341: of several that were bound to wait the worst was free first, and had waited for the best one alone.
 /// - 2046: synchronous mode was switched off while nobody led: `/sync` bound nobody any more, and what it had acknowledged was lost.

@@ -87,7 +87,7 @@ impl State {
         known.stale |= self.stale;
         let agreement = agree(ask, &known, self.agreement.as_ref(), now)?;
         self.agreement = Some(agreement.clone());
-        self.observer.unconfirm();
+        self.observer.unconfirm(now);
         Ok(agreement)
     }
 

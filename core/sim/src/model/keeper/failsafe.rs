@@ -68,7 +68,7 @@ impl Keeper {
         let agreement = agree(ask, &known, self.agreement.as_ref(), now)?;
         if !self.broken.forgets_agreement {
             self.agreement = Some(agreement);
-            self.observer.unconfirm();
+            self.observer.unconfirm(now);
         }
         Ok(())
     }
