@@ -40,11 +40,12 @@ pub enum Mutant {
     UnnamedTakes,
     AsksNextOnly,
     KeptBeforeLanding,
+    BeyondTheExpiry,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::AnyRecordIsMine,
         Self::Unconfirmed,
         Self::UnknownIsVacant,
@@ -77,7 +78,13 @@ impl Mutant {
         Self::UnnamedTakes,
         Self::AsksNextOnly,
         Self::KeptBeforeLanding,
+        Self::BeyondTheExpiry,
     ];
+
+    /// Only a Patroni in the cluster shows it.
+    pub fn needs_patroni(self) -> bool {
+        self == Self::BeyondTheExpiry
+    }
 
     /// The mutant of that name.
     pub fn named(name: &str) -> Option<Self> {

@@ -95,7 +95,11 @@ impl Keeper {
     }
 
     async fn plan(&self, record: Revision, sync: &SyncNow) -> Result<Plan, AcquireOutcome> {
-        let expiry = self.expiry_id().await.map_err(AcquireOutcome::Failed)?;
+        let count = self.count(self.attempt_timeout()).await.map_err(AcquireOutcome::Failed)?;
+        let expiry = match count.on {
+            Some(kept) => kept,
+            None => self.expiry_id().await.map_err(AcquireOutcome::Failed)?,
+        };
         let now = self.clock.now();
         let mut state = self.state();
         match state.lease(now) {
@@ -107,7 +111,8 @@ impl Keeper {
             state.base.value.clone().map_err(|error| AcquireOutcome::Failed(StoreError::Refused(error.to_string())))?;
         let leader = state.leader.as_ref().map_or(Revision(0), |leader| leader.mod_revision);
         let (me, nonce, ttl) = (state.me.clone(), state.nonce, state.ttl);
-        let attempt = state.begin(now, ttl);
+        let (from, counted) = count.of(now, ttl);
+        let attempt = state.begin(from, counted);
         state.naming.begun(attempt, None, ttl);
         state.take_begun(record, attempt);
         let content = Record {

@@ -53,6 +53,11 @@ impl Expiry {
         self.is_own.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(|is_own| is_own(value))
     }
 
+    /// How long it lasts without a word, where that is known.
+    pub(super) fn length(&self, id: ExpiryId) -> Option<Duration> {
+        self.with(|inner| inner.lengths.iter().find(|(known, _)| *known == id).map(|(_, length)| *length))
+    }
+
     /// The store said that this one is over.
     pub(super) fn gone(&self, id: ExpiryId) {
         self.with(|inner| {

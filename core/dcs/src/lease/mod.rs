@@ -7,6 +7,7 @@
 //! release (the engine says so), and fencing (the guard does it).
 
 mod acquire;
+mod beside;
 mod expiry;
 mod failsafe;
 mod outcome;

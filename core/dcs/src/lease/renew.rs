@@ -1,6 +1,6 @@
 //! Keeping the lease: one comparing write, and the leader key put back when the store lost it.
 
-use super::{Keeper, Record, RenewOutcome, state::Mine, view::View};
+use super::{Keeper, Record, RenewOutcome, beside::Count, state::Mine, view::View};
 use crate::{Compare, ExpiryId, KeyValue, Op, StoreError, Txn};
 use std::time::Duration;
 use tanist_engine::{Attempt, Revision};
@@ -37,7 +37,15 @@ impl Keeper {
             if left.is_zero() {
                 break;
             }
-            let plan = match self.renewal().await {
+            let count = match self.count(left.min(budget / 3)).await {
+                Ok(count) => count,
+                Err(error) => {
+                    failure = error;
+                    tokio::time::sleep((PAUSE * turn).min(budget / 10).min(left)).await;
+                    continue;
+                }
+            };
+            let plan = match self.renewal(count).await {
                 Ok(Some(plan)) => plan,
                 Ok(None) => return RenewOutcome::Lost,
                 Err(error) => return RenewOutcome::Failed(error),
@@ -89,18 +97,23 @@ impl Keeper {
     }
 
     /// The next attempt; `None`: there is nothing to renew.
-    async fn renewal(&self) -> Result<Option<Plan>, StoreError> {
+    async fn renewal(&self, count: Count) -> Result<Option<Plan>, StoreError> {
         let whole = {
             let state = self.state();
             let Some(mine) = &state.mine else { return Ok(None) };
             state.leader.as_ref().is_some_and(|leader| leader.mod_revision == mine.acquisition)
         };
-        let puts_back = if whole { None } else { Some(self.expiry_id().await?) };
+        let puts_back = match count.on {
+            _ if whole => None,
+            Some(kept) => Some(kept),
+            None => Some(self.expiry_id().await?),
+        };
         let now = self.clock.now();
         let mut state = self.state();
         let Some(Mine { revision, record, epoch, acquisition }) = state.mine.clone() else { return Ok(None) };
         let ttl = state.clock.ttl_to_write(now, state.ttl);
-        let attempt = state.begin(now, ttl);
+        let (from, counted) = count.of(now, ttl);
+        let attempt = state.begin(from, counted);
         let failsafe = state.naming.next().cloned();
         state.naming.begun(attempt, failsafe.as_ref(), ttl);
         let record = Record { seq: record.seq.saturating_add(1), ttl, attempt: attempt.0, failsafe, ..record };

@@ -78,6 +78,8 @@ pub(super) struct State {
     pub rounds: Rounds,
     pub agreement: Option<Agreement>,
     pub takes: Takes,
+    /// When a Patroni was last seen among the members.
+    pub patroni_seen: Option<Reading>,
     /// The own REST API's address, as the member key has it.
     pub url: String,
 }
@@ -108,6 +110,7 @@ impl State {
             rounds: Rounds::default(),
             agreement: None,
             takes: Takes::default(),
+            patroni_seen: None,
             url: String::new(),
         }
     }

@@ -298,3 +298,59 @@ pub async fn a_raised_ttl_counts_from_the_renewal_that_carries_it(cluster: Clust
     assert_eq!(a.left(), Duration::ZERO);
     assert!(b.keeper.confirm_vacant().await.unwrap());
 }
+
+/// A Patroni takes the leader key as soon as the store has ended it, so nothing is counted beyond that.
+pub async fn beside_a_patroni_the_lease_is_no_longer_than_the_expiry(cluster: Cluster) {
+    let a = cluster.node("a", 1);
+    let held = a.lead(&cluster).await;
+    let calls = a.faulty.calls();
+    a.renewed().await;
+    assert_eq!(a.faulty.calls() - calls, 1, "alone");
+    a.keeper.beside_patroni(true);
+    let calls = a.faulty.calls();
+    a.renewed().await;
+    assert_eq!(a.faulty.calls() - calls, 2, "the expiry, then the record");
+
+    // The word for the expiry is slow: the renewal behind it counts from before it.
+    cluster.pass(seconds(10));
+    let begun = cluster.now();
+    a.faulty.set(Fault::HoldRequest);
+    let renewal = tokio::spawn({
+        let keeper = a.keeper.clone();
+        async move { keeper.renew().await }
+    });
+    until("it is on its way", async || (a.faulty.held() == 1).then_some(())).await;
+    cluster.pass(seconds(2));
+    a.faulty.set(Fault::None);
+    a.faulty.let_go();
+    assert!(matches!(renewal.await.unwrap(), RenewOutcome::Renewed(_)));
+    assert_eq!(a.keeper.until(), Some(begun.plus(Duration::from_millis(59_400))));
+
+    // An expiry that does not hear from its node: nothing is counted, however well the record could be written.
+    let before = a.keeper.until();
+    a.faulty.set(Fault::CutOff);
+    assert!(matches!(a.keeper.renew().await, RenewOutcome::Failed(_)));
+    assert_eq!(a.keeper.until(), before);
+    a.faulty.set(Fault::None);
+
+    // One that has ended took the leader key with it: the key is put back on the next one, under a new epoch.
+    let leader = cluster.store.get(&cluster.keys.leader(), PATIENCE).await.unwrap().unwrap();
+    cluster.store.revoke(leader.expiry.unwrap(), PATIENCE).await.unwrap();
+    assert!(a.renewed().await.epoch > held.epoch);
+    let again = cluster.store.get(&cluster.keys.leader(), PATIENCE).await.unwrap().unwrap();
+    assert_ne!(again.expiry, leader.expiry);
+
+    // The expiry is the shorter one: the leader key still hangs on it after the ttl was raised.
+    a.keeper.set_ttl(seconds(90));
+    let begun = cluster.now();
+    a.renewed().await;
+    assert_eq!(a.keeper.until(), Some(begun.plus(Duration::from_millis(59_400))));
+    assert_eq!(cluster.record().await.ttl, seconds(90), "the others wait as long as ever");
+
+    // Long after the last Patroni was seen it is as before.
+    for _ in 0..31 {
+        cluster.pass(seconds(30));
+        a.renewed().await;
+    }
+    assert_eq!(a.keeper.until(), Some(cluster.now().plus(Duration::from_millis(89_100))));
+}

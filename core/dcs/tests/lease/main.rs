@@ -58,6 +58,7 @@ scenarios![
     keeping::a_lowered_ttl_is_waited_for_as_it_was_promised,
     keeping::a_lowered_ttl_comes_true_by_renewals,
     keeping::a_raised_ttl_counts_from_the_renewal_that_carries_it,
+    keeping::beside_a_patroni_the_lease_is_no_longer_than_the_expiry,
     others::a_second_node_of_the_same_name_is_a_twin,
     others::of_two_nodes_of_one_name_one_gets_the_member_key,
     others::a_foreign_leader_key_is_theirs_however_old_the_record,

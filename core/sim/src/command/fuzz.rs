@@ -92,7 +92,10 @@ pub fn hunt(first: u64, schedules: u64, jobs: usize, mutant: Option<Mutant>) -> 
                     }
                     for index in begin..(begin + 64).min(schedules) {
                         let seed = first.wrapping_add(index);
-                        let outcome = schedule::run(seed, schedule::faults(seed), mutant, Trace::default());
+                        let outcome = match mutant {
+                            Some(bad) if bad.needs_patroni() => schedule::run_mixed(seed, mutant, Trace::default()),
+                            _ => schedule::run(seed, schedule::faults(seed), mutant, Trace::default()),
+                        };
                         mine.add(seed, &outcome);
                     }
                 }

@@ -36,7 +36,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, save: Option<&Path>) -> std::io::R
 
 /// The same beside a Patroni.
 pub fn mixed(seed: u64) -> bool {
-    let mut outcome = schedule::run_mixed(seed, Trace::telling());
+    let mut outcome = schedule::run_mixed(seed, None, Trace::telling());
     for line in outcome.trace.story.take().unwrap_or_default() {
         println!("{line}");
     }

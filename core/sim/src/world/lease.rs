@@ -38,6 +38,8 @@ pub struct LeaseCall {
     pub tries: u32,
     /// What the present try writes.
     pub record: Option<Record>,
+    /// Beside a Patroni: when the expiry was kept alive for this try, which counts from there.
+    pub kept: Option<Reading>,
 }
 
 /// Tries of acquire and release.
@@ -48,7 +50,7 @@ const RENEWALS: u32 = 16;
 impl World {
     /// Begins a lease call, or lets it wait for the one under way.
     pub fn begin_lease(&mut self, node: usize, kind: Kind) {
-        let call = LeaseCall { kind, tries: 0, record: None };
+        let call = LeaseCall { kind, tries: 0, record: None, kept: None };
         if self.nodes[node].agent.lease_busy {
             return self.nodes[node].agent.lease_waiting.push_back(call);
         }
@@ -72,6 +74,17 @@ impl World {
 
     fn try_lease(&mut self, node: usize, mut call: LeaseCall) {
         call.tries += 1;
+        call.kept = None;
+        if self.patroni.is_some() && !matches!(call.kind, Kind::Release { .. }) && !self.options.without(Mutant::BeyondTheExpiry)
+        {
+            call.kept = Some(self.reading(node));
+            let txn = Txn { compares: Vec::new(), then: vec![Op::KeepAlive(node)] };
+            return self.send_lease(node, call, txn, self.ttl(node) / 15);
+        }
+        self.attempt_lease(node, call);
+    }
+
+    fn attempt_lease(&mut self, node: usize, call: LeaseCall) {
         match call.kind {
             Kind::Acquire { .. } => self.try_acquire(node, call),
             Kind::Renew { .. } => self.try_renew(node, call),
@@ -93,14 +106,15 @@ impl World {
     }
 
     /// The attempt, and the ttl that its record says.
-    fn begin_attempt(&mut self, node: usize, now: Reading) -> (Attempt, Duration) {
+    fn begin_attempt(&mut self, node: usize, now: Reading, kept: Option<Reading>) -> (Attempt, Duration) {
         let agent = &mut self.nodes[node].agent;
         let ttl = match self.options.mutant {
             Some(Mutant::ShorterTtlAtOnce) => agent.keeper.ttl,
             _ => agent.keeper.clock.ttl_to_write(now, agent.keeper.ttl),
         };
-        let attempt = agent.keeper.begin(now, ttl);
-        self.checks.terms.sends(node, agent.life, attempt.0, now, ttl);
+        let from = kept.unwrap_or(now);
+        let attempt = agent.keeper.begin(from, ttl);
+        self.checks.terms.sends(node, agent.life, attempt.0, from, ttl);
         (attempt, ttl)
     }
 
@@ -116,7 +130,7 @@ impl World {
             return self.end_lease(node, effects::ACQUIRE, false);
         }
         let leader = keeper.leader.as_ref().map_or(0, |leader| leader.revision);
-        let (attempt, ttl) = self.begin_attempt(node, now);
+        let (attempt, ttl) = self.begin_attempt(node, now, call.kept);
         let keeper = &mut self.nodes[node].agent.keeper;
         keeper.naming.begun(attempt, None, ttl);
         keeper.take_begun(record, attempt);
@@ -162,7 +176,7 @@ impl World {
             return self.end_lease(node, effects::RENEW, lost);
         };
         let whole = keeper.leader.as_ref().is_some_and(|leader| leader.revision == mine.acquisition);
-        let (attempt, ttl) = self.begin_attempt(node, now);
+        let (attempt, ttl) = self.begin_attempt(node, now, call.kept);
         let keeper = &mut self.nodes[node].agent.keeper;
         let next = keeper.naming.next();
         let same = mine.record.failsafe.as_deref() == next;
@@ -200,7 +214,7 @@ impl World {
         let Some(mine) = keeper.mine.clone().filter(|_| call.tries <= TRIES) else {
             return self.end_lease(node, effects::RELEASE, true);
         };
-        let (attempt, ttl) = self.begin_attempt(node, now);
+        let (attempt, ttl) = self.begin_attempt(node, now, None);
         let keeper = &mut self.nodes[node].agent.keeper;
         keeper.naming.begun(attempt, None, ttl);
         let record = Record {
@@ -227,10 +241,12 @@ impl World {
     /// The answer to a lease call; nothing: unknown.
     pub fn lease_answered(&mut self, node: usize, mut call: LeaseCall, answer: Option<Answer>) {
         let now = self.reading(node);
-        let Some(record) = call.record.take() else { return };
+        let Some(record) = call.record.take() else {
+            return if answer.is_some() { self.attempt_lease(node, call) } else { self.lease_unknown(node, call, None) };
+        };
         let attempt = Attempt(record.attempt);
         let Some(answer) = answer else {
-            return self.lease_unknown(node, call, attempt);
+            return self.lease_unknown(node, call, Some(attempt));
         };
         let agent = &mut self.nodes[node].agent;
         self.checks.terms.shows(node, agent.life, &answer.snap, now);
@@ -261,8 +277,10 @@ impl World {
         }
     }
 
-    fn lease_unknown(&mut self, node: usize, call: LeaseCall, attempt: Attempt) {
-        if self.options.without(Mutant::UnknownIsFailed) {
+    fn lease_unknown(&mut self, node: usize, call: LeaseCall, attempt: Option<Attempt>) {
+        if self.options.without(Mutant::UnknownIsFailed)
+            && let Some(attempt) = attempt
+        {
             self.nodes[node].agent.keeper.clock.dropped(attempt);
         }
         match call.kind {
