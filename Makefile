@@ -14,11 +14,12 @@ demo: ## three real PostgreSQL nodes, one name, failovers; ARGS=--keep leaves th
 	scripts/stage
 	target/bin/tanist demo $(ARGS)
 
+# End-to-end tests mostly wait for real time to pass: one more of them at once than there are processors.
 test: ## every test: unit, golden, conformance, end to end with real PostgreSQL, etcd, BIND, HAProxy and patronictl
 	scripts/need build postgres named dig etcd netns kill volumes faketime haproxy patronictl
 	scripts/stage
 	cargo clippy -p tanist-engine -- -D warnings
-	cargo test --workspace --no-fail-fast
+	RUST_TEST_THREADS=$$(($$(nproc) + 1)) cargo test --workspace --no-fail-fast
 
 test-etcd-long: ## etcd's leader killed 25 times and stopped 25 times under a lease; about 8 minutes
 	scripts/need build etcd kill
