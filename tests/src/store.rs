@@ -267,7 +267,7 @@ impl Member {
         }
     }
 
-    fn ctl(&self, arguments: &[&str]) -> String {
+    pub fn ctl(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("etcdctl");
         command.env("ETCDCTL_API", "3").arg(format!("--endpoints={}", self.client)).args(arguments);
         let output = command.output().expect("etcdctl runs (scripts/need etcd)");

@@ -47,9 +47,15 @@ impl BrokerHandle {
         self.inbox.face(face);
     }
 
-    /// Who leads now. Told before any claim in a new epoch, and at every renewal.
+    /// Who leads now. Told before any claim in a new epoch, and at every renewal; told again it wakes nobody.
     pub fn leadership(&self, leadership: Leadership) {
-        self.leadership.send_replace(leadership);
+        self.leadership.send_if_modified(|known| {
+            let news = !known.is_about(&leadership);
+            if news {
+                *known = leadership;
+            }
+            news
+        });
     }
 
     /// Every plugin, in the order of the configuration.

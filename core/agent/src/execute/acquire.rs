@@ -18,8 +18,8 @@ impl Tools {
                 tracing::info!("another node was faster");
                 true
             }
-            AcquireOutcome::SyncChanged => {
-                tracing::info!("/sync changed while the lease was being taken");
+            AcquireOutcome::ViewChanged => {
+                tracing::info!("/sync or /initialize changed while the lease was being taken");
                 false
             }
             AcquireOutcome::Failed(error) => {
@@ -29,18 +29,19 @@ impl Tools {
         }
     }
 
-    /// `/sync` as the mirror has it; nothing when it cannot be read, for then nobody knows who may lead.
+    /// `/sync` and the revision of `/initialize` as the mirror has them; nothing when the first cannot be read, for then nobody knows who may lead.
     fn sync_now(&self) -> Option<SyncNow> {
-        let snapshot = self.mirror.snapshot();
-        let Some(present) = snapshot.get(&self.keeper.keys().sync()) else {
+        let (snapshot, keys) = (self.mirror.snapshot(), self.keeper.keys());
+        let initialize = snapshot.get(&keys.initialize()).map_or(Revision(0), |seen| seen.kv.mod_revision);
+        let Some(present) = snapshot.get(&keys.sync()) else {
             let value = SyncKey::default().encode().into_bytes();
-            return Some(SyncNow { revision: Revision(0), value, state: Some(SyncState::default()) });
+            return Some(SyncNow { revision: Revision(0), value, state: Some(SyncState::default()), initialize });
         };
         match SyncKey::decode(&present.kv.value) {
             Ok(key) => {
                 let revision = present.kv.mod_revision;
                 let state = Some(key.into_engine(revision));
-                Some(SyncNow { revision, value: present.kv.value.clone(), state })
+                Some(SyncNow { revision, value: present.kv.value.clone(), state, initialize })
             }
             Err(error) => {
                 tracing::error!(%error, "the lease is not taken while /sync cannot be read");

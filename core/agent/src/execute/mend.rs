@@ -95,7 +95,8 @@ mod tests {
         let mut snapshots = mirror.subscribe();
         let listed = snapshots.wait_for(|snapshot| snapshot.watching).await.unwrap().clone();
         keeper.observe(&listed, Clock::system().now());
-        let sync = SyncNow { revision: Revision(0), value: SyncKey::default().encode().into_bytes(), state: None };
+        let value = SyncKey::default().encode().into_bytes();
+        let sync = SyncNow { revision: Revision(0), value, state: None, initialize: Revision(0) };
         assert!(keeper.confirm_vacant().await.unwrap());
         let outcome = keeper.acquire(Revision(0), sync).await;
         assert!(matches!(outcome, AcquireOutcome::Won(_)), "{outcome:?}");

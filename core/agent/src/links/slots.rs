@@ -25,6 +25,8 @@ use tokio::sync::Notify;
 const FILE: &str = "slots";
 /// How long a statement may take.
 const LIMIT: Duration = Duration::from_secs(5);
+/// How often they are looked at, at most, while nothing changes: each look is a session of its own.
+const OFTEN: Duration = Duration::from_secs(5);
 /// From here on an unused slot is reported, and each time it keeps twice as much.
 const MUCH: u64 = 1 << 30;
 
@@ -69,7 +71,7 @@ pub struct SlotsLink {
 impl SlotsLink {
     /// For the member of this name.
     pub fn new(member: &str, state_dir: &std::path::Path, dynamic: &DynamicConfig) -> Self {
-        let state = State { rules: dynamic.slots.clone(), period: Duration::from_secs(1), ..State::default() };
+        let state = State { rules: dynamic.slots.clone(), period: OFTEN, ..State::default() };
         Self { own: slots::name_of_member(member), file: state_dir.join(FILE), state: Mutex::new(state), kick: Notify::new() }
     }
 
@@ -91,7 +93,7 @@ impl SlotsLink {
         let others = seen.store.members.iter().filter(|member| member.name != seen.me);
         let members = others.map(|member| slots::name_of_member(&member.name.0)).collect();
         let mut state = self.state();
-        state.period = policy.loop_wait;
+        state.period = policy.loop_wait.max(OFTEN);
         // Called at every turn, and most turns bring no other `/status`.
         if let Some(bytes) = status.filter(|bytes| *bytes != state.read) {
             state.read = bytes.to_vec();

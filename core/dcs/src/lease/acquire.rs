@@ -29,7 +29,7 @@ impl Keeper {
     }
 
     /// Takes the lease that was found vacant at this revision of the record: record → mine, leader key → mine, `/sync` rewritten with
-    /// its present value, all compared with what was seen. The base is compared too, so the epoch is known from the answer.
+    /// its present value, all compared with what was seen, and `/initialize`, too. The base is compared too, so the epoch is known from the answer.
     pub async fn acquire(&self, record: Revision, sync: SyncNow) -> AcquireOutcome {
         let outcome = self.try_to_acquire(record, sync).await;
         self.note(if let AcquireOutcome::Failed(error) = &outcome { Some(error) } else { None });
@@ -63,7 +63,8 @@ impl Keeper {
                     };
                 }
                 Ok(mut answer) => {
-                    let sync_seen = answer.reads.pop().flatten().map_or(Revision(0), |kv| kv.mod_revision);
+                    let mut seen = || answer.reads.pop().flatten().map_or(Revision(0), |kv| kv.mod_revision);
+                    let (initialize_seen, sync_seen) = (seen(), seen());
                     let now = self.clock.now();
                     let mut state = self.state();
                     state.clock.dropped(attempt);
@@ -73,8 +74,8 @@ impl Keeper {
                     if let Some(held) = state.held(now) {
                         return AcquireOutcome::Won(held);
                     }
-                    if sync_seen != sync.revision {
-                        return AcquireOutcome::SyncChanged;
+                    if (sync_seen, initialize_seen) != (sync.revision, sync.initialize) {
+                        return AcquireOutcome::ViewChanged;
                     }
                 }
                 Err(error) => {
@@ -129,12 +130,14 @@ impl Keeper {
         };
         let mut otherwise = View::reads(&self.keys);
         otherwise.push(Op::Get(self.keys.sync()));
+        otherwise.push(Op::Get(self.keys.initialize()));
         let txn = Txn {
             compares: vec![
                 Compare::ModRevision(self.keys.lease(), record),
                 Compare::ModRevision(self.keys.leader(), leader),
                 Compare::ModRevision(self.keys.epoch(), state.base.revision),
                 Compare::ModRevision(self.keys.sync(), sync.revision),
+                Compare::ModRevision(self.keys.initialize(), sync.initialize),
             ],
             then: vec![
                 Op::put(self.keys.lease(), content.encode()),

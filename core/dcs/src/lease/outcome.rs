@@ -3,7 +3,8 @@
 use crate::StoreError;
 use tanist_engine::{Epoch, Held, Reading, Revision, SyncState};
 
-/// `/sync` as the caller has it; the acquisition rewrites it with this value, comparing this revision.
+/// `/sync` as the caller has it; the acquisition rewrites it with this value, comparing this revision. And which `/initialize` the caller
+/// has seen: whoever takes the lease to create a cluster must not lack the word that there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncNow {
     /// Revision of the key; zero: absent.
@@ -12,6 +13,8 @@ pub struct SyncNow {
     pub value: Vec<u8>,
     /// What it says, for [`Held::sync_at_acquisition`]; `None`: nobody knows.
     pub state: Option<SyncState>,
+    /// Revision of `/initialize`; zero: absent.
+    pub initialize: Revision,
 }
 
 /// What the guard's page says an earlier agent held.
@@ -30,8 +33,8 @@ pub enum AcquireOutcome {
     Won(Held),
     /// Somebody else has it, or the record is no longer as it was when it was found vacant.
     Lost,
-    /// `/sync` changed meanwhile: look again and try again. Nothing was written.
-    SyncChanged,
+    /// `/sync` or `/initialize` changed meanwhile: look again and try again. Nothing was written.
+    ViewChanged,
     /// Not known, or not possible. If it landed, [`crate::lease::Keeper::lease`] will say so when the record is seen.
     Failed(StoreError),
 }

@@ -41,7 +41,7 @@ impl Node {
         let sync = self.mirror.snapshot().get(&self.keeper.keys().sync()).map(|seen| seen.kv.clone());
         let revision = sync.as_ref().map_or(Revision(0), |kv| kv.mod_revision);
         let value = sync.map_or(b"{}".to_vec(), |kv| kv.value);
-        match self.keeper.acquire(record, SyncNow { revision, value, state: None }).await {
+        match self.keeper.acquire(record, SyncNow { revision, value, state: None, initialize: Revision(0) }).await {
             AcquireOutcome::Won(held) => Some(held.epoch),
             _ => None,
         }

@@ -108,7 +108,9 @@ impl Node {
         let sync = cluster.store.get(&self.keys.sync(), PATIENCE).await.unwrap();
         let revision = sync.as_ref().map_or(Revision(0), |kv| kv.mod_revision);
         let value = sync.map_or(b"{}".to_vec(), |kv| kv.value);
-        self.keeper.acquire(record, SyncNow { revision, value, state }).await
+        let initialize = cluster.store.get(&self.keys.initialize(), PATIENCE).await.unwrap();
+        let initialize = initialize.map_or(Revision(0), |kv| kv.mod_revision);
+        self.keeper.acquire(record, SyncNow { revision, value, state, initialize }).await
     }
 
     pub async fn acquire(&self, cluster: &Cluster) -> AcquireOutcome {

@@ -44,6 +44,7 @@ scenarios![
     taking::a_lost_answer_to_an_acquisition_is_read_back,
     taking::an_acquisition_that_landed_unseen_is_found_by_the_next,
     taking::a_pending_write_of_sync_stops_an_acquisition_and_the_other_way_round,
+    taking::an_initialize_that_was_not_seen_stops_an_acquisition,
     taking::the_base_raises_the_epoch,
     taking::an_acquisition_read_back_after_its_end_is_not_ours,
     keeping::a_lost_answer_to_a_renewal_extends_nothing,
@@ -226,7 +227,7 @@ async fn a_stopped_and_a_killed_leader_of_etcd_cost_no_lease() {
     })
     .await;
     let Lease::Vacant { record, .. } = keeper.lease(clock.now()) else { panic!("{:?}", keeper.lease(clock.now())) };
-    let sync = SyncNow { revision: Revision(0), value: b"{}".to_vec(), state: None };
+    let sync = SyncNow { revision: Revision(0), value: b"{}".to_vec(), state: None, initialize: Revision(0) };
     let AcquireOutcome::Won(held) = keeper.acquire(record, sync).await else { panic!("not acquired") };
     let alive = tokio::spawn({
         let keeper = keeper.clone();

@@ -34,8 +34,8 @@ pub async fn of_two_that_race_one_wins(cluster: Cluster) {
     assert!(a.keeper.confirm_vacant().await.unwrap() && b.keeper.confirm_vacant().await.unwrap());
     let outcomes = tokio::join!(a.acquire(&cluster), b.acquire(&cluster));
     let (winner, loser, held) = match outcomes {
-        (AcquireOutcome::Won(held), AcquireOutcome::Lost | AcquireOutcome::SyncChanged) => (&a, &b, held),
-        (AcquireOutcome::Lost | AcquireOutcome::SyncChanged, AcquireOutcome::Won(held)) => (&b, &a, held),
+        (AcquireOutcome::Won(held), AcquireOutcome::Lost | AcquireOutcome::ViewChanged) => (&a, &b, held),
+        (AcquireOutcome::Lost | AcquireOutcome::ViewChanged, AcquireOutcome::Won(held)) => (&b, &a, held),
         other => panic!("{other:?}"),
     };
     assert_eq!(held.epoch.0, held.acquisition.0, "no base");
@@ -129,12 +129,26 @@ pub async fn a_pending_write_of_sync_stops_an_acquisition_and_the_other_way_roun
         async move { store.txn(txn, PATIENCE).await.unwrap().succeeded }
     };
     assert!(write("a alone", before.mod_revision).await);
-    let stale = SyncNow { revision: before.mod_revision, value: before.value, state: None };
-    assert_eq!(b.keeper.acquire(record, stale).await, AcquireOutcome::SyncChanged);
+    let stale = SyncNow { revision: before.mod_revision, value: before.value, state: None, initialize: Revision(0) };
+    assert_eq!(b.keeper.acquire(record, stale).await, AcquireOutcome::ViewChanged);
     assert_eq!(cluster.value(cluster.keys.sync()).await.as_deref(), Some("a alone"));
     let seen = cluster.store.get(&cluster.keys.sync(), PATIENCE).await.unwrap().unwrap().mod_revision;
     assert!(matches!(b.acquire(&cluster).await, AcquireOutcome::Won(_)));
     assert!(!write("a alone again", seen).await, "a write of the old leader that was pending must fail now, a Patroni's too");
+}
+
+/// Whoever takes the lease to create a cluster must know that there is none.
+pub async fn an_initialize_that_was_not_seen_stops_an_acquisition(cluster: Cluster) {
+    let (a, b) = (cluster.node("a", 1), cluster.node("b", 2));
+    a.lead(&cluster).await;
+    assert_eq!(a.keeper.release(None, false).await, ReleaseOutcome::Released);
+    b.look(&cluster).await;
+    let Lease::Vacant { record, .. } = b.lease() else { panic!("{:?}", b.lease()) };
+    let sync = cluster.store.get(&cluster.keys.sync(), PATIENCE).await.unwrap().unwrap();
+    cluster.write(vec![Op::put(cluster.keys.initialize(), "7000")]).await;
+    let stale = SyncNow { revision: sync.mod_revision, value: sync.value, state: None, initialize: Revision(0) };
+    assert_eq!(b.keeper.acquire(record, stale).await, AcquireOutcome::ViewChanged);
+    assert!(matches!(b.acquire(&cluster).await, AcquireOutcome::Won(_)));
 }
 
 pub async fn the_base_raises_the_epoch(cluster: Cluster) {

@@ -191,7 +191,8 @@ impl World {
         let sync = agent.mirror.snap.as_ref().and_then(|snap| snap.sync().cloned());
         let state = Some(sync.clone().unwrap_or_default());
         let sync_revision = self.mirrored(node, store::SYNC);
-        self.begin_lease(node, Kind::Acquire { record, sync_revision, sync, state });
+        let initialize = self.mirrored(node, store::INITIALIZE);
+        self.begin_lease(node, Kind::Acquire { record, sync_revision, initialize, sync, state });
     }
 
     /// A write of a leader: compares the acquisition number of its leader key.

@@ -22,7 +22,7 @@ use tanist_engine::{Attempt, Handoff, Held, Lease, MemberName, Reading, SyncStat
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// Take it.
-    Acquire { record: u64, sync_revision: u64, sync: Option<SyncState>, state: Option<SyncState> },
+    Acquire { record: u64, sync_revision: u64, initialize: u64, sync: Option<SyncState>, state: Option<SyncState> },
     /// Keep it.
     Renew { begun: Reading, puts_back: bool },
     /// Give it up.
@@ -120,7 +120,7 @@ impl World {
 
     fn try_acquire(&mut self, node: usize, mut call: LeaseCall) {
         let now = self.reading(node);
-        let Kind::Acquire { record, sync_revision, sync, state } = call.kind.clone() else { return };
+        let Kind::Acquire { record, sync_revision, initialize, sync, state } = call.kind.clone() else { return };
         let keeper = &mut self.nodes[node].agent.keeper;
         match keeper.lease(now) {
             Lease::Vacant { record: seen, .. } if seen.0 == record => {}
@@ -152,6 +152,7 @@ impl World {
                 (store::LEADER, leader),
                 (store::BASE, keeper.base.0),
                 (store::SYNC, sync_revision),
+                (store::INITIALIZE, initialize),
             ],
             then: vec![
                 Op::Put(store::LEASE, Value::Lease(content.clone())),
@@ -264,11 +265,12 @@ impl World {
         }
         keeper.fold(&answer.snap, now, now);
         match &call.kind {
-            Kind::Acquire { sync_revision, .. } => {
+            Kind::Acquire { sync_revision, initialize, .. } => {
                 if keeper.mine.is_some() {
                     return self.end_lease(node, effects::ACQUIRE, true);
                 }
-                if answer.snap.revision_of(store::SYNC) != *sync_revision || call.tries >= TRIES {
+                let seen = (answer.snap.revision_of(store::SYNC), answer.snap.revision_of(store::INITIALIZE));
+                if seen != (*sync_revision, *initialize) || call.tries >= TRIES {
                     return self.end_lease(node, effects::ACQUIRE, false);
                 }
                 self.try_lease(node, call);
