@@ -20,7 +20,7 @@ fn random_schedules_break_nothing() {
 }
 
 /// Seeds that once found something.
-const FOUND: [u64; 68] = [
+const FOUND: [u64; 71] = [
     45,
     98,
     194,
@@ -87,6 +87,9 @@ const FOUND: [u64; 68] = [
     204_030_376,
     204_115_019,
     204054745,
+    210094174,
+    230070032,
+    230070419,
     230023706,
     230042248,
 ];
@@ -117,6 +120,9 @@ const FOUND: [u64; 68] = [
 /// - 202065510: whoever was taken out of `/sync` so that it could give up its data was named again while commits still waited for it.
 /// - 204030376: `/sync` was empty when the lease was taken: whom the leader had named since was forgotten when it had the lease back.
 /// - 204054745: a read that was asked before this node agreed to wait was answered after, and confirmed the vacancy all the same.
+/// - 210094174, 230070032: a question to the others that was asked while an older one was under way was never sent, and the race was won
+///   without answers.
+/// - 230070419: somebody whose history has left the cluster's, and who therefore does not race, was waited for as the better candidate.
 /// - 230023706, 230042248: a second cluster was created on a view that did not show the first one's `/initialize`.
 /// - 204115019: a directory that was replaced between the last look and the start was led with.
 /// - 88341: of several that were bound to wait the worst was free first, and had waited for the best one alone.

@@ -13,7 +13,7 @@ use super::{
     turn::Turn,
     vacant::{Vacancy, acquire, other_primary, out_of_race},
 };
-use crate::{Epoch, Lsn, MemberName, MemberState, Moment, PeerAnswer, Position, Reason, Storage};
+use crate::{Epoch, Lsn, MemberName, MemberState, Moment, Peer, PeerAnswer, Position, Reason, Storage};
 use std::{cmp::Reverse, time::Duration};
 
 /// Between two candidates of one position: more than `ask::PATIENCE`, so that the best is off before the second starts.
@@ -215,8 +215,12 @@ fn better(turn: &Turn<'_>, since: Moment, position: Position, restricted: bool) 
         priority: turn.policy.tags.failover_priority.unwrap_or(1),
         name: Reverse(&turn.seen.me),
     };
-    let named = |name: &MemberName| !restricted || turn.seen.store.sync.as_ref().is_some_and(|sync| sync.names(name));
-    let ranks = ask::fresh(turn, since).filter(|(peer, answer)| fit(answer) && named(&peer.name)).map(|(peer, answer)| Rank {
+    // Who is out of the race by his own judgement (`behind`) is not waited for.
+    let races = |peer: &Peer, answer: &PeerAnswer| match restricted {
+        true => turn.seen.store.sync.as_ref().is_some_and(|sync| sync.names(&peer.name)),
+        false => answer.position.is_none_or(|position| !history::strayed(position, &turn.seen.store)),
+    };
+    let ranks = ask::fresh(turn, since).filter(|(peer, answer)| fit(answer) && races(peer, answer)).map(|(peer, answer)| Rank {
         room: answer.storage == Storage::Good,
         position: answer.position,
         priority: answer.tags.failover_priority.unwrap_or(1),

@@ -370,8 +370,20 @@ impl World {
                 if free {
                     *state = Under::Way;
                     self.begin_effect(node, effect, action);
+                } else {
+                    self.asked_in_vain(node, effect);
                 }
             }
+        }
+    }
+
+    /// What is under way was begun earlier and says or brings what was so then: asked once more when it has ended, as in the shipped loop.
+    fn asked_in_vain(&mut self, node: usize, effect: usize) {
+        let memory = &mut self.nodes[node].agent.memory;
+        match effect {
+            effects::MEMBER => memory.member = None,
+            effects::PEERS => memory.asked_at = None,
+            _ => {}
         }
     }
 
