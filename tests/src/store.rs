@@ -267,6 +267,7 @@ impl Member {
         }
     }
 
+    /// What `etcdctl` says, asked of this member of etcd. It succeeds.
     pub fn ctl(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("etcdctl");
         command.env("ETCDCTL_API", "3").arg(format!("--endpoints={}", self.client)).args(arguments);
