@@ -42,9 +42,6 @@ pub(super) fn count(turn: &Turn<'_>, held: &Held, position: Option<Position>) ->
 
 fn inside(turn: &Turn<'_>, held: &Held, sync: &SyncState, position: Option<Position>) -> Votes {
     let need = sync.quorum;
-    if turn.seen.directory_replaced {
-        return Votes::Missing { have: 0, need };
-    }
     if alone(sync, turn) {
         return Votes::Enough;
     }

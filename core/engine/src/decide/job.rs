@@ -1,7 +1,7 @@
 //! While a long job runs: wait, but not longer than the operator allowed.
 
 use super::{fence::fence, members, turn::Turn};
-use crate::{FenceCause, Job, Moment, Reason, StartAs, Storage};
+use crate::{Action, FenceCause, Job, Moment, Reason, StartAs, Storage};
 use std::time::Duration;
 
 /// A promotion takes at least so long before it is given up.
@@ -16,7 +16,20 @@ pub(super) fn running(turn: &mut Turn<'_>) -> Option<Reason> {
         Job::Promote { .. } => promote_too_long(turn, running.since),
         _ => None,
     };
-    Some(too_long.unwrap_or_else(|| Reason::JobRunning { job: running.job.name().to_owned() }))
+    Some(too_long.unwrap_or_else(|| {
+        permit_on(turn);
+        Reason::JobRunning { job: running.job.name().to_owned() }
+    }))
+}
+
+/// The leader key was lost and put back while something is being opened: the permission follows the lease to its new epoch, or it would end
+/// with the old one's term, and what is being opened be fenced.
+fn permit_on(turn: &mut Turn<'_>) {
+    let opens = turn.seen.job.as_ref().is_some_and(|running| running.job.makes_primary());
+    let Some(held) = turn.held().filter(|_| opens && turn.memory.giving_up.is_none()) else { return };
+    if turn.armed().is_some_and(|armed| armed.epoch < held.epoch) {
+        turn.act(Action::Arm { epoch: held.epoch, until: held.until });
+    }
 }
 
 /// A shutdown of a primary that does not end is finished by the fence.

@@ -63,6 +63,8 @@ fn may_not(turn: &Turn<'_>, held: &Held, position: Option<Position>) -> Option<R
         return Some(Reason::EpochNotNewer { mine: held.epoch, known });
     }
     match enough::electors(turn, held) {
+        // What it acknowledged may be elsewhere, and whoever has it may lead.
+        Some(_) if turn.seen.directory_replaced => Some(Reason::DirectoryReplaced),
         Some(sync) => outside(sync, turn).map(|leader| Reason::NotInSync { leader }),
         // The last that the leader has told may have come after the race.
         None => position.and_then(|position| race::behind(turn, position)),
