@@ -28,7 +28,8 @@ pub fn faults(seed: u64) -> Vec<Fault> {
 }
 
 /// Runs a seed beside a Patroni. What the simulator's Patroni cannot play a part in is left out: failsafe mode, which is off where one is
-/// seen, other ttl, other keys of its own, a restored store; and a leader key that is deleted by hand, which makes any Patroni the second one.
+/// seen, other ttl, other keys of its own, a restored store; and a leader key that is deleted by hand, which makes any Patroni the second
+/// one.
 pub fn run_mixed(seed: u64, mutant: Option<Mutant>, trace: Trace) -> Outcome {
     let options = Options { failsafe: false, ..Options::of(seed, mutant) };
     let without = [Kind::Failsafe, Kind::Ttl, Kind::LeaderKeyTaken, Kind::LeaderKeyDeleted, Kind::Restore];

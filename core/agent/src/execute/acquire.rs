@@ -29,7 +29,8 @@ impl Tools {
         }
     }
 
-    /// `/sync` and the revision of `/initialize` as the mirror has them; nothing when the first cannot be read, for then nobody knows who may lead.
+    /// `/sync` and the revision of `/initialize` as the mirror has them; nothing when the first cannot be read, for then nobody knows who
+    /// may lead.
     fn sync_now(&self) -> Option<SyncNow> {
         let (snapshot, keys) = (self.mirror.snapshot(), self.keeper.keys());
         let initialize = snapshot.get(&keys.initialize()).map_or(Revision(0), |seen| seen.kv.mod_revision);

@@ -29,7 +29,8 @@ impl Keeper {
     }
 
     /// Takes the lease that was found vacant at this revision of the record: record → mine, leader key → mine, `/sync` rewritten with
-    /// its present value, all compared with what was seen, and `/initialize`, too. The base is compared too, so the epoch is known from the answer.
+    /// its present value, all compared with what was seen, and `/initialize`, too. The base is compared as well, so the epoch is known from
+    /// the answer.
     pub async fn acquire(&self, record: Revision, sync: SyncNow) -> AcquireOutcome {
         let outcome = self.try_to_acquire(record, sync).await;
         self.note(if let AcquireOutcome::Failed(error) = &outcome { Some(error) } else { None });

@@ -73,7 +73,7 @@ impl World {
     }
 
     /// All is well.
-    pub(super) fn well(&self, end: bool) -> Result<(), &'static str> {
+    pub(crate) fn well(&self, end: bool) -> Result<(), &'static str> {
         self.led()?;
         let Some(leader) = self.leader() else { return Err("nobody holds the lease") };
         for (node, here) in self.nodes.iter().enumerate() {

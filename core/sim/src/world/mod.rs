@@ -47,6 +47,9 @@ use event::{Event, Local};
 use node::Node;
 use tanist_engine::MemberName;
 
+/// Whoever is being copied anew at the end, or has a limit of its own to wait for, is given so much longer.
+const GRACE: u64 = 15 * SEC;
+
 /// The world.
 pub struct World {
     /// True time, nanoseconds.
@@ -134,7 +137,7 @@ impl World {
     /// Runs to the end, or to the first violation.
     pub fn run(&mut self) -> Option<Violation> {
         while let Some((at, event)) = self.queue.pop() {
-            if at > self.options.end {
+            if at > self.options.end && (at > self.options.end + GRACE || self.well(true).is_ok()) {
                 break;
             }
             self.now = at;
