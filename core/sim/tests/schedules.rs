@@ -20,7 +20,7 @@ fn random_schedules_break_nothing() {
 }
 
 /// Seeds that once found something.
-const FOUND: [u64; 75] = [
+const FOUND: [u64; 76] = [
     45,
     98,
     194,
@@ -87,6 +87,7 @@ const FOUND: [u64; 75] = [
     204_030_376,
     204_115_019,
     204054745,
+    230349523,
     210215407,
     210221160,
     230156556,
@@ -139,7 +140,8 @@ const FOUND: [u64; 75] = [
 ///   `/initialize` of the first one landed late.
 /// - 100201010: a mark was raised before the leader changed, and was no news to the new one: both waited for ever.
 /// - 98, 194, 471, 1538, 1799, 1125, 12678, 17497, 20002866, 20011741, 20016345, 20028741, 30021677, 1053374, 30040676,
-///   100066711, 100473285, 210215407, 210221160: what models and checks had to learn.
+///   100066711, 100473285, 210215407, 210221160, 230349523:
+///   what models and checks had to learn.
 #[test]
 fn seeds_that_once_found_something_find_nothing() {
     for seed in FOUND {

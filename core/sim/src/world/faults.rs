@@ -271,7 +271,8 @@ impl World {
             let backup = self.store.snap.revision;
             self.checks.restore = Some(Restore {
                 at: self.now,
-                primary: nodes.clone().find(|node| self.can_write(*node)),
+                // Not one whose guard and agent stand still: that one's lease is over.
+                primary: nodes.clone().find(|node| self.can_write(*node) && self.nodes[*node].exempt_until <= self.now),
                 lives: nodes.clone().map(|node| self.checks.terms.life_seen(node)).collect(),
                 blind: nodes.map(|node| self.checks.terms.last_seen(node) <= backup).collect(),
             });
