@@ -93,7 +93,9 @@ impl Place {
             let port = first.local_addr().expect("an address").port();
             let others = (2..=5).all(|n| TcpListener::bind((self.address(n), port)).is_ok());
             let udp = (1..=5).all(|n| UdpSocket::bind((self.address(n), port)).is_ok());
-            if others && udp {
+            // One that was picked for something else is not taken yet.
+            let picked = [self.postgres_port, self.rest_port, self.dns_port].contains(&port);
+            if !picked && others && udp {
                 return port;
             }
         }

@@ -28,8 +28,11 @@ fn shows(cluster: &Cluster, ctl: Ctl<'_>) {
     let members = wait::until("patronictl lists positions of both standbys", SLACK, || {
         let text = ctl(&["list", "e2e", "--format", "json"]).output();
         let members: Vec<serde_json::Value> = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
-        let streaming = |member: &&serde_json::Value| member["State"] == "streaming" && member["Replay LSN"] != "unknown";
-        if members.iter().filter(streaming).count() == 2 { Ok(members) } else { Err(text) }
+        // Each tells its position every `loop_wait`, at its own time.
+        let level = |member: &&serde_json::Value| {
+            member["State"] == "streaming" && ["Receive Lag", "Replay Lag"].iter().all(|lag| member[lag] == 0)
+        };
+        if members.iter().filter(level).count() == 2 { Ok(members) } else { Err(text) }
     });
     for (index, node) in cluster.nodes.iter().enumerate() {
         let member = members.iter().find(|member| member["Member"] == node.name.as_str()).expect("the member");
