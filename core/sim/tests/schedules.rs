@@ -20,7 +20,7 @@ fn random_schedules_break_nothing() {
 }
 
 /// Seeds that once found something.
-const FOUND: [u64; 76] = [
+const FOUND: [u64; 77] = [
     45,
     98,
     194,
@@ -87,6 +87,7 @@ const FOUND: [u64; 76] = [
     204_030_376,
     204_115_019,
     204054745,
+    210466472,
     230349523,
     210215407,
     210221160,
@@ -127,6 +128,7 @@ const FOUND: [u64; 76] = [
 /// - 204054745: a read that was asked before this node agreed to wait was answered after, and confirmed the vacancy all the same.
 /// - 210094174, 230070032: a question to the others that was asked while an older one was under way was never sent, and the race was won
 ///   without answers.
+/// - 210466472: the lease was released while a start as primary was on its way to a guard that stood still, and was carried out afterwards.
 /// - 230156556: a holder whose data directory was replaced waited for promises instead of leaving the lease to whoever has what it lacks.
 /// - 230185071: the leader key was lost and put back while a promotion went on, and the guard fenced it at the end of the old epoch's term.
 /// - 230070419: somebody whose history has left the cluster's, and who therefore does not race, was waited for as the better candidate.
