@@ -3,7 +3,7 @@
 //! Only pacing, grace periods and what has been announced: nothing that safety rests on. The engine is asked again with an empty
 //! memory after every crash of the agent, and the tests do the same after every step.
 
-use crate::{CloneWhy, Connection, DataMark, Epoch, Lsn, MemberFace, MemberName, Moment, Revision, Role, SyncNames};
+use crate::{Action, CloneWhy, Connection, DataMark, Epoch, Lsn, MemberFace, MemberName, Moment, Revision, Role, SyncNames};
 use serde::{Deserialize, Serialize};
 
 /// The engine's memory on one node. Lost when the agent ends; every field has a safe meaning when it is `Default`.
@@ -115,6 +115,18 @@ pub struct SwitchoverProgress {
     pub seen_at: Moment,
     /// Who was chosen, once somebody could be.
     pub chosen: Option<Chosen>,
+}
+
+impl Memory {
+    /// An action could not be begun, because one of its kind was under way. What that one says or brings was so earlier, and the store need
+    /// not show the difference to the engine: asked once more when it has ended. Whoever carries actions out calls it.
+    pub fn asked_in_vain(&mut self, action: &Action) {
+        match action {
+            Action::PublishMember(_) => self.member = None,
+            Action::AskPeers => self.asked_at = None,
+            _ => {}
+        }
+    }
 }
 
 /// Who shall lead after a switchover.

@@ -109,7 +109,19 @@ pub struct SyncState {
     pub quorum: u32,
 }
 
+impl Observation {
+    /// The long job that runs opens PostgreSQL for writing, or will.
+    pub fn is_opening(&self) -> bool {
+        self.job.as_ref().is_some_and(|running| running.job.makes_primary())
+    }
+}
+
 impl StoreView {
+    /// A Patroni is among the members.
+    pub fn has_patroni(&self) -> bool {
+        self.members.iter().any(Member::is_patroni)
+    }
+
     /// `/sync` decides who may lead: synchronous mode is on, or was when the last leader wrote it. Only that leader loosens it, or an
     /// operator; a mode that was switched off meanwhile does not (SAFETY §4.4, §4.6).
     pub fn sync_decides(&self, policy: &Policy) -> bool {

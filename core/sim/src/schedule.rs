@@ -42,6 +42,15 @@ pub fn run_mixed(seed: u64, mutant: Option<Mutant>, trace: Trace) -> Outcome {
     Outcome { violation, hash: hash.value(), coverage: world.coverage, trace: world.trace }
 }
 
+/// Runs a seed as it has to be run to show whether that rule is switched off, which `off` says.
+pub fn run_for(seed: u64, rule: Option<Mutant>, off: bool) -> Outcome {
+    let mutant = rule.filter(|_| off);
+    match rule.is_some_and(Mutant::needs_patroni) {
+        true => run_mixed(seed, mutant, Trace::default()),
+        false => run(seed, faults(seed), mutant, Trace::default()),
+    }
+}
+
 /// Runs a seed with these faults.
 pub fn run(seed: u64, faults: Vec<Fault>, mutant: Option<Mutant>, trace: Trace) -> Outcome {
     let mut world = World::new(Options::of(seed, mutant), seed, faults, trace);

@@ -149,12 +149,8 @@ impl Loop {
                         self.world.names_change();
                     }
                     self.tools.begin(effect, action, seen, &self.policy);
-                } else if effect == Effect::PublishMember {
-                    // The one under way says what was so before, and the store need not show the difference to the engine: asked once more.
-                    self.memory.member = None;
-                } else if effect == Effect::AskPeers {
-                    // The round under way was begun earlier, and what it brings does not count for whoever asks now: once more after it.
-                    self.memory.asked_at = None;
+                } else {
+                    self.memory.asked_in_vain(&action);
                 }
             }
         }

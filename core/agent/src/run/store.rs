@@ -11,7 +11,7 @@ use super::{
 use crate::{cluster::ViewReader, execute::Tools};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tanist_dcs::Snapshot;
-use tanist_engine::{Lease, Member, StoreView};
+use tanist_engine::{Lease, StoreView};
 
 /// The store has this long for a value that is put back.
 const MENDING: Duration = Duration::from_secs(3);
@@ -39,7 +39,7 @@ pub async fn follow(tools: Arc<Tools>, mut dynamic: Dynamic, facts: Facts, story
                 judged = true;
             }
             let view = reader.read(&snapshot);
-            tools.keeper.beside_patroni(view.members.iter().any(Member::is_patroni));
+            tools.keeper.beside_patroni(view.has_patroni());
             let unreadable = reader.complaints();
             tools.live.stored(unreadable);
             if matches!(tools.keeper.lease(clock::reading()), Lease::Mine(_)) {

@@ -98,10 +98,7 @@ impl Keeper {
 
     async fn plan(&self, record: Revision, sync: &SyncNow) -> Result<Plan, AcquireOutcome> {
         let count = self.count(self.attempt_timeout()).await.map_err(AcquireOutcome::Failed)?;
-        let expiry = match count.on {
-            Some(kept) => kept,
-            None => self.expiry_id().await.map_err(AcquireOutcome::Failed)?,
-        };
+        let expiry = self.hang_on(&count).await.map_err(AcquireOutcome::Failed)?;
         let now = self.clock.now();
         let mut state = self.state();
         match state.lease(now) {

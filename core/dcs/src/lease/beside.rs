@@ -19,8 +19,8 @@ const TRIES: usize = 3;
 pub(super) struct Count {
     from: Option<Reading>,
     most: Duration,
-    /// What was kept alive for it, and what a leader key that it puts hangs on.
-    pub on: Option<ExpiryId>,
+    /// What was kept alive for it.
+    on: Option<ExpiryId>,
 }
 
 impl Count {
@@ -49,9 +49,9 @@ impl Keeper {
         if !self.is_beside_patroni(now) {
             return Ok(Count::PLAIN);
         }
-        let mut failure = StoreError::ExpiryGone;
         for _ in 0..TRIES {
-            let id = match self.leaders_expiry() {
+            let leaders = self.state().own_leader().and_then(|leader| leader.expiry);
+            let id = match leaders {
                 Some(id) => id,
                 None => self.expiry_id().await?,
             };
@@ -61,26 +61,24 @@ impl Keeper {
                     return Ok(Count { from: Some(now), most, on: Some(id) });
                 }
                 Err(StoreError::ExpiryGone) => self.expiry_gone(id),
-                Err(error) => {
-                    failure = error;
-                    break;
-                }
+                Err(error) => return Err(error),
             }
         }
-        Err(failure)
+        Err(StoreError::ExpiryGone)
+    }
+
+    /// What a leader key that this attempt puts hangs on.
+    pub(super) async fn hang_on(&self, count: &Count) -> Result<ExpiryId, StoreError> {
+        match count.on {
+            Some(kept) => Ok(kept),
+            None => self.expiry_id().await,
+        }
     }
 
     fn is_beside_patroni(&self, now: Reading) -> bool {
         let state = self.state();
         let remembered = state.ttl * REMEMBERED;
         state.patroni_seen.is_some_and(|seen| now.least_since(seen) < remembered)
-    }
-
-    /// What the leader key of the lease that is held hangs on.
-    fn leaders_expiry(&self) -> Option<ExpiryId> {
-        let state = self.state();
-        let mine = state.mine.as_ref()?;
-        state.leader.as_ref().filter(|leader| leader.mod_revision == mine.acquisition)?.expiry
     }
 
     /// The leader key went with it, if it hung there: the attempt puts it back.

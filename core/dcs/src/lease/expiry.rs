@@ -55,7 +55,7 @@ impl Expiry {
 
     /// How long it lasts without a word, where that is known.
     pub(super) fn length(&self, id: ExpiryId) -> Option<Duration> {
-        self.with(|inner| inner.lengths.iter().find(|(known, _)| *known == id).map(|(_, length)| *length))
+        self.with(|inner| inner.length(id))
     }
 
     /// The store said that this one is over.
@@ -76,16 +76,19 @@ impl Inner {
         self.lengths.push((id, length));
     }
 
+    fn length(&self, id: ExpiryId) -> Option<Duration> {
+        self.lengths.iter().find(|(known, _)| *known == id).map(|(_, length)| *length)
+    }
+
     /// What to keep alive for new keys; `None`: one has to be made. `leaders` is what the leader key hangs on, if it is ours, and how
     /// long that lasts as far as is known.
     fn turn(&mut self, leaders: Option<(ExpiryId, Duration)>, ttl: Duration) -> Option<ExpiryId> {
-        let known = |inner: &Self, id| inner.lengths.iter().find(|(known, _)| *known == id).map(|(_, length)| *length);
         // After a restart of the agent the leader key hangs on the expiry of the process before.
-        if let Some((id, length)) = leaders.filter(|(id, _)| known(self, *id).is_none()) {
+        if let Some((id, length)) = leaders.filter(|(id, _)| self.length(*id).is_none()) {
             self.lengths.insert(0, (id, length));
             self.id = self.id.or(Some(id));
         }
-        self.id = self.id.filter(|id| known(self, *id) == Some(ttl));
+        self.id = self.id.filter(|id| self.length(*id) == Some(ttl));
         let newest = self.lengths.last().map(|(id, _)| *id);
         let needed = [self.id, newest, leaders.map(|(id, _)| id)];
         self.lengths.retain(|(id, _)| needed.contains(&Some(*id)));

@@ -37,11 +37,12 @@ impl Keeper {
             if left.is_zero() {
                 break;
             }
+            let pause = (PAUSE * turn).min(budget / 10).min(left);
             let count = match self.count(left.min(budget / 3)).await {
                 Ok(count) => count,
                 Err(error) => {
                     failure = error;
-                    tokio::time::sleep((PAUSE * turn).min(budget / 10).min(left)).await;
+                    tokio::time::sleep(pause).await;
                     continue;
                 }
             };
@@ -84,7 +85,7 @@ impl Keeper {
                     match (&error, plan.puts_back) {
                         (StoreError::Refused(_), _) => return RenewOutcome::Failed(error),
                         (StoreError::ExpiryGone, Some(expiry)) => self.expiry.gone(expiry),
-                        _ => tokio::time::sleep((PAUSE * turn).min(budget / 10).min(left)).await,
+                        _ => tokio::time::sleep(pause).await,
                     }
                     failure = error;
                 }
@@ -100,14 +101,12 @@ impl Keeper {
     async fn renewal(&self, count: Count) -> Result<Option<Plan>, StoreError> {
         let whole = {
             let state = self.state();
-            let Some(mine) = &state.mine else { return Ok(None) };
-            state.leader.as_ref().is_some_and(|leader| leader.mod_revision == mine.acquisition)
+            if state.mine.is_none() {
+                return Ok(None);
+            }
+            state.own_leader().is_some()
         };
-        let puts_back = match count.on {
-            _ if whole => None,
-            Some(kept) => Some(kept),
-            None => Some(self.expiry_id().await?),
-        };
+        let puts_back = if whole { None } else { Some(self.hang_on(&count).await?) };
         let now = self.clock.now();
         let mut state = self.state();
         let Some(Mine { revision, record, epoch, acquisition }) = state.mine.clone() else { return Ok(None) };

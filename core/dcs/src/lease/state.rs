@@ -309,6 +309,12 @@ impl State {
         self.mine.as_ref().and(self.clock.until())
     }
 
+    /// The leader key, when it is the one of the acquisition that is held.
+    pub(super) fn own_leader(&self) -> Option<&KeyValue> {
+        let mine = self.mine.as_ref()?;
+        self.leader.as_ref().filter(|leader| leader.mod_revision == mine.acquisition)
+    }
+
     /// The leader key, when it is neither absent nor the one that the record's holder wrote: a Patroni's, or put by hand.
     fn foreign_leader(&self) -> Option<&KeyValue> {
         self.leader.as_ref().filter(|leader| {

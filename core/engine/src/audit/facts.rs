@@ -32,14 +32,13 @@ impl<'a> Facts<'a> {
 
     /// Nothing here can write: no server outside of recovery, none about to be, or all of it fenced.
     pub fn quiet(&self, what: &'static str) -> Result<(), Violation> {
-        let opening = self.seen.job.as_ref().is_some_and(|running| running.job.makes_primary());
         let writable = match &self.seen.postgres {
             Postgres::Starting { as_primary, .. } => *as_primary,
             Postgres::Running(running) => matches!(running.role, ServerRole::Primary { .. }),
             Postgres::Unresponsive { .. } => true,
             Postgres::Unknown | Postgres::NoData | Postgres::HalfMade | Postgres::Stopped(_) => false,
         };
-        if self.seen.guard.fence == FenceState::Complete || !(writable || opening) {
+        if self.seen.guard.fence == FenceState::Complete || !(writable || self.seen.is_opening()) {
             Ok(())
         } else {
             Err(Violation::MayWrite { what })

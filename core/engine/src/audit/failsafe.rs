@@ -1,7 +1,7 @@
 //! I1 in failsafe mode: who may take a lease, and who may hold on to one without the store.
 
 use super::{Violation, facts::Facts};
-use crate::{Epoch, FenceState, Lease, Member, Memory, Named, Postgres, ServerRole};
+use crate::{Epoch, FenceState, Lease, Memory, Named, Postgres, ServerRole};
 
 /// Nobody takes a lease whose record names only others, or while his own word to wait binds him.
 pub(super) fn free(facts: &Facts<'_>) -> Result<(), Violation> {
@@ -14,7 +14,7 @@ pub(super) fn free(facts: &Facts<'_>) -> Result<(), Violation> {
 pub(super) fn name(facts: &Facts<'_>, members: Option<&Named>) -> Result<(), Violation> {
     facts.mine("names the members")?;
     let Some(members) = members else { return Ok(()) };
-    let patroni = facts.seen.store.members.iter().any(Member::is_patroni);
+    let patroni = facts.seen.store.has_patroni();
     if patroni || !members.contains_key(&facts.seen.me) { Err(Violation::NamedUnbound) } else { Ok(()) }
 }
 

@@ -31,8 +31,11 @@ pub(super) fn arm(facts: &Facts<'_>, epoch: Epoch, until: Moment) -> Result<(), 
 
 /// The guard stays armed while there is something to fence.
 pub(super) fn disarm(facts: &Facts<'_>) -> Result<(), Violation> {
-    let opening = facts.seen.job.as_ref().is_some_and(|running| running.job.makes_primary());
-    if facts.seen.postgres.may_be_writable() || opening { Err(Violation::MayWrite { what: "disarms" }) } else { Ok(()) }
+    if facts.seen.postgres.may_be_writable() || facts.seen.is_opening() {
+        Err(Violation::MayWrite { what: "disarms" })
+    } else {
+        Ok(())
+    }
 }
 
 /// The agent ends only on request, with nothing writable, and without a lease.

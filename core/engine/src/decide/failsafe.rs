@@ -6,7 +6,7 @@
 //! and nothing here is asked.
 
 use super::turn::Turn;
-use crate::{Action, Epoch, FenceState, Held, Lease, Member, MemberName, Moment, Named, Postgres, Reason, ServerRole};
+use crate::{Action, Epoch, FenceState, Held, Lease, MemberName, Moment, Named, Postgres, Reason, ServerRole};
 
 /// The names and addresses in one record take at most this many bytes.
 const MOST: usize = 8 << 10;
@@ -65,7 +65,7 @@ fn name(turn: &mut Turn<'_>) {
 /// record that does not name them would keep them from taking over.
 fn wanted(turn: &mut Turn<'_>) -> Option<Named> {
     let seen = turn.seen;
-    let patroni = seen.store.members.iter().any(Member::is_patroni);
+    let patroni = seen.store.has_patroni();
     if !turn.policy.failsafe || patroni {
         turn.memory.failsafe_missed.clear();
         return None;

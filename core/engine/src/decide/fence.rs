@@ -27,8 +27,7 @@ pub(super) fn guarded(turn: &mut Turn<'_>) -> Option<Reason> {
 fn forbidden(turn: &Turn<'_>) -> Option<FenceCause> {
     // The guard starts nothing writable unarmed: a server that was a standby and has gone silent is a hung standby.
     let hung_standby = matches!(turn.seen.postgres, Postgres::Unresponsive { .. }) && turn.memory.was_standby;
-    let becomes_primary = turn.seen.job.as_ref().is_some_and(|running| running.job.makes_primary());
-    if hung_standby && turn.armed().is_none() && !becomes_primary {
+    if hung_standby && turn.armed().is_none() && !turn.seen.is_opening() {
         return None;
     }
     match &turn.seen.lease {

@@ -25,8 +25,7 @@ pub(super) fn running(turn: &mut Turn<'_>) -> Option<Reason> {
 /// The leader key was lost and put back while something is being opened: the permission follows the lease to its new epoch, or it would end
 /// with the old one's term, and what is being opened be fenced.
 fn permit_on(turn: &mut Turn<'_>) {
-    let opens = turn.seen.job.as_ref().is_some_and(|running| running.job.makes_primary());
-    let Some(held) = turn.held().filter(|_| opens && turn.memory.giving_up.is_none()) else { return };
+    let Some(held) = turn.held().filter(|_| turn.seen.is_opening() && turn.memory.giving_up.is_none()) else { return };
     if turn.armed().is_some_and(|armed| armed.epoch < held.epoch) {
         turn.act(Action::Arm { epoch: held.epoch, until: held.until });
     }

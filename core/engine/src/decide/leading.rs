@@ -49,7 +49,7 @@ pub(super) fn lost(turn: &mut Turn<'_>) -> Option<Reason> {
 /// A server is there, or was not shut down in order, and no fence has been completed since. What is to be opened may still be on its way to
 /// a guard that stands still; a fence that is complete was before it.
 fn may_come_up(turn: &Turn<'_>) -> bool {
-    if turn.seen.job.as_ref().is_some_and(|running| running.job.makes_primary()) {
+    if turn.seen.is_opening() {
         return true;
     }
     let harmless = match &turn.seen.postgres {

@@ -125,7 +125,7 @@ impl<'a> Turn<'a> {
 
     /// PostgreSQL may be writable now, or may become so by the job that runs.
     pub fn may_write(&self) -> bool {
-        self.seen.postgres.may_be_writable() || self.seen.job.as_ref().is_some_and(|running| running.job.makes_primary())
+        self.seen.postgres.may_be_writable() || self.seen.is_opening()
     }
 
     pub fn fence_complete(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Many schedules on several threads. The result does not depend on how many.
 
-use crate::{coverage::Coverage, mutant::Mutant, schedule, trace::Trace};
+use crate::{coverage::Coverage, mutant::Mutant, schedule};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -92,10 +92,7 @@ pub fn hunt(first: u64, schedules: u64, jobs: usize, mutant: Option<Mutant>) -> 
                     }
                     for index in begin..(begin + 64).min(schedules) {
                         let seed = first.wrapping_add(index);
-                        let outcome = match mutant {
-                            Some(bad) if bad.needs_patroni() => schedule::run_mixed(seed, mutant, Trace::default()),
-                            _ => schedule::run(seed, schedule::faults(seed), mutant, Trace::default()),
-                        };
+                        let outcome = schedule::run_for(seed, mutant, true);
                         mine.add(seed, &outcome);
                     }
                 }

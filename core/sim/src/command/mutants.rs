@@ -1,7 +1,7 @@
 //! Shows that the simulator sees bad changes: every rule switched off, and the first seed that catches it.
 
 use super::fuzz::hunt;
-use crate::{mutant::Mutant, schedule, trace::Trace};
+use crate::{mutant::Mutant, schedule};
 
 /// Schedules tried at once.
 const BATCH: u64 = 100;
@@ -12,16 +12,8 @@ pub fn first_catch(mutant: Mutant, first: u64, schedules: u64, jobs: usize) -> O
         let begin = batch * BATCH;
         let found = hunt(first.wrapping_add(begin), BATCH.min(schedules - begin), jobs, Some(mutant)).found;
         // What breaks without the mutant too is no catch.
-        found.into_iter().find(|(seed, _)| unharmed(mutant, *seed))
+        found.into_iter().find(|(seed, _)| schedule::run_for(*seed, Some(mutant), false).violation.is_none())
     })
-}
-
-fn unharmed(mutant: Mutant, seed: u64) -> bool {
-    let outcome = match mutant.needs_patroni() {
-        true => schedule::run_mixed(seed, None, Trace::default()),
-        false => schedule::run(seed, schedule::faults(seed), None, Trace::default()),
-    };
-    outcome.violation.is_none()
 }
 
 /// The command. `false`: a mutant lives.

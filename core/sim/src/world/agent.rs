@@ -302,8 +302,7 @@ impl World {
         agent.settled = settled.filter(|_| calm);
         let actions = std::mem::take(&mut decision.actions);
         if let Some(until) = decision.memory.no_lead_until.filter(|until| Some(*until) != rested) {
-            let back = self.nodes[node].clock.when_boot(self.now, until);
-            self.slowed("a back-off after a failure", back.saturating_sub(self.now));
+            self.backs_off(node, until);
         }
         self.nodes[node].agent.memory = std::mem::take(&mut decision.memory);
         self.begin_all(node, actions);
@@ -312,6 +311,12 @@ impl World {
         }
         self.show_names(node);
         self.wait(node, decision.wake_at, now);
+    }
+
+    /// This node lets others win until then, by its own clock.
+    pub(super) fn backs_off(&mut self, node: usize, until: Moment) {
+        let back = self.nodes[node].clock.when_boot(self.now, until);
+        self.slowed("a back-off after a failure", back.saturating_sub(self.now));
     }
 
     fn hash(&mut self, node: usize, decision: &Decision) {
@@ -371,19 +376,9 @@ impl World {
                     *state = Under::Way;
                     self.begin_effect(node, effect, action);
                 } else {
-                    self.asked_in_vain(node, effect);
+                    self.nodes[node].agent.memory.asked_in_vain(&action);
                 }
             }
-        }
-    }
-
-    /// What is under way was begun earlier and says or brings what was so then: asked once more when it has ended, as in the shipped loop.
-    fn asked_in_vain(&mut self, node: usize, effect: usize) {
-        let memory = &mut self.nodes[node].agent.memory;
-        match effect {
-            effects::MEMBER => memory.member = None,
-            effects::PEERS => memory.asked_at = None,
-            _ => {}
         }
     }
 

@@ -37,8 +37,7 @@ const PROVE: usize = 8;
 /// The member key.
 pub const MEMBER: usize = 10;
 const STATUS: usize = 11;
-/// Questions to the other members.
-pub const PEERS: usize = 13;
+const PEERS: usize = 13;
 const PROMISE: usize = 14;
 const DATA: usize = 15;
 const CHECKPOINT: usize = 16;

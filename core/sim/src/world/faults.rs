@@ -206,8 +206,7 @@ impl World {
         self.nodes[node].clock.run(self.now);
         // Its clocks have missed the pause, and so has whatever it waits for.
         if let Some(until) = self.nodes[node].agent.memory.no_lead_until {
-            let back = self.nodes[node].clock.when_boot(self.now, until);
-            self.slowed("a back-off after a failure", back.saturating_sub(self.now));
+            self.backs_off(node, until);
         }
         self.thaw(node, &PROCESSES);
     }
