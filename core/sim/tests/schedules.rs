@@ -20,7 +20,7 @@ fn random_schedules_break_nothing() {
 }
 
 /// Seeds that once found something.
-const FOUND: [u64; 77] = [
+const FOUND: [u64; 88] = [
     45,
     98,
     194,
@@ -88,6 +88,17 @@ const FOUND: [u64; 77] = [
     204_115_019,
     204054745,
     210466472,
+    250166677,
+    240037723,
+    270166186,
+    250425090,
+    270014037,
+    270044873,
+    270047252,
+    260233864,
+    260251788,
+    270197047,
+    270204914,
     230349523,
     210215407,
     210221160,
@@ -135,6 +146,10 @@ const FOUND: [u64; 77] = [
 /// - 230023706, 230042248: a second cluster was created on a view that did not show the first one's `/initialize`.
 /// - 204115019: a directory that was replaced between the last look and the start was led with.
 /// - 88341: of several that were bound to wait the worst was free first, and had waited for the best one alone.
+/// - 250166677: synchronous mode was switched off while a write of `/sync` was open, and commits were opened for nobody before it landed.
+/// - 270166186: a data directory replaced by other hands was adopted without a mark on a view that was behind the mode, and a walsender of
+///   the old one made the leader name the node.
+/// - 250425090: that the members' agreement was old was noticed at the next news only.
 /// - 2046: synchronous mode was switched off while nobody led: `/sync` bound nobody any more, and what it had acknowledged was lost.
 /// - 100253025: the walsender of a server whose data directory was gone still told what that had, and `/sync` named the standby.
 /// - 100059980: what the old leader told last landed after the race, and a standby further behind than allowed was promoted.
@@ -142,7 +157,8 @@ const FOUND: [u64; 77] = [
 ///   `/initialize` of the first one landed late.
 /// - 100201010: a mark was raised before the leader changed, and was no news to the new one: both waited for ever.
 /// - 98, 194, 471, 1538, 1799, 1125, 12678, 17497, 20002866, 20011741, 20016345, 20028741, 30021677, 1053374, 30040676,
-///   100066711, 100473285, 210215407, 210221160, 230349523:
+///   100066711, 100473285, 210215407, 210221160, 230349523, 240037723, 270014037, 270044873, 270047252, 260233864, 260251788, 270197047,
+///   270204914:
 ///   what models and checks had to learn.
 #[test]
 fn seeds_that_once_found_something_find_nothing() {

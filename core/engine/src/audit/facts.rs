@@ -30,7 +30,8 @@ impl<'a> Facts<'a> {
         if armed && self.seen.guard.fence != FenceState::Running { Ok(()) } else { Err(Violation::NotArmed { what }) }
     }
 
-    /// Nothing here can write: no server outside of recovery, none about to be, or all of it fenced.
+    /// Nothing here can write: no server outside of recovery, or all of it fenced; and none about to be. A fence that is complete may have
+    /// been so before an order to open reached the guard, which carries it out for as long as it has permission.
     pub fn quiet(&self, what: &'static str) -> Result<(), Violation> {
         let writable = match &self.seen.postgres {
             Postgres::Starting { as_primary, .. } => *as_primary,
@@ -38,11 +39,11 @@ impl<'a> Facts<'a> {
             Postgres::Unresponsive { .. } => true,
             Postgres::Unknown | Postgres::NoData | Postgres::HalfMade | Postgres::Stopped(_) => false,
         };
-        if self.seen.guard.fence == FenceState::Complete || !(writable || self.seen.is_opening()) {
-            Ok(())
-        } else {
-            Err(Violation::MayWrite { what })
-        }
+        let guard = &self.seen.guard;
+        let permitted = guard.armed.is_some_and(|armed| armed.until > self.now + guard.budget);
+        let fenced = guard.fence == FenceState::Complete;
+        let harmless = if self.seen.is_opening() { fenced && !permitted } else { fenced || !writable };
+        if harmless { Ok(()) } else { Err(Violation::MayWrite { what }) }
     }
 
     /// Position of the running primary.

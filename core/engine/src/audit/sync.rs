@@ -51,11 +51,14 @@ fn alone(facts: &Facts<'_>, view: &SyncState) -> Result<(), Violation> {
     if closed && (useless || torn) { Ok(()) } else { Err(Violation::StrictLoosened) }
 }
 
-/// The names may be set so.
-pub(super) fn names(facts: &Facts<'_>, next: &SyncNames) -> Result<(), Violation> {
+/// The names may be set so: loosened only where no write of `/sync` can land any more that names somebody whom they do not demand.
+pub(super) fn names(facts: &Facts<'_>, memory: &Memory, next: &SyncNames) -> Result<(), Violation> {
     facts.mine("sets the synchronous names")?;
     facts.primary("sets the synchronous names")?;
     let view = facts.seen.store.sync.clone().unwrap_or_default();
+    if *next != SyncNames::Reserved && memory.sync_asked == Some(view.revision) {
+        return Err(Violation::NamesTooWide);
+    }
     if *next == SyncNames::Nobody && facts.policy.synchronous.is_strict() {
         return Err(Violation::NamesTooWide);
     }

@@ -59,7 +59,7 @@ fn role(turn: &Turn<'_>) -> Option<(Role, Epoch)> {
     let server = match &turn.seen.postgres {
         Postgres::Running(running) => Some(&running.role),
         // What is fenced may stay unknown for as long as its storage hangs.
-        Postgres::Unknown if turn.fence_complete() && storage::is_broken(turn) => None,
+        Postgres::Unknown if turn.fenced() && storage::is_broken(turn) => None,
         Postgres::Unknown => return None,
         _ => None,
     };
@@ -71,7 +71,7 @@ fn role(turn: &Turn<'_>) -> Option<(Role, Epoch)> {
         }
         (Lease::Mine(_), _) if was_primary => None,
         (Lease::Unknown | Lease::Vacant { .. } | Lease::Theirs(_), _) if was_primary => {
-            let ended = turn.fence_complete() || !turn.may_write();
+            let ended = turn.fenced() || !turn.may_write();
             ended.then_some((Role::Demoted, turn.memory.announced_epoch))
         }
         (lease, Some(ServerRole::Standby { upstream, .. })) => {

@@ -135,12 +135,14 @@ fn ask(turn: &mut Turn<'_>) -> Option<Reason> {
     Some(said(turn, armed.epoch, armed.until))
 }
 
-fn said(turn: &Turn<'_>, epoch: Epoch, until: Moment) -> Reason {
+fn said(turn: &mut Turn<'_>, epoch: Epoch, until: Moment) -> Reason {
     let here = &turn.seen.failsafe;
-    let recently = |at: Moment| at + turn.policy.renew_every() * 2 > turn.now;
-    match &here.refused {
-        Some((member, why)) => Reason::FailsafeRefused { member: member.clone(), why: why.clone(), until },
-        None if here.agreed.is_some_and(recently) => Reason::LeadingFailsafe { epoch },
-        None => Reason::AskingToWait { until },
+    if let Some((member, why)) = &here.refused {
+        return Reason::FailsafeRefused { member: member.clone(), why: why.clone(), until };
+    }
+    let lately = turn.policy.renew_every() * 2;
+    match here.agreed.is_some_and(|at| !turn.reached(at + lately)) {
+        true => Reason::LeadingFailsafe { epoch },
+        false => Reason::AskingToWait { until },
     }
 }

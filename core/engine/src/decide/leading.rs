@@ -39,31 +39,30 @@ pub(super) fn lost(turn: &mut Turn<'_>) -> Option<Reason> {
         let job = turn.seen.last_job.as_ref().map_or("the last job", |report| report.job.name());
         return Some(fence(turn, FenceCause::JobFailed { job: job.to_owned() }));
     }
-    if turn.may_write() && !turn.fence_complete() {
+    if turn.may_write() && !turn.fenced() {
         return Some(fence(turn, FenceCause::LeaseOver));
     }
     let reason = if giving_up { Reason::GivingUp { epoch: held.epoch } } else { Reason::LeaseLost };
     Some(release(turn, None, reason))
 }
 
-/// A server is there, or was not shut down in order, and no fence has been completed since. What is to be opened may still be on its way to
-/// a guard that stands still; a fence that is complete was before it.
+/// A server is there, or was not shut down in order, and no fence has been completed since.
 fn may_come_up(turn: &Turn<'_>) -> bool {
-    if turn.seen.is_opening() {
-        return true;
-    }
     let harmless = match &turn.seen.postgres {
         Postgres::NoData | Postgres::HalfMade => true,
         Postgres::Stopped(stopped) => stopped.clean,
         Postgres::Unknown | Postgres::Starting { .. } | Postgres::Running(_) | Postgres::Unresponsive { .. } => false,
     };
-    !(turn.fence_complete() || harmless && turn.seen.job.is_none())
+    !(turn.fenced() || harmless && turn.seen.job.is_none())
 }
 
 /// A release of this lease has been asked for, and its outcome is not known: it may yet land, so it is repeated, and nothing becomes
 /// writable under this lease any more. Asked before every step that would.
 pub(super) fn released(turn: &mut Turn<'_>, held: &Held) -> Option<Reason> {
     let (_, handoff) = turn.memory.released.clone().filter(|(epoch, _)| *epoch == held.epoch)?;
+    if turn.may_be_opened() {
+        return Some(fence(turn, FenceCause::LeaseOver));
+    }
     Some(release(turn, handoff, Reason::LeaseLost))
 }
 

@@ -20,12 +20,13 @@ pub(super) fn announce(turn: &mut Turn<'_>, from: &MemberName) -> Option<Reason>
     (matters(turn) && named(turn)).then(|| Reason::KeepingData { from: from.clone() })
 }
 
-/// The directory was replaced by other hands: told afterwards, and taken for known once no leader counts on the old one any more.
+/// The directory was replaced by other hands: told afterwards, and taken for known once no leader counts on the old one any more. So also
+/// where commits wait for nobody, as it seems: the view may be behind, and a walsender of the old one still there for the leader.
 pub(super) fn settle(turn: &mut Turn<'_>) {
     if !turn.seen.directory_replaced || turn.seen.store.as_of.is_none() || leads(turn) {
         return;
     }
-    if !matters(turn) || raised(turn) && !named(turn) {
+    if raised(turn) && !named(turn) {
         turn.memory.data_raised = None;
         turn.act(Action::AdoptDirectory);
     }

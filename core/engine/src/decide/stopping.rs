@@ -55,7 +55,7 @@ fn cut_short(turn: &mut Turn<'_>) -> Reason {
         Postgres::Stopped(stopped) => stopped.clean && turn.seen.job.is_none(),
         _ => false,
     };
-    if quiet || turn.fence_complete() { leave(turn) } else { storage::fence(turn) }
+    if quiet || turn.fenced() { leave(turn) } else { storage::fence(turn) }
 }
 
 /// A job is waited for; one that could open a primary, or a shutdown beyond its limit, is cut short by the fence.

@@ -27,7 +27,7 @@ pub(super) fn make_way(turn: &mut Turn<'_>) -> Option<Reason> {
         heir(turn)?;
     }
     turn.give_up(held);
-    if turn.may_write() && !turn.fence_complete() {
+    if turn.may_write() && !turn.fenced() {
         return Some(fence(turn));
     }
     leading::lost(turn)

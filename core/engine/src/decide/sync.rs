@@ -41,21 +41,26 @@ pub(super) fn step(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>) -> O
     }
 }
 
-/// Synchronous mode was switched off: first anybody may lead again, then nobody is waited for.
+/// Synchronous mode was switched off: first anybody may lead again, then nobody is waited for. A write of `/sync` that names somebody and is
+/// still open would land after that and let him lead without what was acknowledged meanwhile: it is written over before.
 fn switch_off(turn: &mut Turn<'_>, primary: &Primary<'_>) -> Option<SyncStep> {
-    if turn.seen.store.sync.as_ref().is_some_and(|sync| sync.leader.is_some()) {
-        let revision = turn.seen.store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default();
-        write(turn, SyncState { revision, ..SyncState::default() });
-        return Some(SyncStep::EmptySync);
-    }
-    match primary.names {
-        Some(SyncNames::Nobody) => None,
-        Some(_) => {
-            turn.act(Action::SetSyncNames(SyncNames::Nobody));
-            Some(SyncStep::OpenNames)
+    let led = turn.seen.store.sync.as_ref().is_some_and(|sync| sync.leader.is_some());
+    let step = match primary.names {
+        _ if led => SyncStep::EmptySync,
+        Some(SyncNames::Nobody) => return None,
+        Some(_) if unresolved(turn) => SyncStep::Settle,
+        Some(_) => SyncStep::OpenNames,
+        None => SyncStep::NamesPending,
+    };
+    match step {
+        SyncStep::EmptySync | SyncStep::Settle => {
+            let revision = turn.seen.store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default();
+            write(turn, SyncState { revision, ..SyncState::default() });
         }
-        None => Some(SyncStep::NamesPending),
+        SyncStep::OpenNames => turn.act(Action::SetSyncNames(SyncNames::Nobody)),
+        _ => {}
     }
+    Some(step)
 }
 
 /// The position read after the present names came into force. Forgotten with the memory, it is read anew and only gets larger.

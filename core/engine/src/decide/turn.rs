@@ -128,8 +128,20 @@ impl<'a> Turn<'a> {
         self.seen.postgres.may_be_writable() || self.seen.is_opening()
     }
 
+    /// An order to open PostgreSQL may still be on its way to a guard that stands still, which carries it out for as long as it has
+    /// permission. A fence that is complete may have been so before.
+    pub fn may_be_opened(&self) -> bool {
+        let guard = &self.seen.guard;
+        self.seen.is_opening() && guard.armed.is_some_and(|armed| armed.until > self.now + guard.budget)
+    }
+
     pub fn fence_complete(&self) -> bool {
         self.seen.guard.fence == FenceState::Complete
+    }
+
+    /// A fence has ended all that could write, and nothing can come up after it.
+    pub fn fenced(&self) -> bool {
+        self.fence_complete() && !self.may_be_opened()
     }
 
     /// Keeps the parts of the memory that only follow the facts.

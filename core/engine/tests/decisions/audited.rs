@@ -327,7 +327,11 @@ fn sync_and_names_never_part() {
     let right = format!("{STORE}\npolicy sync=on\nlease mine epoch=7\nguard armed=7");
     let scene = |sync: &str, names: &str| format!("{right}\nsync {sync}\npg primary lsn=100 names={names} standbys=b:100,c:90");
     // Loosen: /sync first, then names.
-    refused(names(SyncNames::Nobody), &scene("a/", "b"), &[("sync a/b", "nobody named"), ("policy sync=strict", "nobody named")]);
+    refused(
+        names(SyncNames::Nobody),
+        &scene("a/", "b"),
+        &[("sync a/b", "nobody named"), ("policy sync=strict", "nobody named"), ("sync-asked 1", "nobody named")],
+    );
     refused(names(first_of("b")), &scene("a/b", "reserved"), &[("sync a/c", "nobody named"), ("sync x/a", "nobody named")]);
     // Tighten: names first, in force and with everything, then /sync.
     let in_force = scene("a/", "b");

@@ -92,10 +92,12 @@ impl World {
     }
 
     fn check_bound(&mut self, node: usize) {
-        // A synchronous cluster may be behind by what nobody acknowledged.
-        let named = self.store.snap.sync().is_some_and(|sync| sync.leader.is_some());
+        // A synchronous cluster may be behind by what nobody acknowledged, and stays so when the mode is switched off under this lease.
+        if self.store.snap.sync().is_some_and(|sync| sync.leader.is_some()) {
+            self.checks.optime[node] = None;
+        }
         // What was written while it took the lease belongs to "the WAL written since the last /status".
-        let Some(Lsn(optime)) = self.checks.optime[node].filter(|_| !named && !self.checks.store_restored) else { return };
+        let Some(Lsn(optime)) = self.checks.optime[node].filter(|_| !self.checks.store_restored) else { return };
         let end = self.nodes[node].pg.wal.end();
         let lag = optime.saturating_sub(end);
         if lag > self.options.maximum_lag && self.nodes[node].pg.wal.timeline_begin().is_some() {

@@ -63,13 +63,13 @@ impl World {
         if epoch < self.checks.lease_epoch && !self.checks.store_restored {
             self.violate("I4", format!("the lease's epoch fell from {} to {epoch}", self.checks.lease_epoch));
         }
+        if epoch != self.checks.lease_epoch && holder != before {
+            self.check_cause(holder);
+        }
         // Under an epoch that was promised before, which only a restored store hands out, nobody promotes: the lease goes round, each time
         // to a higher one, until there is a new one, or an operator raises the base.
-        let used = acquired && self.checks.store_restored && self.nodes.iter().any(|here| here.fence.epoch >= epoch);
-        let after_used = self.checks.used_epoch;
-        self.checks.used_epoch = if acquired { used } else { after_used };
-        if epoch != self.checks.lease_epoch && holder != before && !after_used {
-            self.check_cause(holder);
+        if acquired && self.checks.store_restored && self.nodes.iter().any(|here| here.fence.epoch >= epoch) {
+            self.checks.disturbed(self.now);
         }
         self.checks.lease_epoch = epoch;
         self.checks.lease_holder = if released { None } else { holder };

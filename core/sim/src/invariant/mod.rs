@@ -65,8 +65,6 @@ pub struct Checks {
     pub(crate) synchronous: Vec<bool>,
     pub(crate) face_epoch: Epoch,
     pub(crate) lease_epoch: Epoch,
-    /// It was promised before the lease was taken.
-    pub(crate) used_epoch: bool,
     pub(crate) lease_holder: Option<usize>,
     pub(crate) lease_revision: u64,
     /// The newest epoch each DNS server has answered with.

@@ -157,7 +157,7 @@ impl World {
         }
         let text = match &self.nodes[node].agent.seen.lease {
             Lease::Mine(_) if self.lags(node) => self.overlooked(node, now),
-            Lease::Mine(_) => self.beyond(node).or_else(|| self.overlooked(node, now)),
+            Lease::Mine(_) => self.beyond(node, now).or_else(|| self.overlooked(node, now)),
             Lease::Vacant { record, released: false, .. } => self.too_early(node, record.0, now),
             _ => self.overlooked(node, now),
         };
@@ -185,8 +185,8 @@ impl World {
         self.now < self.nodes[node].behind_until
     }
 
-    fn beyond(&self, node: usize) -> Option<String> {
-        let until = self.nodes[node].agent.keeper.until()?;
+    fn beyond(&self, node: usize, now: Reading) -> Option<String> {
+        let until = self.nodes[node].agent.keeper.until().filter(|until| now.left_until(*until) > Duration::ZERO)?;
         let warranted = self.checks.terms.nodes[node].warranted.unwrap_or_default();
         let over = until.boot > warranted.boot || until.raw > warranted.raw;
         over.then(|| format!("{} counts on its lease until {until:?}, its attempts warrant {warranted:?}", self.names[node]))

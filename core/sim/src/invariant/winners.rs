@@ -3,7 +3,7 @@
 
 use crate::world::{World, view};
 use std::time::Duration;
-use tanist_engine::MemberName;
+use tanist_engine::{Lsn, MemberName, Timeline};
 
 /// Whoever races has asked the others so long before.
 const ASKED: Duration = Duration::from_secs(1);
@@ -16,7 +16,7 @@ impl World {
         }
         let heir = self.handed().and_then(|to| self.find(&to));
         if let Some(heir) = heir {
-            if heir != winner && self.may_follow(heir) && self.could_lead(heir) && !self.waits(heir) {
+            if heir != winner && self.may_follow(heir) && self.could_lead(heir) && !self.waits(heir, ASKED) {
                 let (winner, heir) = (&self.names[winner], &self.names[heir]);
                 let text = format!("{winner} took the lease that was handed to {heir}, which is well");
                 return self.violate("heir", text);
@@ -35,14 +35,19 @@ impl World {
         // By the number of the timeline, which is claimed in the order of epochs: whoever stood still in the middle of a promotion
         // opens the older one last, and has left the cluster's history.
         let reach = |node: usize| (self.nodes[node].pg.wal.timeline(), self.nodes[node].pg.wal.end());
+        let best = (0..self.nodes.len()).filter(|node| self.could_lead(*node)).max_by_key(|node| reach(*node));
+        let patience = Duration::from_nanos(self.longest_ttl());
         let better = (0..self.nodes.len()).find(|other| {
             let same = self.nodes[*other].pg.system == self.nodes[winner].pg.system;
             *other != winner
                 && same
                 && reach(*other) > reach(winner)
                 && self.could_lead(*other)
-                && !self.waits(*other)
+                && !self.strayed(*other)
+                && !self.waits(*other, ASKED)
                 && !self.did_not_know(winner, *other)
+                // It was bound, too, and now gives a better one the time that the winner gave that one before.
+                && !(self.waits(*other, ASKED + patience) && best.is_some_and(|best| reach(best) > reach(*other)))
         });
         if let Some(better) = better {
             let text = format!("{} took the lease although {}, which is well, has more", self.names[winner], self.names[better]);
@@ -50,10 +55,10 @@ impl World {
         }
     }
 
-    /// Failsafe mode keeps it from taking the lease, or has when the winner asked it: it has agreed to wait for the old leader, or was not
+    /// Failsafe mode keeps it from taking the lease, or did so long before: it has agreed to wait for the old leader, or was not
     /// named by it.
-    fn waits(&self, node: usize) -> bool {
-        self.nodes[node].agent.keeper.holds_off(self.reading(node), ASKED)
+    fn waits(&self, node: usize, margin: Duration) -> bool {
+        self.nodes[node].agent.keeper.holds_off(self.reading(node), margin)
     }
 
     /// Asked by the winner, it could not say yet where its own WAL ends, for as long as that is waited for.
@@ -62,6 +67,15 @@ impl World {
         answers
             .iter()
             .any(|peer| peer.name == self.names[other] && peer.answer.as_ref().is_some_and(|answer| answer.position.is_none()))
+    }
+
+    /// The timeline of the last proved primary was left before its end.
+    fn strayed(&self, node: usize) -> bool {
+        let wal = &self.nodes[node].pg.wal;
+        let (own, end) = (Timeline(wal.timeline()), Lsn(wal.end()));
+        let shown = self.store.snap.face().map(|face| face.timeline);
+        let mut claims = self.store.snap.claims().iter().filter(|claim| Some(claim.timeline) == shown);
+        claims.any(|claim| claim.parent == Some(own) && claim.begin.is_some_and(|begin| end > begin))
     }
 
     /// In whose favour the lease was given up that is being taken now.

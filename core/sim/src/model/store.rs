@@ -152,6 +152,14 @@ impl Snap {
         }
     }
 
+    /// The timelines that were claimed.
+    pub fn claims(&self) -> &[TimelineClaim] {
+        match self.get(TIMELINES).map(|kv| &*kv.value) {
+            Some(Value::Timelines(claims)) => claims,
+            _ => &[],
+        }
+    }
+
     /// The last position the leader has told.
     pub fn optime(&self) -> Option<Lsn> {
         match &*self.get(STATUS)?.value {

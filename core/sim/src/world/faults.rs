@@ -270,8 +270,8 @@ impl World {
             let backup = self.store.snap.revision;
             self.checks.restore = Some(Restore {
                 at: self.now,
-                // Not one whose guard and agent stand still: that one's lease is over.
-                primary: nodes.clone().find(|node| self.can_write(*node) && self.nodes[*node].exempt_until <= self.now),
+                // Not one who stands still beyond the end of its lease.
+                primary: nodes.clone().find(|node| self.can_write(*node) && self.is_permitted(*node)),
                 lives: nodes.clone().map(|node| self.checks.terms.life_seen(node)).collect(),
                 blind: nodes.map(|node| self.checks.terms.last_seen(node) <= backup).collect(),
             });
@@ -280,6 +280,11 @@ impl World {
                 self.break_watch(node);
             }
         }
+    }
+
+    /// The guard's permission has not run out.
+    fn is_permitted(&self, node: usize) -> bool {
+        self.nodes[node].guard.page.permit().is_some_and(|permit| permit.left(self.reading(node), 0) > 0)
     }
 
     /// Everything that still lasts ends, everybody runs again, and from now on only liveness is in question.

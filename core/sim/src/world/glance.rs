@@ -26,8 +26,10 @@ impl Settled {
         if !decision.actions.is_empty() || decision.wake_at <= now + TOO_NEAR {
             return None;
         }
-        let told = [decision.memory.member_at, decision.memory.status_at.filter(|_| mine)];
-        let told = told.into_iter().flatten().map(|at| at + policy.loop_wait).min()?;
+        // A holder that has not told its position yet does so as soon as it moves.
+        let (member, status) = (decision.memory.member_at, decision.memory.status_at);
+        let told = if mine { member.min(Some(status?)) } else { member };
+        let told = told? + policy.loop_wait;
         Some(Self { until: told.min(decision.wake_at), kind: decision.reason.kind() })
     }
 }

@@ -290,11 +290,8 @@ impl World {
 
     /// The agent ends because the guard is dead; the service manager starts both.
     pub fn last_exit(&mut self, node: usize, _dead_guard: bool) {
-        let here = &mut self.nodes[node];
-        here.agent.alive = false;
-        here.agent.life += 1;
-        here.queue.busy = false;
-        if !here.guard.alive {
+        self.end_agent(node);
+        if !self.nodes[node].guard.alive {
             self.restart_service(node);
         }
     }
@@ -302,11 +299,9 @@ impl World {
     /// The agent ends in order, and the guard with it.
     pub fn agent_exits(&mut self, node: usize) {
         self.say_node(node, || "agent exits".into());
+        self.end_agent(node);
         let here = &mut self.nodes[node];
         here.out_of_service = true;
-        here.agent.alive = false;
-        here.agent.life += 1;
-        here.queue.busy = false;
         here.guard.alive = false;
         here.guard.life += 1;
         here.guard.page.deadline = Deadline::Unarmed;

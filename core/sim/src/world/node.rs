@@ -208,12 +208,17 @@ impl World {
         }
     }
 
-    /// The agent ends. The guard starts it again, if it can.
-    pub fn kill_agent(&mut self, node: usize) {
+    /// The agent's process is over, and with it the call to a plugin that it waited for.
+    pub fn end_agent(&mut self, node: usize) {
         let here = &mut self.nodes[node];
         here.agent.alive = false;
         here.agent.life += 1;
         here.queue.busy = false;
+    }
+
+    /// The agent ends. The guard starts it again, if it can.
+    pub fn kill_agent(&mut self, node: usize) {
+        self.end_agent(node);
         self.judge_exemption(node);
         let pause = self.rng.range(5 * MS, 400 * MS);
         self.at(self.now + pause, Event::StartAgent { node });
@@ -246,15 +251,13 @@ impl World {
     /// Power is lost: all that is not on the disk is gone.
     pub fn power_off(&mut self, node: usize) {
         self.crash_postgres(node);
+        self.end_agent(node);
         let here = &mut self.nodes[node];
         here.powered = false;
         here.held.clear();
         here.writer = None;
-        here.agent.alive = false;
-        here.agent.life += 1;
         here.guard.alive = false;
         here.guard.life += 1;
-        here.queue.busy = false;
         here.exempt_until = 0;
     }
 
@@ -279,8 +282,7 @@ impl World {
         }
         self.crash_postgres(node);
         if self.nodes[node].agent.alive {
-            self.nodes[node].agent.alive = false;
-            self.nodes[node].agent.life += 1;
+            self.end_agent(node);
         }
         let nonce = self.rng.draw();
         let here = &mut self.nodes[node];

@@ -90,9 +90,7 @@ pub fn read(known: Option<&Snap>, snap: &Snap, now: Moment, view: &mut StoreView
     if differs(store::TIMELINES) {
         news = News::Timelines;
         view.timelines.clear();
-        if let Some(Value::Timelines(claims)) = snap.get(store::TIMELINES).map(|kv| &*kv.value) {
-            view.timelines.extend(claims.iter().copied());
-        }
+        view.timelines.extend_from_slice(snap.claims());
     }
     let keys = (1 << snap.nodes()) - 1;
     if changed >> store::MEMBER0 & keys == 0 { news } else { news.max(members(known, snap, view)) }

@@ -68,6 +68,8 @@ pub fn apply(scene: &mut Scene, command: &str, words: &[&str]) {
         "stopping" => scene.seen.stopping = true,
         "peer" => peer(scene, &words),
         "probed" => scene.seen.probed = moment(words.first(), now),
+        // A write of /sync over that revision was asked for.
+        "sync-asked" => scene.memory.sync_asked = Some(Revision(words.first().parse().expect("a revision"))),
         "promised" => {
             let epoch = words.first().parse().expect("an epoch");
             let to = words.get("to").map(MemberName::from);
