@@ -4,6 +4,7 @@
 //! Nothing here looks inside tanist: it starts the programs in `target/bin` as a user would, reads REST, SQL and DNS, and sends signals.
 
 pub mod bench;
+pub mod certificates;
 pub mod cluster;
 pub mod command;
 pub mod cut;

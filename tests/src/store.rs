@@ -1,6 +1,7 @@
 //! The store of a test cluster: the embedded one, or a real etcd. All are ordinary processes that can be killed and started again.
 
 use crate::{
+    certificates::Authorities,
     net::{Inside, within},
     place::{self, Place},
     process, wait,
@@ -42,6 +43,8 @@ pub struct Member {
     peer: SocketAddr,
     /// etcd's `--initial-cluster`.
     cluster: String,
+    /// Clients speak TLS and show a certificate; of which authority.
+    tls: Option<Authorities>,
     child: Option<Child>,
 }
 
@@ -85,6 +88,13 @@ impl Store {
             member.spawn();
         }
         wait::until("the store answers", Duration::from_secs(20), || self.members.iter().try_for_each(Member::answers));
+    }
+
+    /// Starts etcd's only member anew with TLS: it shows `server` and takes clients whose certificates `ours` has signed.
+    pub fn secure(&mut self, files: &Authorities) {
+        self.down();
+        self.members[0].tls = Some(files.clone());
+        self.up();
     }
 
     /// Kills all of it; what it had made durable stays.
@@ -170,6 +180,7 @@ fn ensemble(place: &Place) -> Vec<Member> {
         client: (place.address(host), 2379).into(),
         peer: (place.address(host), 2380).into(),
         cluster: peers.join(","),
+        tls: None,
         child: None,
     };
     (1..=3).map(member).collect()
@@ -195,6 +206,7 @@ impl Member {
             client: (host, place.free_port()).into(),
             peer,
             cluster: format!("e1=http://{peer}"),
+            tls: None,
             child: None,
         }
     }
@@ -244,8 +256,13 @@ impl Member {
                 command
                     .args(["--name", &self.name, "--log-level", "warn", "--pre-vote", "--data-dir"])
                     .arg(self.directory.join("etcd"));
-                command.args(["--listen-client-urls", &format!("http://{}", self.client)]);
-                command.args(["--advertise-client-urls", &format!("http://{}", self.client)]);
+                let scheme = if self.tls.is_some() { "https" } else { "http" };
+                command.args(["--listen-client-urls", &format!("{scheme}://{}", self.client)]);
+                command.args(["--advertise-client-urls", &format!("{scheme}://{}", self.client)]);
+                if let Some(files) = &self.tls {
+                    command.arg("--client-cert-auth").arg("--trusted-ca-file").arg(files.path("ours.crt"));
+                    command.arg("--cert-file").arg(files.path("server.crt")).arg("--key-file").arg(files.path("server.key"));
+                }
                 command.args(["--listen-peer-urls", &format!("http://{}", self.peer)]);
                 command.args(["--initial-advertise-peer-urls", &format!("http://{}", self.peer)]);
                 command.args(["--initial-cluster", &self.cluster]);
@@ -259,6 +276,9 @@ impl Member {
             Kind::Local => UnixStream::connect(self.socket()).map(drop).map_err(|error| error.to_string()),
             Kind::Etcd => {
                 TcpStream::connect_timeout(&self.client, Duration::from_secs(1)).map_err(|error| error.to_string())?;
+                if self.tls.is_some() {
+                    return Ok(());
+                }
                 match crate::rest::request("GET", self.client, "/health", "") {
                     Ok((200, body)) if body.contains("true") => Ok(()),
                     other => Err(format!("{other:?}")),

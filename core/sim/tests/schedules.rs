@@ -20,7 +20,7 @@ fn random_schedules_break_nothing() {
 }
 
 /// Seeds that once found something.
-const FOUND: [u64; 88] = [
+const FOUND: [u64; 89] = [
     45,
     98,
     194,
@@ -91,6 +91,7 @@ const FOUND: [u64; 88] = [
     250166677,
     240037723,
     270166186,
+    251029799,
     250425090,
     270014037,
     270044873,
@@ -149,6 +150,7 @@ const FOUND: [u64; 88] = [
 /// - 250166677: synchronous mode was switched off while a write of `/sync` was open, and commits were opened for nobody before it landed.
 /// - 270166186: a data directory replaced by other hands was adopted without a mark on a view that was behind the mode, and a walsender of
 ///   the old one made the leader name the node.
+/// - 251029799: a crashed primary handed over to an old one that had just been continued and still called itself a primary.
 /// - 250425090: that the members' agreement was old was noticed at the next news only.
 /// - 2046: synchronous mode was switched off while nobody led: `/sync` bound nobody any more, and what it had acknowledged was lost.
 /// - 100253025: the walsender of a server whose data directory was gone still told what that had, and `/sync` named the standby.

@@ -23,5 +23,6 @@ mod restored_store;
 mod rewind;
 mod slots;
 mod storage;
+mod store_certificates;
 mod store_leader;
 mod store_trouble;

@@ -33,7 +33,7 @@ fn fill(store: &Store) {
 }
 
 /// The words in the node's REST API, its log and the story that `explain` tells.
-fn says(cluster: &Cluster, words: &str) {
+pub fn says(cluster: &Cluster, words: &str) {
     let node = &cluster.nodes[0];
     let view = wait::until("REST names the trouble", SLACK, || {
         let view = node.view()?;

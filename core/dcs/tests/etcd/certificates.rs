@@ -10,46 +10,35 @@ use tanist_dcs::{
     Op, Store, StoreError, Txn,
     etcd::{Access, EtcdStore, Tls},
 };
+use tanist_tests::certificates::Authorities;
 
-/// Certificate authorities and what they signed, in one directory.
-pub struct Authorities(tempfile::TempDir);
+/// Authorities in a directory of their own, for the address of our etcd.
+struct Files {
+    authorities: Authorities,
+    _directory: tempfile::TempDir,
+}
 
-impl Authorities {
-    pub fn new() -> Self {
-        Self(tempfile::tempdir().expect("a directory"))
+impl Files {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        Self { authorities: Authorities::at(directory.path()), _directory: directory }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+    fn authority(&self, name: &str) {
+        self.authorities.authority(name);
     }
 
-    fn openssl(&self, arguments: &[&str]) {
-        let output = Command::new("openssl").current_dir(self.0.path()).args(arguments).output().expect("openssl runs");
-        assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    fn sign(&self, name: &str, authority: &str, days: u32) {
+        self.authorities.sign(name, authority, [127, 0, 77, 1].into(), days);
     }
 
-    /// `name.crt` and `name.key` of an authority.
-    pub fn authority(&self, name: &str) {
-        let (subject, key, crt) = (format!("/CN={name}"), format!("{name}.key"), format!("{name}.crt"));
-        let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-        self.openssl(&[&["req", "-x509", "-subj", &subject, "-keyout", &key, "-out", &crt][..], &curve].concat());
-    }
-
-    /// `name.crt` and `name.key`, signed by an authority, for our address, for `days`.
-    pub fn sign(&self, name: &str, authority: &str, days: &str) {
-        let [subject, key, csr, crt, ext] =
-            [format!("/CN={name}"), format!("{name}.key"), format!("{name}.csr"), format!("{name}.crt"), format!("{name}.ext")];
-        let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-        self.openssl(&[&["req", "-subj", &subject, "-keyout", &key, "-out", &csr][..], &curve].concat());
-        std::fs::write(self.path(&ext), "subjectAltName=IP:127.0.77.1\nbasicConstraints=CA:FALSE\n").expect("a file");
-        let (ca, ca_key) = (format!("{authority}.crt"), format!("{authority}.key"));
-        let by = ["-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial", "-days", days, "-extfile", &ext];
-        self.openssl(&[&["x509", "-req", "-in", &csr, "-out", &crt][..], &by].concat());
+    fn path(&self, name: &str) -> PathBuf {
+        self.authorities.path(name)
     }
 
     /// The same, for a certificate that has expired when this returns: its last second is over on this machine's clock.
-    pub async fn sign_expired(&self, name: &str, authority: &str) {
-        self.sign(name, authority, "0");
+    async fn sign_expired(&self, name: &str, authority: &str) {
+        self.sign(name, authority, 0);
         let last = seconds();
         until("the certificate's last second is over", async || (seconds() > last).then_some(())).await;
     }
@@ -59,7 +48,7 @@ impl Authorities {
     }
 
     /// etcd that shows `server` and asks for certificates of `clients`.
-    pub fn setup(&self, server: &str, clients: &str) -> Setup {
+    fn setup(&self, server: &str, clients: &str) -> Setup {
         let server = [self.text(&format!("{server}.crt")), self.text(&format!("{server}.key"))];
         let clients = self.text(&format!("{clients}.crt"));
         let pairs = [("--cert-file", &server[0]), ("--key-file", &server[1]), ("--trusted-ca-file", &clients)];
@@ -96,13 +85,13 @@ fn copy(from: &Path, to: &Path) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_that_do_not_fit_are_named() {
-    let files = Authorities::new();
+    let files = Files::new();
     for authority in ["ours", "other"] {
         files.authority(authority);
     }
-    files.sign("server", "ours", "2");
-    files.sign("good", "ours", "2");
-    files.sign("foreign", "other", "2");
+    files.sign("server", "ours", 2);
+    files.sign("good", "ours", 2);
+    files.sign("foreign", "other", 2);
     files.sign_expired("late", "ours").await;
     let etcd = Etcd::with(1, files.setup("server", "ours"));
     let host = etcd.members[0].client_url.trim_start_matches("https://").to_owned();
@@ -133,7 +122,7 @@ async fn certificates_that_do_not_fit_are_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_resets_the_handshake_is_named() {
-    let files = Authorities::new();
+    let files = Files::new();
     files.authority("ours");
     let listener = tokio::net::TcpListener::bind("127.0.77.1:0").await.expect("a port");
     let host = listener.local_addr().expect("an address").to_string();
@@ -154,10 +143,10 @@ async fn a_server_that_resets_the_handshake_is_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_server_certificate_is_named() {
-    let files = Authorities::new();
+    let files = Files::new();
     files.authority("ours");
     files.sign_expired("server", "ours").await;
-    files.sign("good", "ours", "2");
+    files.sign("good", "ours", 2);
     let etcd = Etcd::with(1, files.setup("server", "ours"));
     let store = files.store(&etcd, "ours", Some("good"));
     let error = until("the handshake fails for the certificate", async || {
@@ -179,12 +168,12 @@ async fn answer_late(etcd: &Etcd, store: &dyn Store) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_are_no_good_do_not_end_a_connection_that_works() {
-    let files = Authorities::new();
+    let files = Files::new();
     for authority in ["ours", "other"] {
         files.authority(authority);
     }
     for (name, authority) in [("server", "ours"), ("good", "ours"), ("me", "ours"), ("foreign", "other")] {
-        files.sign(name, authority, "2");
+        files.sign(name, authority, 2);
     }
     let etcd = Etcd::with(1, files.setup("server", "ours"));
     let store = files.store(&etcd, "ours", Some("me"));
@@ -243,10 +232,10 @@ fn files_on_a_disk_that_hangs_block_one_thread_and_no_call() {
         .enable_all()
         .build()
         .expect("a runtime");
-    let files = Authorities::new();
+    let files = Files::new();
     files.authority("ours");
-    files.sign("server", "ours", "2");
-    files.sign("me", "ours", "2");
+    files.sign("server", "ours", 2);
+    files.sign("me", "ours", 2);
     runtime.block_on(async {
         let etcd = Etcd::with(1, files.setup("server", "ours"));
         let store = files.store(&etcd, "ours", Some("me"));
@@ -264,12 +253,12 @@ fn files_on_a_disk_that_hangs_block_one_thread_and_no_call() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn renewed_files_are_used_without_a_restart() {
-    let files = Authorities::new();
+    let files = Files::new();
     for authority in ["ours", "next"] {
         files.authority(authority);
     }
-    files.sign("server", "ours", "2");
-    files.sign("good", "ours", "2");
+    files.sign("server", "ours", 2);
+    files.sign("good", "ours", 2);
     let mut etcd = Etcd::with(1, files.setup("server", "ours"));
     // The files of this node; at first they are not there.
     let store = files.store(&etcd, "mine", Some("me"));
@@ -284,8 +273,8 @@ async fn renewed_files_are_used_without_a_restart() {
 
     // Both sides move to another authority.
     etcd.kill(0);
-    files.sign("server", "next", "2");
-    files.sign("me", "next", "2");
+    files.sign("server", "next", 2);
+    files.sign("me", "next", 2);
     copy(&files.path("next.crt"), &files.path("mine.crt"));
     copy(&files.path("next.crt"), &files.path("ours.crt"));
     etcd.go(0);

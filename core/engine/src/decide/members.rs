@@ -1,7 +1,7 @@
 //! Who else could lead: members as the store shows them, judged from the leader's side.
 
 use super::{history, quorum, turn::Turn};
-use crate::{Epoch, Member, MemberName, MemberState, Position, ServerRole, StandbySeen, Storage};
+use crate::{Epoch, Member, MemberName, MemberState, Position, Role, ServerRole, StandbySeen, Storage};
 
 /// The member of that name.
 pub(super) fn find<'a>(turn: &Turn<'a>, name: &MemberName) -> Option<&'a Member> {
@@ -14,9 +14,11 @@ pub(super) fn others<'a>(turn: &Turn<'a>) -> impl Iterator<Item = &'a Member> + 
     seen.store.members.iter().filter(move |member| member.name != seen.me)
 }
 
-/// Its agent says that it runs and can write, and its tags let it lead.
+/// Its agent says that it runs as a standby and can write, and its tags let it lead. Whoever still calls itself a primary has stood still
+/// and is of an older history.
 fn could_lead(member: &Member) -> bool {
     member.storage != Storage::Broken
+        && member.role != Role::Primary
         && member.tags.may_lead()
         && matches!(member.state, MemberState::Running | MemberState::Streaming)
 }

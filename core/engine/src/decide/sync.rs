@@ -41,8 +41,8 @@ pub(super) fn step(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>) -> O
     }
 }
 
-/// Synchronous mode was switched off: first anybody may lead again, then nobody is waited for. A write of `/sync` that names somebody and is
-/// still open would land after that and let him lead without what was acknowledged meanwhile: it is written over before.
+/// Synchronous mode was switched off: first anybody may lead again, then nobody is waited for. A write of `/sync` that names somebody and
+/// is still open would land after that and let him lead without what was acknowledged meanwhile: it is written over before.
 fn switch_off(turn: &mut Turn<'_>, primary: &Primary<'_>) -> Option<SyncStep> {
     let led = turn.seen.store.sync.as_ref().is_some_and(|sync| sync.leader.is_some());
     let step = match primary.names {

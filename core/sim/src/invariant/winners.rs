@@ -16,7 +16,8 @@ impl World {
         }
         let heir = self.handed().and_then(|to| self.find(&to));
         if let Some(heir) = heir {
-            if heir != winner && self.may_follow(heir) && self.could_lead(heir) && !self.waits(heir, ASKED) {
+            if heir != winner && self.may_follow(heir) && self.could_lead(heir) && !self.strayed(heir) && !self.waits(heir, ASKED)
+            {
                 let (winner, heir) = (&self.names[winner], &self.names[heir]);
                 let text = format!("{winner} took the lease that was handed to {heir}, which is well");
                 return self.violate("heir", text);
@@ -69,13 +70,13 @@ impl World {
             .any(|peer| peer.name == self.names[other] && peer.answer.as_ref().is_some_and(|answer| answer.position.is_none()))
     }
 
-    /// The timeline of the last proved primary was left before its end.
+    /// A later timeline, up to that of the last proved primary, begins before its end.
     fn strayed(&self, node: usize) -> bool {
         let wal = &self.nodes[node].pg.wal;
         let (own, end) = (Timeline(wal.timeline()), Lsn(wal.end()));
-        let shown = self.store.snap.face().map(|face| face.timeline);
-        let mut claims = self.store.snap.claims().iter().filter(|claim| Some(claim.timeline) == shown);
-        claims.any(|claim| claim.parent == Some(own) && claim.begin.is_some_and(|begin| end > begin))
+        let shown = self.store.snap.face().map_or(own, |face| face.timeline);
+        let mut later = self.store.snap.claims().iter().filter(|claim| claim.timeline > own && claim.timeline <= shown);
+        later.any(|claim| claim.begin.is_some_and(|begin| end > begin))
     }
 
     /// In whose favour the lease was given up that is being taken now.
