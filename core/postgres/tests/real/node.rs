@@ -1,11 +1,12 @@
 //! One server in a temporary directory. Does by hand what the guard does: runs the commands, makes `standby.signal`, promotes.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
     future::Future,
     net::TcpListener,
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Stdio},
     sync::Arc,
@@ -216,7 +217,7 @@ impl Drop for Node {
     }
 }
 
-/// Runs a planned command as the guard would.
+/// Runs a planned command as the guard would, in a group of its own.
 pub fn spawn(command: &Command) -> Child {
     let log = File::options().create(true).append(true).open(&command.log_file).unwrap();
     std::process::Command::new(&command.program)
@@ -227,8 +228,26 @@ pub fn spawn(command: &Command) -> Child {
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
+        .process_group(0)
         .spawn()
         .unwrap()
+}
+
+/// Kills a planned command and what it has started, and waits until all of it has ended.
+pub fn kill_group(mut child: Child) {
+    let group = Pid::from_child(&child);
+    kill_process_group(group, Signal::KILL).unwrap();
+    child.wait().unwrap();
+    // State and group are the first and the third field after the name (proc(5)); a zombie does nothing any more.
+    let of_group = |entry: std::io::Result<fs::DirEntry>| {
+        let stat = fs::read_to_string(entry.ok()?.path().join("stat")).ok()?;
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        let (state, group_of) = (fields.next()?, fields.nth(1)?);
+        (state != "Z" && group_of == group.as_raw_nonzero().to_string()).then_some(())
+    };
+    while fs::read_dir("/proc").unwrap().any(|entry| of_group(entry).is_some()) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn tail(path: &Path) -> String {

@@ -2,7 +2,7 @@
 
 use crate::{
     as_postgres::as_postgres,
-    node::{LIMIT, Node, spawn},
+    node::{LIMIT, Node, kill_group, spawn},
 };
 use rustix::process::Signal;
 use std::{fs, process::Command};
@@ -126,10 +126,9 @@ fn a_killed_copy_is_half_made() {
         let mark = layout::begin_work(&node.settings, Work::Bootstrap).unwrap();
         let command = plan::initdb(&node.settings).unwrap();
         command.prepare().unwrap();
-        let mut child = spawn(&command);
+        let child = spawn(&command);
         crate::node::until("its first file", || async { node.settings.data_dir.join("PG_VERSION").exists().then_some(()) }).await;
-        child.kill().unwrap();
-        child.wait().unwrap();
+        kill_group(child);
         command.clean_up().unwrap();
         assert_eq!(node.on_disk().await, OnDisk::HalfMade);
         for empty in plan::empty_data_dir(&node.settings, &mark).unwrap() {
