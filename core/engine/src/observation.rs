@@ -117,6 +117,11 @@ impl Observation {
 }
 
 impl StoreView {
+    /// Revision of `/sync`, which a write of it compares; zero: there is none.
+    pub fn sync_revision(&self) -> Revision {
+        self.sync.as_ref().map(|sync| sync.revision).unwrap_or_default()
+    }
+
     /// A Patroni is among the members.
     pub fn has_patroni(&self) -> bool {
         self.members.iter().any(Member::is_patroni)

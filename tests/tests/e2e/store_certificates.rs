@@ -23,7 +23,7 @@ fn files(directory: &Path, etcd: IpAddr) -> Authorities {
     files.sign("server", "ours", etcd, 2);
     files.sign("good", "ours", etcd, 2);
     files.sign("foreign", "other", etcd, 2);
-    present(&files, "ours", "good");
+    place::give_to_database_user(directory);
     files
 }
 
@@ -58,7 +58,11 @@ fn certificates_that_do_not_fit_are_named_and_those_that_came_are_used() {
         wait::until("the log says which are not used", Duration::from_secs(30), || {
             if node.told().contains(&told) { Ok(()) } else { Err(node.told()) }
         });
-        wait::until("the lease is renewed", Duration::from_secs(30), || cluster.primary());
+        let since = node.view().expect("its view")["dcs_last_seen"].as_u64();
+        wait::until("it hears of the store", Duration::from_secs(30), || {
+            let view = node.view()?;
+            if view["dcs_last_seen"].as_u64() > since { Ok(()) } else { Err(view.to_string()) }
+        });
         assert_eq!((node.get("/primary"), cluster.epoch()), (200, epoch), "it leads, under the same epoch");
         cluster.nodes[0].stop(Duration::from_secs(30));
     }

@@ -71,8 +71,7 @@ fn role(turn: &Turn<'_>) -> Option<(Role, Epoch)> {
         }
         (Lease::Mine(_), _) if was_primary => None,
         (Lease::Unknown | Lease::Vacant { .. } | Lease::Theirs(_), _) if was_primary => {
-            let ended = turn.fenced() || !turn.may_write();
-            ended.then_some((Role::Demoted, turn.memory.announced_epoch))
+            turn.is_quiet().then_some((Role::Demoted, turn.memory.announced_epoch))
         }
         (lease, Some(ServerRole::Standby { upstream, .. })) => {
             let leader = match lease {

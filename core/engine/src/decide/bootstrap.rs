@@ -35,7 +35,7 @@ pub(super) fn foreign(turn: &mut Turn<'_>) -> Option<Reason> {
         return Some(reason);
     }
     // The cluster was replaced under a running leader: end it, so that nobody writes into the wrong one.
-    if turn.may_write() && !turn.fenced() {
+    if !turn.is_quiet() {
         return Some(fence(turn, FenceCause::Foreign));
     }
     Some(release(turn, None, reason))

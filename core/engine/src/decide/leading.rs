@@ -39,7 +39,7 @@ pub(super) fn lost(turn: &mut Turn<'_>) -> Option<Reason> {
         let job = turn.seen.last_job.as_ref().map_or("the last job", |report| report.job.name());
         return Some(fence(turn, FenceCause::JobFailed { job: job.to_owned() }));
     }
-    if turn.may_write() && !turn.fenced() {
+    if !turn.is_quiet() {
         return Some(fence(turn, FenceCause::LeaseOver));
     }
     let reason = if giving_up { Reason::GivingUp { epoch: held.epoch } } else { Reason::LeaseLost };

@@ -27,7 +27,7 @@ pub(super) fn make_way(turn: &mut Turn<'_>) -> Option<Reason> {
         heir(turn)?;
     }
     turn.give_up(held);
-    if turn.may_write() && !turn.fenced() {
+    if !turn.is_quiet() {
         return Some(fence(turn));
     }
     leading::lost(turn)

@@ -44,23 +44,24 @@ pub(super) fn step(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>) -> O
 /// Synchronous mode was switched off: first anybody may lead again, then nobody is waited for. A write of `/sync` that names somebody and
 /// is still open would land after that and let him lead without what was acknowledged meanwhile: it is written over before.
 fn switch_off(turn: &mut Turn<'_>, primary: &Primary<'_>) -> Option<SyncStep> {
-    let led = turn.seen.store.sync.as_ref().is_some_and(|sync| sync.leader.is_some());
-    let step = match primary.names {
-        _ if led => SyncStep::EmptySync,
-        Some(SyncNames::Nobody) => return None,
-        Some(_) if unresolved(turn) => SyncStep::Settle,
-        Some(_) => SyncStep::OpenNames,
-        None => SyncStep::NamesPending,
-    };
-    match step {
-        SyncStep::EmptySync | SyncStep::Settle => {
-            let revision = turn.seen.store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default();
-            write(turn, SyncState { revision, ..SyncState::default() });
-        }
-        SyncStep::OpenNames => turn.act(Action::SetSyncNames(SyncNames::Nobody)),
-        _ => {}
+    if turn.seen.store.sync.as_ref().is_some_and(|sync| sync.leader.is_some()) {
+        return Some(empty(turn, SyncStep::EmptySync));
     }
-    Some(step)
+    match primary.names {
+        Some(SyncNames::Nobody) => None,
+        Some(_) if unresolved(turn) => Some(empty(turn, SyncStep::Settle)),
+        Some(_) => {
+            turn.act(Action::SetSyncNames(SyncNames::Nobody));
+            Some(SyncStep::OpenNames)
+        }
+        None => Some(SyncStep::NamesPending),
+    }
+}
+
+/// `/sync` names nobody any more.
+fn empty(turn: &mut Turn<'_>, step: SyncStep) -> SyncStep {
+    write(turn, SyncState { revision: turn.seen.store.sync_revision(), ..SyncState::default() });
+    step
 }
 
 /// The position read after the present names came into force. Forgotten with the memory, it is read anew and only gets larger.
@@ -85,8 +86,7 @@ fn write(turn: &mut Turn<'_>, state: SyncState) {
 
 /// A write of `/sync` may still land: of this agent, whose answer has not come, or of one before it under the same lease.
 fn unresolved(turn: &Turn<'_>) -> bool {
-    let revision = turn.seen.store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default();
-    turn.memory.sync_asked == Some(revision) || !turn.memory.sync_clear
+    turn.memory.sync_asked == Some(turn.seen.store.sync_revision()) || !turn.memory.sync_clear
 }
 
 /// The facts of synchronous replication.

@@ -144,6 +144,11 @@ impl<'a> Turn<'a> {
         self.fence_complete() && !self.may_be_opened()
     }
 
+    /// Nothing here can write, now or by an order that is on its way: what a release and an announced demotion wait for.
+    pub fn is_quiet(&self) -> bool {
+        self.fenced() || !self.may_write()
+    }
+
     /// Keeps the parts of the memory that only follow the facts.
     pub fn notice(&mut self) {
         let (seen, now) = (self.seen, self.now);
@@ -198,7 +203,7 @@ impl<'a> Turn<'a> {
         if store.as_of.is_none() {
             return;
         }
-        let revision = store.sync.as_ref().map(|sync| sync.revision).unwrap_or_default();
+        let revision = store.sync_revision();
         match &self.seen.lease {
             Lease::Vacant { .. } | Lease::Theirs(_) => (self.memory.sync_clear, self.memory.sync_asked) = (true, None),
             Lease::Mine(_) => {

@@ -233,21 +233,14 @@ pub fn spawn(command: &Command) -> Child {
         .unwrap()
 }
 
-/// Kills a planned command and what it has started, and waits until all of it has ended.
-pub fn kill_group(mut child: Child) {
-    let group = Pid::from_child(&child);
-    kill_process_group(group, Signal::KILL).unwrap();
+/// Kills a planned command and what it has started, and waits until nothing works in its data directory any more.
+pub fn kill_group(mut child: Child, data_dir: &Path) {
+    kill_process_group(Pid::from_child(&child), Signal::KILL).unwrap();
     child.wait().unwrap();
-    // State and group are the first and the third field after the name (proc(5)); a zombie does nothing any more.
-    let of_group = |entry: std::io::Result<fs::DirEntry>| {
-        let stat = fs::read_to_string(entry.ok()?.path().join("stat")).ok()?;
-        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-        let (state, group_of) = (fields.next()?, fields.nth(1)?);
-        (state != "Z" && group_of == group.as_raw_nonzero().to_string()).then_some(())
-    };
-    while fs::read_dir("/proc").unwrap().any(|entry| of_group(entry).is_some()) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let busy = || tanist_tests::process::working_in(data_dir);
+    tanist_tests::wait::until("the killed group has ended", LIMIT, || {
+        if busy().is_empty() { Ok(()) } else { Err(format!("{:?}", busy())) }
+    });
 }
 
 fn tail(path: &Path) -> String {

@@ -128,7 +128,7 @@ fn a_killed_copy_is_half_made() {
         command.prepare().unwrap();
         let child = spawn(&command);
         crate::node::until("its first file", || async { node.settings.data_dir.join("PG_VERSION").exists().then_some(()) }).await;
-        kill_group(child);
+        kill_group(child, &node.settings.data_dir);
         command.clean_up().unwrap();
         assert_eq!(node.on_disk().await, OnDisk::HalfMade);
         for empty in plan::empty_data_dir(&node.settings, &mark).unwrap() {
