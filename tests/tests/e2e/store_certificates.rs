@@ -43,7 +43,11 @@ fn certificates_that_do_not_fit_are_named_and_those_that_came_are_used() {
         cluster.nodes[0].start();
         says(&cluster, words);
         let pids = cluster.nodes[0].pids();
-        tanist(&["list", "--config", &config]).refuses(&[&config, words]);
+        let list = wait::until("`list` names it, not only that time was up", Duration::from_secs(30), || {
+            let list = tanist(&["list", "--config", &config]);
+            if list.err.contains("no answer in time") { Err(list.err) } else { Ok(list) }
+        });
+        list.refuses(&[&config, words]);
         present(&files, "ours", "good");
         cluster.settled(false);
         assert_eq!(cluster.nodes[0].pids().agent, pids.agent, "the same agent all the time");

@@ -57,11 +57,14 @@ impl Failure {
     pub(super) fn is_of_connection(&self) -> bool {
         match self {
             Self::Setup(_) => true,
-            Self::Login(error) | Self::Answer(error) => {
-                matches!(error, Error::GRpcStatus(status) if std::error::Error::source(status).is_some())
-            }
+            Self::Login(error) | Self::Answer(error) => is_of_connection(error),
         }
     }
+}
+
+/// The connection could not be made, or broke: what is said comes from this side.
+pub(super) fn is_of_connection(error: &Error) -> bool {
+    matches!(error, Error::GRpcStatus(status) if std::error::Error::source(status).is_some())
 }
 
 fn classify(error: &Error, text: String) -> StoreError {

@@ -47,8 +47,10 @@ const NO_TLS: &str = "the server does not speak TLS; set etcd3.protocol to http,
 /// What is said to a server that does not answer an unencrypted greeting.
 const NOT_PLAIN: &str = "the server closed the connection, as one does that expects TLS; set etcd3.protocol to https ({error})";
 
-/// How a server ends a connection whose client certificate it does not accept, when its last words get lost.
-const CLOSED: [&str; 5] = ["connection closed", "connection reset", "Connection reset", "broken pipe", "Broken pipe"];
+/// How a server ends a connection that it does not want, when its last words get lost.
+const CLOSED: [&str; 6] =
+    ["connection closed", "connection reset", "Connection reset", "broken pipe", "Broken pipe", "without sending TLS close_notify"];
+/// The certificate of a client is judged after the handshake of TLS 1.3: the connection stands, and ends before anything is answered.
 const NOT_ACCEPTED: &str =
     "etcd3.cert: the server closed the connection, as one does that does not accept {cert}; see its log ({error})";
 /// A server that speaks TLS 1.3 ends the handshake before it judges the client's certificate; one that does not speak TLS may reset.
@@ -73,14 +75,20 @@ impl Place<'_> {
     pub(super) fn explain(&self, error: &Error) -> String {
         let told = plain(error);
         let known = MEANINGS.iter().find(|(sign, _)| told.contains(sign)).map(|(_, meaning)| *meaning);
-        let unwanted = match (self.endpoint.starts_with("https:"), super::error::not_sent(error)) {
-            (false, _) => NOT_PLAIN,
-            (true, true) => NOT_SHAKEN,
-            (true, false) => NOT_ACCEPTED,
-        };
-        let closed = || (self.hinted && CLOSED.iter().any(|sign| told.contains(sign))).then_some(unwanted);
-        let meant = known.or_else(closed).map(|meaning| self.fill(meaning, &told));
+        let meant = known.or_else(|| self.unwanted(error, &told)).map(|meaning| self.fill(meaning, &told));
         meant.unwrap_or(told)
+    }
+
+    /// A connection that ended before anything was answered, and what such an end means.
+    fn unwanted(&self, error: &Error, told: &str) -> Option<&'static str> {
+        let closed = CLOSED.iter().any(|sign| told.contains(sign));
+        let (ended, meaning) = match (self.endpoint.starts_with("https:"), super::error::not_sent(error)) {
+            (false, _) => (closed, NOT_PLAIN),
+            (true, true) => (closed, NOT_SHAKEN),
+            // It stood. How its end looks depends on who sees it first: the writer, the reader, the TLS or the HTTP library.
+            (true, false) => (super::error::is_of_connection(error) && !told.contains("timed out"), NOT_ACCEPTED),
+        };
+        (self.hinted && ended).then_some(meaning)
     }
 
     fn fill(&self, meaning: &str, told: &str) -> String {
@@ -119,4 +127,34 @@ pub(super) fn plain(error: &Error) -> String {
         cause = inner.source();
     }
     text.replace(['\n', '\r'], " ").chars().take(400).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error as Io, ErrorKind};
+
+    /// However the end of a connection looks that a server closes because of the client's certificate, the certificate is named.
+    #[test]
+    fn a_connection_that_ends_without_an_answer_names_the_certificate() {
+        let access = Access::default();
+        let said = |endpoint: &str, hinted: bool, io: Io| {
+            let error = Error::GRpcStatus(tonic::Status::from_error(Box::new(io)));
+            Place { endpoint, access: &access, hinted }.explain(&error)
+        };
+        let eof = || Io::new(ErrorKind::UnexpectedEof, "peer closed connection without sending TLS close_notify: see the manual");
+        for io in [eof(), ErrorKind::ConnectionReset.into(), ErrorKind::BrokenPipe.into(), Io::other("stream closed")] {
+            let said = said("https://h:1", true, io);
+            assert!(said.starts_with("etcd3.cert: "), "{said}");
+        }
+        for (endpoint, hinted, io) in [
+            ("https://h:1", false, eof()),
+            ("https://h:1", true, Io::new(ErrorKind::TimedOut, "keep-alive timed out")),
+            ("http://h:1", true, Io::other("stream closed")),
+        ] {
+            let said = said(endpoint, hinted, io);
+            assert!(!said.contains("etcd3."), "{said}");
+        }
+        assert!(said("http://h:1", true, eof()).contains("etcd3.protocol to https"));
+    }
 }
