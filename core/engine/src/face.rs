@@ -36,6 +36,10 @@ pub struct MemberFace {
     /// Its storage.
     #[serde(default)]
     pub storage: Storage,
+    /// A standby that follows a leader: of which epoch. Its own WAL was found to be part of that leader's history before it was pointed
+    /// at it.
+    #[serde(default)]
+    pub follows: Option<Epoch>,
 }
 
 /// Patroni's words for the state of a member's PostgreSQL.

@@ -187,6 +187,9 @@ pub struct Member {
     /// Its storage.
     #[serde(default)]
     pub storage: Storage,
+    /// A standby that follows a leader of this epoch.
+    #[serde(default)]
+    pub follows: Option<Epoch>,
 }
 
 impl Member {
@@ -277,6 +280,9 @@ pub struct TimelineClaim {
 pub struct Guard {
     /// Armed for this epoch, until then.
     pub armed: Option<Armed>,
+    /// The highest epoch it was armed for since it began; it is armed for none below. `Epoch::NONE`: for none yet.
+    #[serde(default)]
+    pub newest: Epoch,
     /// How far the last fence is.
     pub fence: FenceState,
     /// What a fence may take here; the guard begins it that long before the end of the lease.

@@ -62,6 +62,8 @@ pub struct Coverage {
     pub slowest_lead: u64,
     /// The same until all was well.
     pub slowest_heal: u64,
+    /// The most turns of one agent within a second.
+    pub busiest: u64,
 }
 
 impl Default for Coverage {
@@ -78,6 +80,7 @@ impl Default for Coverage {
             stuck: 0,
             slowest_lead: 0,
             slowest_heal: 0,
+            busiest: 0,
         }
     }
 }
@@ -160,6 +163,7 @@ impl Coverage {
         self.stuck += other.stuck;
         self.slowest_lead = self.slowest_lead.max(other.slowest_lead);
         self.slowest_heal = self.slowest_heal.max(other.slowest_heal);
+        self.busiest = self.busiest.max(other.busiest);
     }
 
     /// Reasons and actions that were never reached, but for the rare ones.
@@ -178,13 +182,14 @@ impl Coverage {
     /// All counts on one line.
     pub fn line(&self) -> String {
         let mut line = format!(
-            "failovers={} sustained={} acknowledged={} stuck={} slowest_lead_ms={} slowest_heal_ms={}",
+            "failovers={} sustained={} acknowledged={} stuck={} slowest_lead_ms={} slowest_heal_ms={} busiest={}",
             self.failovers,
             self.sustained,
             self.acknowledged,
             self.stuck,
             self.slowest_lead / 1_000_000,
-            self.slowest_heal / 1_000_000
+            self.slowest_heal / 1_000_000,
+            self.busiest
         );
         line.push_str(" faults{");
         for kind in Kind::ALL {

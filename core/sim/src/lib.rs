@@ -4,6 +4,7 @@
 //! wrong, then everything heals. Invariants are judged after every event, by the truth of the models.
 
 pub mod absence;
+pub mod case;
 pub mod combination;
 pub mod command;
 pub mod coverage;
@@ -19,4 +20,5 @@ pub mod schedule;
 pub mod storage;
 pub mod substitution;
 pub mod trace;
+pub mod variation;
 pub mod world;

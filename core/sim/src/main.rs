@@ -1,11 +1,17 @@
 //! `tanist-sim`: hunts the engine with random schedules.
 
 use std::{path::Path, process::ExitCode};
-use tanist_sim::{command, exhaustive::Scope, mutant::Mutant};
+use tanist_sim::{
+    case::{Case, Cases},
+    command,
+    exhaustive::Scope,
+    mutant::Mutant,
+};
 
 const HELP: &str = "tanist-sim: a deterministic simulator of whole clusters over the shipped engine
 
   fuzz --schedules N --seed S [--jobs N]     many schedules; the last line is a summary; exit code 1 on a violation
+    [--around SEED]                          variations of this one, from the Sth on
   run SEED [--save FILE]                     one schedule as a story; FILE gets its decisions
   shrink SEED                                the smallest list of faults that still breaks the same invariant
   mixed SEED                                 one schedule as a story, beside a Patroni
@@ -14,6 +20,8 @@ const HELP: &str = "tanist-sim: a deterministic simulator of whole clusters over
     [--nodes N --epochs N --faults N --writes N] [--states N]   of this cluster alone; gives up after so many states
   mutants [--schedules N] [--seed S]         switches rules off and shows which seed catches each
   mutants --source DIR [--only NAME]         the same with bad changes of the engine's source, from the repository in DIR
+
+A SEED may also be SEED/VARIATION, and have an e behind it: agents that write again what the store has not shown yet.
 
   --mutant NAME                              with fuzz, run, shrink, exhaustive: switch that rule off";
 
@@ -43,10 +51,14 @@ fn dispatch(arguments: &[String]) -> Result<bool, String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = number(rest, "--jobs")?.map_or(cores, |jobs| jobs.clamp(1, 256) as usize);
     let first = number(rest, "--seed")?.unwrap_or(1);
-    let seed = || rest.first().and_then(|text| text.parse::<u64>().ok()).ok_or(format!("{name} needs a seed"));
+    let seed = || rest.first().ok_or(format!("{name} needs a seed")).and_then(|text| text.parse::<Case>());
+    let cases = match option(rest, "--around") {
+        Some(case) => Cases::Around(case.parse()?, first),
+        None => Cases::From(first),
+    };
     let told = |error: std::io::Error| error.to_string();
     match name.as_str() {
-        "fuzz" => Ok(command::fuzz::fuzz(first, number(rest, "--schedules")?.unwrap_or(10_000), jobs, mutant)),
+        "fuzz" => Ok(command::fuzz::fuzz(cases, number(rest, "--schedules")?.unwrap_or(10_000), jobs, mutant)),
         "run" => command::story::run(seed()?, mutant, option(rest, "--save").as_deref().map(Path::new)).map_err(told),
         "shrink" => Ok(command::shrink::shrink(seed()?, mutant)),
         "mixed" => Ok(command::story::mixed(seed()?)),
@@ -76,7 +88,7 @@ fn dispatch(arguments: &[String]) -> Result<bool, String> {
 /// How many words a command takes first, and its options, each of which has a value.
 fn options(name: &str) -> Option<(usize, &'static [&'static str])> {
     Some(match name {
-        "fuzz" => (0, &["--schedules", "--seed", "--jobs", "--mutant"]),
+        "fuzz" => (0, &["--schedules", "--seed", "--around", "--jobs", "--mutant"]),
         "run" => (1, &["--save", "--mutant"]),
         "shrink" => (1, &["--mutant"]),
         "mixed" | "replay" => (1, &[]),

@@ -41,6 +41,9 @@ pub struct Options {
     pub diverged: Diverged,
     /// Failsafe mode at the beginning.
     pub failsafe: bool,
+    /// Agents write again what the store has taken and not shown yet, as fast as it answers: as those of an older version did, under which
+    /// the first scenarios were found.
+    pub eager: bool,
     /// The rule that is switched off.
     pub mutant: Option<Mutant>,
 }
@@ -84,6 +87,7 @@ impl Options {
             no_parents: Rng::new(seed).fork(13).chance(100),
             quiet_from: if Rng::new(seed).fork(17).chance(120) { 30 * SEC } else { u64::MAX },
             failsafe: Rng::new(seed).fork(19).chance(500),
+            eager: Rng::new(seed).fork(20).chance(100),
             mutant,
         }
     }

@@ -4,6 +4,7 @@
 //! `if mutant(N) { new } else { old }`. So a substitution stands where an expression or a statement does. One whose old text is not
 //! found exactly once is an error: the list follows the source.
 
+use crate::case::Case;
 use std::{fs, path::Path};
 
 /// One replaced stretch of source.
@@ -27,7 +28,7 @@ pub struct Substitution {
     /// Why no schedule shows it, where that is so.
     pub unseen: Option<String>,
     /// A seed that shows it and is tried first: for what few schedules show.
-    pub seed: Option<u64>,
+    pub seed: Option<Case>,
     /// Where.
     pub edits: Vec<Edit>,
 }
@@ -44,7 +45,7 @@ pub fn parse(text: &str) -> Result<Vec<Substitution>, String> {
                 list.push(Substitution { name: rest.to_owned(), why: String::new(), unseen: None, seed: None, edits: Vec::new() })
             }
             "?" => {
-                let seed = rest.parse().map_err(|_| place("a seed is a number"))?;
+                let seed = rest.parse().map_err(|why: String| place(&why))?;
                 list.last_mut().ok_or_else(|| place("a seed of nothing"))?.seed = Some(seed);
             }
             "~" => list.last_mut().ok_or_else(|| place("a reason of nothing"))?.unseen = Some(rest.to_owned()),
@@ -121,6 +122,6 @@ mod tests {
         assert!(choose("c", &edit("a"), "m(1)").is_err());
         assert!(parse("# one\n@ f\n- a\n+ b\n").is_err(), "no reason");
         assert!(parse("# one\n! why\n? x\n@ f\n- a\n+ b\n").is_err(), "no seed");
-        assert_eq!(parse("# one\n! why\n? 7\n@ f\n- a\n+ b\n").unwrap()[0].seed, Some(7));
+        assert_eq!(parse("# one\n! why\n? 7\n@ f\n- a\n+ b\n").unwrap()[0].seed, Some(7.into()));
     }
 }

@@ -155,6 +155,7 @@ fn member(found: tanist_engine::Member, end: Option<Lsn>) -> Member {
         tags,
         tanist: _,
         storage: _,
+        follows: _,
     } = found;
     let (host, port) = postgres.map_or((String::new(), 0), |Endpoint { host, port }| (host, port));
     let lag = end.zip(lsn).map(|(end, lsn)| end.0.saturating_sub(lsn.0));
@@ -225,6 +226,7 @@ mod tests {
             tags: Tags { nosync: true, ..Tags::default() },
             tanist: true,
             storage: tanist_engine::Storage::Good,
+            follows: None,
         }
     }
 

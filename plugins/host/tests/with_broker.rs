@@ -108,6 +108,7 @@ fn lead(broker: &BrokerHandle, epoch: u64, address: &str) {
         tags: Tags::default(),
         tanist: true,
         storage: tanist_engine::Storage::Good,
+        follows: None,
     };
     broker.face(ClusterFace {
         epoch,

@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 use tanist_engine::Postgres;
 use tanist_guard::{
@@ -17,6 +18,9 @@ use tanist_guard::{
     protocol::{Command, Exit, JobKind, Program, Refusal, Report, StopMode},
 };
 use tokio::{io::unix::AsyncFd, sync::mpsc};
+
+/// So long the loop is not told of a command that the guard refused.
+const AFTER_REFUSAL: Duration = Duration::from_millis(50);
 
 /// The agent's end of the guard. Cheap to clone.
 #[derive(Clone)]
@@ -251,12 +255,17 @@ impl GuardLink {
                 tracing::warn!(counter, ?cause, signalled_ms, complete_ms, "PostgreSQL was fenced");
                 facts.tell(Fact::PostgresChanged(Postgres::Unknown));
             }
-            Report::Refused { job, reason } => {
-                if job == 0 {
-                    tracing::warn!(%reason, "the guard refused a command");
-                }
-                self.tell(job, JobNews::Refused(reason));
+            // Nothing has changed: what the loop wants it asks for again, and not as fast as it is refused.
+            Report::Refused { job: 0, reason } => {
+                tracing::warn!(%reason, "the guard refused a command");
+                let facts = facts.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(AFTER_REFUSAL).await;
+                    facts.tell(Fact::Guard);
+                });
+                return;
             }
+            Report::Refused { job, reason } => self.tell(job, JobNews::Refused(reason)),
             Report::Armed { .. } => self.guard_is_back(),
             Report::Disarmed => {}
         }

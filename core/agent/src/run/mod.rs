@@ -208,6 +208,10 @@ impl Loop {
                     self.tools.postgres.probe_now();
                 }
             }
+            Fact::Store(view) => {
+                self.under_way.news();
+                self.world.learn(Fact::Store(view), now);
+            }
             Fact::Confirmed => self.confirming = false,
             Fact::Policy(policy) => self.take(*policy),
             Fact::Reloaded => self.announce_reload(),
@@ -259,10 +263,11 @@ impl Loop {
         tokio::spawn(async move {
             match tools.keeper.confirm_vacant().await {
                 Ok(vacant) => tracing::info!(vacant, "the lease record was read again"),
-                Err(error) => {
-                    tracing::warn!(%error, "the lease record could not be read again");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+                Err(error) => tracing::warn!(%error, "the lease record could not be read again"),
+            }
+            // It failed, or the store has gone back and confirms nothing.
+            if tools.keeper.wants_confirmation(clock::reading()) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
             tools.facts.tell(Fact::Confirmed);
         });

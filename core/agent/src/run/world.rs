@@ -169,7 +169,7 @@ fn guard_seen(link: &GuardLink) -> Guard {
     // Fenced by the agent: the permission is used up, also while a guard that stands still cannot take it back.
     let armed = page.arm_view().filter(|_| !link.has_fenced());
     let armed = armed.map(|armed| Armed { epoch: Epoch(armed.epoch), until: Moment::from_nanos(armed.boot) });
-    Guard { armed, fence, budget: std::time::Duration::from_nanos(page.budget_ns()) }
+    Guard { armed, newest: Epoch(page.epoch()), fence, budget: std::time::Duration::from_nanos(page.budget_ns()) }
 }
 
 /// The state with each position's opening epoch filled in from the claims.

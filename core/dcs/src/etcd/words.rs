@@ -48,8 +48,14 @@ const NO_TLS: &str = "the server does not speak TLS; set etcd3.protocol to http,
 const NOT_PLAIN: &str = "the server closed the connection, as one does that expects TLS; set etcd3.protocol to https ({error})";
 
 /// How a server ends a connection that it does not want, when its last words get lost.
-const CLOSED: [&str; 6] =
-    ["connection closed", "connection reset", "Connection reset", "broken pipe", "Broken pipe", "without sending TLS close_notify"];
+const CLOSED: [&str; 6] = [
+    "connection closed",
+    "connection reset",
+    "Connection reset",
+    "broken pipe",
+    "Broken pipe",
+    "without sending TLS close_notify",
+];
 /// The certificate of a client is judged after the handshake of TLS 1.3: the connection stands, and ends before anything is answered.
 const NOT_ACCEPTED: &str =
     "etcd3.cert: the server closed the connection, as one does that does not accept {cert}; see its log ({error})";

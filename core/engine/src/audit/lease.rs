@@ -25,8 +25,12 @@ pub(super) fn release(facts: &Facts<'_>) -> Result<(), Violation> {
 /// The permission never outlives the lease.
 pub(super) fn arm(facts: &Facts<'_>, epoch: Epoch, until: Moment) -> Result<(), Violation> {
     let held = facts.mine_at("arms", epoch)?;
-    let sound = until <= held.until && until > facts.now && facts.seen.guard.fence != FenceState::Running;
-    if sound { Ok(()) } else { Err(Violation::ArmTooLong) }
+    let sound =
+        until <= held.until && until > facts.now + facts.seen.guard.budget && facts.seen.guard.fence != FenceState::Running;
+    if !sound {
+        return Err(Violation::ArmTooLong);
+    }
+    if epoch < facts.seen.guard.newest { Err(Violation::ArmTooOld) } else { Ok(()) }
 }
 
 /// The guard stays armed while there is something to fence.

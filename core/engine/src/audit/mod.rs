@@ -27,8 +27,10 @@ pub enum Violation {
     NotMine { what: &'static str },
     #[error("{what} under another epoch than that of the held lease")]
     WrongEpoch { what: &'static str },
-    #[error("arms the guard beyond the end of the lease, or for nothing")]
+    #[error("arms the guard beyond the end of the lease, or for less than a fence may take")]
     ArmTooLong,
+    #[error("arms the guard for an epoch older than the newest it was armed for: it refuses")]
+    ArmTooOld,
     #[error("{what} while PostgreSQL may be writable and no fence is complete")]
     MayWrite { what: &'static str },
     #[error("begins a job while one runs, or two at once")]

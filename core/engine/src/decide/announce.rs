@@ -101,7 +101,8 @@ fn member(turn: &mut Turn<'_>) {
     let moved = known.is_none_or(|known| known.lsn != face.lsn) && written.is_none_or(|at| now >= at + turn.policy.loop_wait);
     // What others wait for: a lost write of it would be their last news of a cluster that nobody writes to.
     let shown = members::find(turn, &turn.seen.me).is_some_and(|member| {
-        let same = member.state == face.state && member.role == face.role && member.storage == face.storage;
+        let same = (member.state, member.role, member.storage) == (face.state, face.role, face.storage);
+        let same = same && member.follows == face.follows;
         let of_primary = (member.checkpointed, member.timeline) == (face.checkpointed, face.timeline);
         same && (of_primary || face.role != Role::Primary)
     });
@@ -117,8 +118,8 @@ fn member(turn: &mut Turn<'_>) {
 fn face(turn: &Turn<'_>) -> Option<MemberFace> {
     let seen = turn.seen;
     let storage = seen.storage.state;
-    let blank =
-        |state, role| MemberFace { state, role, timeline: None, lsn: None, streaming: false, checkpointed: false, storage };
+    let (timeline, lsn, streaming, checkpointed, follows) = (None, None, false, false, None);
+    let blank = |state, role| MemberFace { state, role, timeline, lsn, streaming, checkpointed, storage, follows };
     let leads = matches!(seen.lease, Lease::Mine(_));
     let by_lease = if leads { Role::Primary } else { Role::Demoted };
     let mut face = match &seen.postgres {
@@ -144,7 +145,7 @@ fn face(turn: &Turn<'_>) -> Option<MemberFace> {
                 checkpointed: *checkpointed,
                 ..blank(MemberState::Running, by_lease)
             },
-            ServerRole::Standby { position, replayed, streaming, upstream: _, slot_differs: _ } => MemberFace {
+            ServerRole::Standby { position, replayed, streaming, upstream, slot_differs: _ } => MemberFace {
                 state: if *streaming { MemberState::Streaming } else { MemberState::Running },
                 role: Role::Replica,
                 timeline: position.map(|position| position.timeline),
@@ -152,6 +153,7 @@ fn face(turn: &Turn<'_>) -> Option<MemberFace> {
                 streaming: *streaming,
                 checkpointed: false,
                 storage,
+                follows: upstream.as_ref().map(|upstream| upstream.epoch),
             },
         },
     };

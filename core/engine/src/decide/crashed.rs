@@ -81,8 +81,13 @@ fn in_vain(turn: &Turn<'_>) -> bool {
 
 /// Arms the guard, then starts PostgreSQL without `standby.signal`.
 fn start_primary(turn: &mut Turn<'_>, held: &Held, reason: Reason) -> Reason {
+    if let Some(known) = turn.refused_by_guard(held) {
+        turn.stay_out();
+        return release(turn, None, Reason::EpochNotNewer { mine: held.epoch, known });
+    }
     if !turn.armed_for(held) {
-        return turn.step(Action::Arm { epoch: held.epoch, until: held.until }, Reason::Arming { epoch: held.epoch });
+        turn.arm(held);
+        return Reason::Arming { epoch: held.epoch };
     }
     let first = turn.seen.store.primary.is_none();
     let reason = if first { Reason::StartingPrimary { epoch: held.epoch } } else { reason };

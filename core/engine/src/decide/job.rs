@@ -1,7 +1,7 @@
 //! While a long job runs: wait, but not longer than the operator allowed.
 
 use super::{fence::fence, members, turn::Turn};
-use crate::{Action, FenceCause, Job, Moment, Reason, StartAs, Storage};
+use crate::{FenceCause, Job, Moment, Reason, StartAs, Storage};
 use std::time::Duration;
 
 /// A promotion takes at least so long before it is given up.
@@ -26,8 +26,8 @@ pub(super) fn running(turn: &mut Turn<'_>) -> Option<Reason> {
 /// with the old one's term, and what is being opened be fenced.
 fn permit_on(turn: &mut Turn<'_>) {
     let Some(held) = turn.held().filter(|_| turn.seen.is_opening() && turn.memory.giving_up.is_none()) else { return };
-    if turn.armed().is_some_and(|armed| armed.epoch < held.epoch) {
-        turn.act(Action::Arm { epoch: held.epoch, until: held.until });
+    if turn.refused_by_guard(held).is_none() && turn.armed().is_some_and(|armed| armed.epoch < held.epoch) {
+        turn.arm(held);
     }
 }
 

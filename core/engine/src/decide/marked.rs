@@ -1,12 +1,12 @@
-//! Which walsenders tell of the data directory that a member has now (SAFETY §4.8).
+//! Which walsenders tell of the data directory that a member has now (SAFETY §4.8), and of this history.
 //!
 //! A member raises its mark when its data directory is given up, with no server running in it. A walsender of the server before may
 //! outlive it for up to `wal_sender_timeout` where the network has dropped the end of the connection, and shows what was flushed *there*.
 //! So a member that has a mark counts by a connection that began after the mark was known: one that the first look at PostgreSQL which was
 //! begun after that did not find. Those it found are ended, so that nobody waits for a member that has connected in between.
 
-use super::{replaced, turn::Turn};
-use crate::{Action, Connection, DataMark, Marked, MemberName, Postgres, ServerRole, StandbySeen, SyncState};
+use super::{members, replaced, turn::Turn};
+use crate::{Action, Connection, DataMark, Marked, Member, MemberName, Postgres, ServerRole, StandbySeen, SyncState};
 
 /// Keeps for each mark the connections that were there when it became known.
 pub(super) fn notice(turn: &mut Turn<'_>) {
@@ -54,6 +54,18 @@ pub(super) fn doubtful(turn: &Turn<'_>, present: &SyncState, role: &ServerRole) 
         named || marked.is_some_and(|marked| !connections(standbys, &mark.name).any(|present| marked.before.contains(&present)))
     };
     turn.seen.store.data.iter().filter(|mark| !vouched(mark)).map(|mark| mark.name.clone()).collect()
+}
+
+/// Members whose walsenders may tell of another history. A standby whose agent has not heard of this primary, and that still is pointed at
+/// its address from an earlier time, may have WAL that was never here; PostgreSQL refuses it, and yet it tells first, each time, what it
+/// has flushed. So one that `/sync` of this leader does not name has to say itself that it follows this timeline, or a later epoch: then
+/// its WAL was compared before it was pointed here.
+pub(super) fn strangers(turn: &Turn<'_>, present: &SyncState, role: &ServerRole) -> Vec<MemberName> {
+    let ServerRole::Primary { position, .. } = role else { return Vec::new() };
+    let named = |name: &MemberName| present.leader.as_ref() == Some(&turn.seen.me) && present.standbys.contains(name);
+    let follows = |member: &Member| member.follows.is_some_and(|epoch| epoch >= position.opened_by);
+    let strange = members::others(turn).filter(|member| !named(&member.name) && !follows(member));
+    strange.map(|member| member.name.clone()).collect()
 }
 
 /// Ends what is left of connections from before a mark.

@@ -3,8 +3,10 @@
 //! The order of the first minutes: arm (a new epoch of the same holder is armed anew, nothing restarts) → `/initialize` of a new
 //! cluster → its users → write probe → the cluster's face. Nobody is told of a primary that has not been seen to accept a write.
 
-use super::{members, promote, restart, storage, switchover, sync, turn::Turn};
-use crate::{Action, Face, Held, Job, JobOutcome, Lsn, Position, Reason, Running, ServerRole, SyncNames, Timeline, WriteProof};
+use super::{fence::fence, members, promote, restart, storage, switchover, sync, turn::Turn};
+use crate::{
+    Action, Face, FenceCause, Held, Job, JobOutcome, Lsn, Position, Reason, Running, ServerRole, SyncNames, Timeline, WriteProof,
+};
 
 /// What leading needs of `ServerRole::Primary`.
 pub(super) struct Primary<'a> {
@@ -41,8 +43,13 @@ fn view(running: &Running) -> Option<Primary<'_>> {
 /// The next step of leading.
 pub(super) fn lead(turn: &mut Turn<'_>, held: &Held, running: &Running) -> Reason {
     let Some(primary) = view(running) else { return Reason::ProbePending };
+    if turn.refused_by_guard(held).is_some() {
+        turn.give_up(held);
+        return fence(turn, FenceCause::NotArmed);
+    }
     if !turn.armed_for(held) {
-        return turn.step(Action::Arm { epoch: held.epoch, until: held.until }, Reason::Arming { epoch: held.epoch });
+        turn.arm(held);
+        return Reason::Arming { epoch: held.epoch };
     }
     if let Some(reason) = switchover::carry_out(turn, &primary).or_else(|| storage::hand_over(turn, running)) {
         return reason;

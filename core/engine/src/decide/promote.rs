@@ -34,7 +34,8 @@ pub(super) fn promote(turn: &mut Turn<'_>, held: &Held, position: Option<Positio
         return release(turn, None, Reason::GivingUp { epoch });
     }
     if !turn.armed_for(held) {
-        return turn.step(Action::Arm { epoch, until: held.until }, Reason::Promoting { step: PromoteStep::Arm });
+        turn.arm(held);
+        return Reason::Promoting { step: PromoteStep::Arm };
     }
     let timeline = claim.timeline;
     turn.run(Job::Promote { epoch, timeline }, Reason::Promoting { step: PromoteStep::Open { timeline } })
@@ -59,7 +60,8 @@ fn may_not(turn: &Turn<'_>, held: &Held, position: Option<Position>) -> Option<R
     // A store that was restored or replaced counts from low again, and comes past every number it has handed out before.
     let promised = turn.seen.store.promises.iter().map(|promise| promise.epoch).filter(|known| *known > held.epoch);
     let own = turn.seen.promised.iter().filter(|own| own.forbids(&turn.seen.me, held.epoch)).map(|own| own.epoch);
-    if let Some(known) = promised.chain(own).max() {
+    let guard = turn.refused_by_guard(held);
+    if let Some(known) = promised.chain(own).chain(guard).max() {
         return Some(Reason::EpochNotNewer { mine: held.epoch, known });
     }
     match enough::electors(turn, held) {

@@ -165,10 +165,14 @@ pub(super) fn behind(turn: &Turn<'_>, position: Position) -> Option<Reason> {
 }
 
 /// From when on answers count: asked while the lease of a silent leader was running out, since nobody wrote any more. A leader that
-/// released wrote until then. The lease is vacant when a read has confirmed its end; `ask_ahead` was earlier by that much, at most a
-/// twentieth of ttl.
-fn answers_from(turn: &Turn<'_>, vacancy: Vacancy) -> Moment {
+/// released wrote until then, and one whose agent stands still until its guard ends it, shortly before the lease's end: whoever does not
+/// go at once asks again. The lease is vacant when a read has confirmed its end; `ask_ahead` was earlier by that much, at most a twentieth
+/// of ttl.
+fn answers_from(turn: &mut Turn<'_>, vacancy: Vacancy) -> Moment {
     let ttl = turn.policy.ttl;
+    if turn.reached(vacancy.since + ask::PATIENCE) {
+        return vacancy.since;
+    }
     let early = vacancy.since.minus(ttl / 4 + ttl / 20);
     let still_primary = ask::fresh(turn, early).any(|(peer, answer)| peer.asked < vacancy.since && ask::is_primary(answer));
     if vacancy.released || still_primary { vacancy.since } else { early }

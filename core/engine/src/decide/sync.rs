@@ -32,8 +32,9 @@ pub(super) fn step(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>) -> O
     let target = target(turn, held, primary, names);
     let (seen, absent) = (turn.seen, SyncState::default());
     let present = seen.store.sync.as_ref().unwrap_or(&absent);
-    let doubtful = marked::doubtful(turn, present, primary.role);
+    let mut doubtful = marked::doubtful(turn, present, primary.role);
     marked::end(turn, &doubtful, primary.role);
+    doubtful.extend(marked::strangers(turn, present, primary.role));
     let scene = Scene { primary, names, target, present, doubtful };
     match scene.present.leader.as_ref() == Some(&turn.seen.me) {
         true => scene.go_on(turn),
@@ -96,7 +97,7 @@ pub(super) struct Scene<'a> {
     pub target: Lsn,
     /// `/sync`; not of this leader, it names nobody who counts here.
     pub present: &'a SyncState,
-    /// Members that stream, as it seems, and may not: what is shown of them may be of a data directory that is gone.
+    /// Members that stream, as it seems, and may not: what is shown of them may be of a data directory that is gone, or of another history.
     pub doubtful: Vec<MemberName>,
 }
 

@@ -1,8 +1,8 @@
 //! One decision in the making: the facts it may use, and what it has asked for so far.
 
 use crate::{
-    Action, Armed, Decision, FenceState, Held, Job, JobOutcome, Lease, Memory, Moment, Observation, Policy, Postgres, Reason,
-    ServerRole, Storage,
+    Action, Armed, Decision, Epoch, FenceState, Held, Job, JobOutcome, Lease, Memory, Moment, Observation, Policy, Postgres,
+    Reason, ServerRole, Storage,
 };
 use std::time::Duration;
 
@@ -121,6 +121,20 @@ impl<'a> Turn<'a> {
     /// The guard permits a writable PostgreSQL under the held lease.
     pub fn armed_for(&self, held: &Held) -> bool {
         self.armed().is_some_and(|armed| armed.epoch == held.epoch)
+    }
+
+    /// Asks the guard for a permission until the end of the held lease. With no more left of it than a fence may take the guard would
+    /// refuse, so the renewal is waited for.
+    pub fn arm(&mut self, held: &Held) {
+        if held.until > self.now + self.seen.guard.budget {
+            self.act(Action::Arm { epoch: held.epoch, until: held.until });
+        }
+    }
+
+    /// The epoch for which the guard was armed, where it is newer than the lease's: it is not armed for an older one, however often it is
+    /// asked. A store that was restored hands out such a lease.
+    pub fn refused_by_guard(&self, held: &Held) -> Option<Epoch> {
+        Some(self.seen.guard.newest).filter(|newest| *newest > held.epoch)
     }
 
     /// PostgreSQL may be writable now, or may become so by the job that runs.

@@ -80,6 +80,7 @@ fn the_guard_is_armed_only_for_the_lease_that_runs() {
             ("lease mine epoch=7 until=+4", "beyond the end"),
             ("lease unknown", "lease"),
             ("guard fence=running", "arms the guard"),
+            ("guard newest=8", "older than the newest"),
         ],
     );
 }

@@ -100,6 +100,7 @@ fn store(dice: &mut Dice, now: Moment) -> StoreView {
                 tags: dice.tags(),
                 tanist: dice.coin(),
                 storage: dice.storage(),
+                follows: (dice.roll(4) > 0).then(|| dice.epoch()),
             }
         }),
         switchover: dice.maybe(|dice| Switchover {
@@ -127,13 +128,14 @@ fn store(dice: &mut Dice, now: Moment) -> StoreView {
 }
 
 fn observation(dice: &mut Dice, now: Moment) -> Observation {
-    Observation {
+    let mut seen = Observation {
         me: "a".into(),
         lease: lease(dice, now),
         store: store(dice, now),
         postgres: postgres(dice, now),
         guard: Guard {
             armed: dice.maybe(|dice| Armed { epoch: dice.epoch(), until: dice.moment(now) }),
+            newest: Epoch::NONE,
             fence: dice.pick(&[FenceState::Open, FenceState::Open, FenceState::Running, FenceState::Complete]),
             budget: Duration::from_millis(300),
         },
@@ -172,7 +174,9 @@ fn observation(dice: &mut Dice, now: Moment) -> Observation {
             waits: (dice.roll(20) == 0).then(|| (dice.name(), dice.epoch(), dice.moment(now))),
             barred: dice.roll(20) == 0,
         },
-    }
+    };
+    seen.guard.newest = seen.guard.armed.map_or_else(|| dice.epoch(), |armed| armed.epoch);
+    seen
 }
 
 /// Makes the node an armed leader with a running server, so that what a leader does beside that is reached often.
@@ -189,7 +193,8 @@ fn enthrone(dice: &mut Dice, seen: &mut Observation, now: Moment) {
         in_flight: dice.coin(),
         sync_at_acquisition,
     });
-    seen.guard = Guard { armed: Some(Armed { epoch, until }), fence: FenceState::Open, budget: Duration::from_millis(300) };
+    seen.guard =
+        Guard { armed: Some(Armed { epoch, until }), newest: epoch, fence: FenceState::Open, budget: Duration::from_millis(300) };
     (seen.job, seen.store.as_of, seen.stopping) = (None, Some(now), false);
     seen.store.initialize = Some("1".to_owned());
     if dice.roll(4) == 0 {
@@ -251,6 +256,7 @@ fn enlist(dice: &mut Dice, seen: &mut Observation, now: Moment) {
         tags: Tags::default(),
         tanist: true,
         storage: dice.storage(),
+        follows: None,
     });
     match &mut seen.postgres {
         Postgres::Running(running) => {
@@ -262,6 +268,8 @@ fn enlist(dice: &mut Dice, seen: &mut Observation, now: Moment) {
         Postgres::Stopped(stopped) => {
             (stopped.system_id, seen.store.initialize) = ("1".to_owned(), Some("1".to_owned()));
             seen.guard.fence = FenceState::Complete;
+            let rewindable = dice.coin();
+            (stopped.clean, stopped.rewindable) = (stopped.clean || rewindable, stopped.rewindable || rewindable);
             let last = Job::Rewind { from: leader };
             let outcome = JobOutcome::Failed("it broke".to_owned());
             seen.last_job = dice.coin().then_some(JobReport { job: last, outcome, at: now });

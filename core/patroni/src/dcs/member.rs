@@ -6,7 +6,7 @@ use crate::{
     state_from_word, state_word, storage_from_word, storage_word,
 };
 use serde::Serialize;
-use tanist_engine::{Endpoint, Lsn, Member, MemberFace, MemberName, MemberState, Role, Storage, Timeline};
+use tanist_engine::{Endpoint, Epoch, Lsn, Member, MemberFace, MemberName, MemberState, Role, Storage, Timeline};
 
 /// The key's value. Words stay as they were written: a later Patroni may know more of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct MemberKey {
     pub pause: bool,
     /// Our mark: what is wrong with its storage.
     pub storage: Storage,
+    /// A standby of ours that follows a leader of this epoch.
+    pub follows: Option<Epoch>,
 }
 
 /// What a node's member key says besides its [`MemberFace`]: for people and their tools, nothing is decided by it.
@@ -112,6 +114,8 @@ struct Json<'a> {
     pause: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     storage: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    follows: Option<u64>,
 }
 
 impl MemberKey {
@@ -139,6 +143,7 @@ impl MemberKey {
             timeline: fields.timeline("timeline")?,
             pause: fields.flag("pause")?.unwrap_or(false),
             storage: storage_from_word(fields.text("storage")?.as_deref()),
+            follows: fields.number("follows")?.map(Epoch).filter(|epoch| epoch.0 < Epoch::LIMIT),
         })
     }
 
@@ -162,6 +167,7 @@ impl MemberKey {
             timeline,
             pause,
             storage,
+            follows,
         } = self;
         dcs_text(&Json {
             conn_url: conn_url.as_deref(),
@@ -181,12 +187,13 @@ impl MemberKey {
             timeline: timeline.map(|timeline| timeline.0),
             pause: *pause,
             storage: storage_word(*storage),
+            follows: follows.map(|epoch| epoch.0),
         })
     }
 
     /// From the engine's face of this node and what the agent knows of it.
     pub fn from_engine(face: &MemberFace, detail: &MemberDetail, identity: &MemberIdentity) -> Self {
-        let MemberFace { state, role, timeline, lsn, streaming, checkpointed, storage } = face;
+        let MemberFace { state, role, timeline, lsn, streaming, checkpointed, storage, follows } = face;
         let MemberDetail { received, replayed, in_archive_recovery, pending_restart } = detail;
         let MemberIdentity { postgres, api_url, tanist, tags } = identity;
         let streams = *role == Role::Replica && (*streaming || *state == MemberState::Streaming);
@@ -213,6 +220,7 @@ impl MemberKey {
             timeline: *timeline,
             pause: false,
             storage: *storage,
+            follows: *follows,
         }
     }
 
@@ -236,6 +244,7 @@ impl MemberKey {
             replication_state,
             timeline,
             storage,
+            follows,
         } = self;
         let role = role_from_word(&role).ok_or(DecodeError::Wrong {
             key: Self::KEY,
@@ -258,6 +267,7 @@ impl MemberKey {
             tags: engine_tags(Self::KEY, &tags)?,
             tanist: tanist.is_some(),
             storage,
+            follows,
         })
     }
 }
@@ -284,6 +294,7 @@ mod tests {
             streaming: true,
             checkpointed: false,
             storage: Storage::Full,
+            follows: Some(Epoch(41)),
         };
         let change = json!({"max_connections": {"old_value": "100", "new_value": "200"}});
         let pending_restart = RestartReason::read(change.as_object().cloned().unwrap());
@@ -308,6 +319,7 @@ mod tests {
             tags: tanist_engine::Tags { nosync: true, ..Default::default() },
             tanist: true,
             storage: Storage::Full,
+            follows: Some(Epoch(41)),
         };
         assert_eq!(member, wanted);
     }
@@ -323,6 +335,7 @@ mod tests {
                 streaming,
                 checkpointed: false,
                 storage: Storage::Good,
+                follows: None,
             };
             let detail = MemberDetail { in_archive_recovery, ..MemberDetail::default() };
             MemberKey::from_engine(&face, &detail, &identity()).replication_state
@@ -356,6 +369,7 @@ mod tests {
             streaming: false,
             checkpointed: false,
             storage: Storage::Good,
+            follows: None,
         };
         let text = MemberKey::from_engine(&face, &MemberDetail::default(), &identity()).encode();
         assert!(text.contains(r#""checkpoint_after_promote":false"#), "{text}");

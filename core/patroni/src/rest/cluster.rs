@@ -111,8 +111,20 @@ impl ClusterBody {
 impl ClusterMember {
     /// From a member as the engine sees it and its key in full; `leader_lsn` is the leader's position.
     pub fn from_engine(member: &Member, role: ClusterRole, key: &MemberKey, leader_lsn: Option<Lsn>) -> Self {
-        let Member { name, postgres, api_url, state, role: _, timeline, lsn, checkpointed: _, tags: _, tanist: _, storage: _ } =
-            member;
+        let Member {
+            name,
+            postgres,
+            api_url,
+            state,
+            role: _,
+            timeline,
+            lsn,
+            checkpointed: _,
+            tags: _,
+            tanist: _,
+            storage: _,
+            follows: _,
+        } = member;
         let shown =
             if *state == MemberState::Streaming && role != ClusterRole::Leader { "streaming" } else { state_word(*state) };
         Self {
@@ -149,6 +161,7 @@ mod tests {
             tags: Tags::default(),
             tanist: true,
             storage: tanist_engine::Storage::Good,
+            follows: None,
         }
     }
 

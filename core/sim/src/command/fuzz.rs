@@ -1,6 +1,11 @@
 //! Many schedules on several threads. The result does not depend on how many.
 
-use crate::{coverage::Coverage, mutant::Mutant, schedule};
+use crate::{
+    case::{Case, Cases},
+    coverage::Coverage,
+    mutant::Mutant,
+    schedule,
+};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -18,27 +23,28 @@ const KEPT: usize = 20;
 pub struct Hunt {
     /// Schedules that ran.
     pub schedules: u64,
-    /// Violations, by seed; the first ones.
-    pub found: BTreeMap<u64, String>,
+    /// Violations; the first ones.
+    pub found: BTreeMap<Case, String>,
     /// How many there were.
     pub violations: u64,
     /// The hashes of all traces, added up.
     pub hash: u64,
     /// What was reached.
     pub coverage: Coverage,
-    /// The seeds that took longest until there was one primary, and until all was well.
-    pub slowest: [(u64, u64); 2],
+    /// The seeds that took longest until there was one primary, and until all was well, and the one with the busiest agent.
+    pub most: [(u64, Case); 3],
 }
 
 impl Hunt {
-    fn add(&mut self, seed: u64, outcome: &schedule::Outcome) {
+    fn add(&mut self, case: Case, outcome: &schedule::Outcome) {
         self.schedules += 1;
         self.hash = self.hash.wrapping_add(outcome.hash);
         self.coverage.merge(&outcome.coverage);
-        self.slower([(outcome.coverage.slowest_lead, seed), (outcome.coverage.slowest_heal, seed)]);
+        let Coverage { slowest_lead, slowest_heal, busiest, .. } = outcome.coverage;
+        self.more([slowest_lead, slowest_heal, busiest].map(|count| (count, case)));
         if let Some(violation) = &outcome.violation {
             self.violations += 1;
-            self.found.insert(seed, format!("{}: {}", violation.invariant, violation.text));
+            self.found.insert(case, format!("{}: {}", violation.invariant, violation.text));
             while self.found.len() > KEPT {
                 self.found.pop_last();
             }
@@ -50,16 +56,16 @@ impl Hunt {
         self.violations += other.violations;
         self.hash = self.hash.wrapping_add(other.hash);
         self.coverage.merge(&other.coverage);
-        self.slower(other.slowest);
+        self.more(other.most);
         self.found.extend(other.found);
         while self.found.len() > KEPT {
             self.found.pop_last();
         }
     }
 
-    fn slower(&mut self, others: [(u64, u64); 2]) {
-        for (mine, other) in self.slowest.iter_mut().zip(others) {
-            // Of two that are equal the smaller seed, so that the number of threads does not matter.
+    fn more(&mut self, others: [(u64, Case); 3]) {
+        for (mine, other) in self.most.iter_mut().zip(others) {
+            // Of two that are equal the first, so that the number of threads does not matter.
             if other.0 > mine.0 || other.0 == mine.0 && other.1 < mine.1 {
                 *mine = other;
             }
@@ -67,7 +73,7 @@ impl Hunt {
     }
 
     /// One line.
-    pub fn line(&self, first: u64) -> String {
+    pub fn line(&self, first: Case) -> String {
         let Self { schedules, violations, hash, coverage, .. } = self;
         let holes = coverage.holes().join(",");
         format!(
@@ -77,8 +83,8 @@ impl Hunt {
     }
 }
 
-/// Runs `schedules` seeds from `first` on `jobs` threads.
-pub fn hunt(first: u64, schedules: u64, jobs: usize, mutant: Option<Mutant>) -> Hunt {
+/// Runs so many of these on `jobs` threads.
+pub fn hunt(cases: Cases, schedules: u64, jobs: usize, mutant: Option<Mutant>) -> Hunt {
     let next = AtomicU64::new(0);
     let all = Mutex::new(Hunt::default());
     std::thread::scope(|scope| {
@@ -91,9 +97,8 @@ pub fn hunt(first: u64, schedules: u64, jobs: usize, mutant: Option<Mutant>) -> 
                         break;
                     }
                     for index in begin..(begin + 64).min(schedules) {
-                        let seed = first.wrapping_add(index);
-                        let outcome = schedule::run_for(seed, mutant, true);
-                        mine.add(seed, &outcome);
+                        let case = cases.at(index);
+                        mine.add(case, &schedule::run_for(case, mutant, true));
                     }
                 }
                 if let Ok(mut all) = all.lock() {
@@ -106,20 +111,21 @@ pub fn hunt(first: u64, schedules: u64, jobs: usize, mutant: Option<Mutant>) -> 
 }
 
 /// The command. `false`: a violation was found.
-pub fn fuzz(first: u64, schedules: u64, jobs: usize, mutant: Option<Mutant>) -> bool {
+pub fn fuzz(cases: Cases, schedules: u64, jobs: usize, mutant: Option<Mutant>) -> bool {
     let began = Instant::now();
-    let hunt = hunt(first, schedules, jobs, mutant);
+    let hunt = hunt(cases, schedules, jobs, mutant);
     let spent = began.elapsed();
-    for (seed, text) in &hunt.found {
-        println!("seed {seed}: {text}\n    tanist-sim run {seed}");
+    for (case, text) in &hunt.found {
+        println!("seed {case}: {text}\n    tanist-sim run {case}");
     }
-    let [(lead, first_lead), (heal, first_heal)] = hunt.slowest;
+    let [(lead, first_lead), (heal, first_heal), (turns, first_busy)] = hunt.most;
     println!("slowest until one primary: {} ms, seed {first_lead}", lead / 1_000_000);
     println!("slowest until all was well: {} ms, seed {first_heal}", heal / 1_000_000);
+    println!("busiest agent: {turns} decisions within a second, seed {first_busy}");
     let per = |seconds: f64| hunt.schedules as f64 / seconds.max(0.001);
     eprint!("{:.0} schedules per second on {jobs} threads", per(spent.as_secs_f64()));
     eprintln!("{}", cpu_seconds().map_or_else(String::new, |used| format!(", {:.0} per second of CPU", per(used))));
-    println!("{}", hunt.line(first));
+    println!("{}", hunt.line(cases.at(0)));
     hunt.violations == 0
 }
 

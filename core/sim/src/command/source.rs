@@ -1,6 +1,9 @@
 //! Mutants of the shipped source: one scratch copy with all of them, built once, and for each the first seed that catches it.
 
-use crate::substitution::{Edit, Substitution, apply, parse, replace};
+use crate::{
+    case::{Case, Cases},
+    substitution::{Edit, Substitution, apply, parse, replace},
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -84,12 +87,27 @@ fn build(at: &Path) -> Result<PathBuf, String> {
     if built.success() { Ok(target.join("debug/tanist-sim")) } else { Err("the mutants do not compile".to_owned()) }
 }
 
+/// What `fuzz` is told of where to begin.
+fn which(cases: Cases, index: u64) -> Vec<String> {
+    match cases {
+        Cases::From(first) => vec!["--seed".to_owned(), first.wrapping_add(index).to_string()],
+        Cases::Around(case, first) => {
+            ["--around", &case.to_string(), "--seed", &first.wrapping_add(index).to_string()].map(str::to_owned).to_vec()
+        }
+    }
+}
+
+/// This one alone.
+fn alone(case: Case) -> Cases {
+    Cases::Around(case, case.variation)
+}
+
 /// The first violation of a mutant; nothing: it lives.
-fn caught(program: &Path, number: usize, first: u64, schedules: u64, jobs: usize) -> Result<Option<String>, String> {
+fn caught(program: &Path, number: usize, cases: Cases, schedules: u64, jobs: usize) -> Result<Option<String>, String> {
     for begin in (0..schedules).step_by(BATCH as usize) {
         let ran = Command::new(program)
-            .args(["fuzz", "--jobs", &jobs.to_string()])
-            .args(["--schedules", &BATCH.min(schedules).to_string(), "--seed", &first.wrapping_add(begin).to_string()])
+            .args(["fuzz", "--jobs", &jobs.to_string(), "--schedules", &BATCH.min(schedules).to_string()])
+            .args(which(cases, begin))
             .env(VARIABLE, number.to_string())
             .stderr(Stdio::null())
             .output()
@@ -108,9 +126,10 @@ fn caught(program: &Path, number: usize, first: u64, schedules: u64, jobs: usize
 
 /// The seed that catches a mutant breaks nothing without it: else it is no catch, and something else is to be mended first.
 fn innocent(program: &Path, number: usize, text: &str) -> Result<(), String> {
-    let seed = text.split([' ', ':']).nth(1).unwrap_or_default();
+    let case: Case = text.split([' ', ':']).nth(1).unwrap_or_default().parse()?;
     let ran = Command::new(program)
-        .args(["fuzz", "--jobs", "1", "--schedules", "1", "--seed", seed])
+        .args(["fuzz", "--jobs", "1", "--schedules", "1"])
+        .args(which(alone(case), 0))
         .env(VARIABLE, "0")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -127,7 +146,7 @@ pub fn source(root: &Path, first: u64, schedules: u64, jobs: usize, only: Option
     let at = root.join("target/mutants");
     scratch(&root, &at.join("source"), &list)?;
     let program = build(&at)?;
-    if let Some(text) = caught(&program, 0, first, BATCH, jobs)? {
+    if let Some(text) = caught(&program, 0, first.into(), BATCH, jobs)? {
         return Err(format!("without any mutant: {text}"));
     }
     let (mut living, mut seen, mut unseen) = (Vec::new(), 0, 0);
@@ -137,8 +156,8 @@ pub fn source(root: &Path, first: u64, schedules: u64, jobs: usize, only: Option
             unseen += 1;
             continue;
         }
-        let known = mutant.seed.map_or(Ok(None), |seed| caught(&program, number + 1, seed, 1, 1))?;
-        let found = if known.is_some() { known } else { caught(&program, number + 1, first, schedules, jobs)? };
+        let known = mutant.seed.map_or(Ok(None), |case| caught(&program, number + 1, alone(case), 1, 1))?;
+        let found = if known.is_some() { known } else { caught(&program, number + 1, first.into(), schedules, jobs)? };
         match found {
             Some(text) => {
                 println!("{}: caught by {text}", mutant.name);

@@ -1,6 +1,7 @@
 //! One schedule, told as the agents' logs would.
 
 use crate::{
+    case::Case,
     mutant::Mutant,
     schedule::{self, Outcome},
     trace::Trace,
@@ -12,10 +13,10 @@ use std::{
 };
 
 /// The command. `false`: a violation.
-pub fn run(seed: u64, mutant: Option<Mutant>, save: Option<&Path>) -> std::io::Result<bool> {
-    let faults = schedule::faults(seed);
-    let mut outcome = schedule::run(seed, faults.clone(), mutant, Trace::telling());
-    let options = crate::options::Options::of(seed, mutant);
+pub fn run(case: Case, mutant: Option<Mutant>, save: Option<&Path>) -> std::io::Result<bool> {
+    let faults = case.faults();
+    let mut outcome = schedule::run(case, faults.clone(), mutant, Trace::telling());
+    let options = case.options(mutant);
     println!("{options:?}");
     for fault in &faults {
         println!("fault: {fault}");
@@ -31,24 +32,24 @@ pub fn run(seed: u64, mutant: Option<Mutant>, save: Option<&Path>) -> std::io::R
         }
         file.flush()?;
     }
-    Ok(concluded(seed, &outcome))
+    Ok(concluded(case, &outcome))
 }
 
 /// The same beside a Patroni.
-pub fn mixed(seed: u64) -> bool {
-    let mut outcome = schedule::run_mixed(seed, None, Trace::telling());
+pub fn mixed(case: Case) -> bool {
+    let mut outcome = schedule::run_mixed(case, None, Trace::telling());
     for line in outcome.trace.story.take().unwrap_or_default() {
         println!("{line}");
     }
-    concluded(seed, &outcome)
+    concluded(case, &outcome)
 }
 
-fn concluded(seed: u64, outcome: &Outcome) -> bool {
+fn concluded(case: Case, outcome: &Outcome) -> bool {
     match &outcome.violation {
         Some(violation) => {
-            println!("seed={seed} violation={}: {} hash={:016x}", violation.invariant, violation.text, outcome.hash)
+            println!("seed={case} violation={}: {} hash={:016x}", violation.invariant, violation.text, outcome.hash)
         }
-        None => println!("seed={seed} violation=none hash={:016x}", outcome.hash),
+        None => println!("seed={case} violation=none hash={:016x}", outcome.hash),
     }
     outcome.violation.is_none()
 }

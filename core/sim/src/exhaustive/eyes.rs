@@ -181,7 +181,7 @@ fn lease(node: &Node, in_flight: bool) -> Lease {
     }
 }
 
-fn store(node: &Node, scope: &Scope) -> StoreView {
+fn store(state: &State, node: &Node, scope: &Scope) -> StoreView {
     let Some(keys) = &node.view else { return StoreView::default() };
     let member = |node| Member {
         name: name(node),
@@ -195,6 +195,10 @@ fn store(node: &Node, scope: &Scope) -> StoreView {
         tags: Tags::default(),
         tanist: true,
         storage: Storage::Good,
+        follows: match state.nodes[usize::from(node)].server {
+            Server::Standby { upstream: Some((_, number)) } => Some(epoch(number)),
+            _ => None,
+        },
     };
     let (shown, leader, timeline) = keys.face;
     StoreView {
@@ -291,10 +295,11 @@ pub fn observation(state: &State, place: u8, scope: &Scope) -> Observation {
     Observation {
         me: name(place),
         lease: lease(node, node.waits.0),
-        store: store(node, scope),
+        store: store(state, node, scope),
         postgres: postgres(state, place),
         guard: Guard {
             armed: node.armed.map(|(number, age)| Armed { epoch: epoch(number), until: NOW + ticks(OVER.saturating_sub(age)) }),
+            newest: node.armed.map_or(Epoch::NONE, |(number, _)| epoch(number)),
             fence: if node.fenced { FenceState::Complete } else { FenceState::Open },
             budget: ticks(OVER - DEADLINE),
         },

@@ -76,7 +76,8 @@ impl World {
         let epoch = self.writable_epoch(node);
         self.checks.writable_under.push((epoch, node));
         if self.nodes[node].exempt_until > self.now {
-            // A stale one that runs on after a pause: what it acknowledges is judged, its opening is not.
+            // A stale one that runs on after a pause: what it acknowledges is judged, its opening is not, also when it starts again.
+            self.checks.optime[node] = None;
             return;
         }
         let wal = &self.nodes[node].pg.wal;

@@ -10,7 +10,7 @@ use crate::{
     model::{
         clock::{MS, SEC},
         postgres::Server,
-        store::LEADER,
+        store::{FAILOVER, LEADER},
     },
     world::{World, storage},
 };
@@ -135,7 +135,7 @@ impl World {
         other || self.store.snap.get(LEADER).is_none()
     }
 
-    /// The server of a node is about to end.
+    /// The server of a node is about to end. A switchover that was asked for is carried out when somebody can take over, however late.
     pub(crate) fn check_demotion(&mut self, node: usize) {
         let primary = self.nodes[node].pg.server == Server::Primary;
         if primary {
@@ -144,6 +144,10 @@ impl World {
         // Until the cluster has shown it, what was just made may be given up and made anew.
         let shown = self.store.snap.face().is_some_and(|face| face.name == self.names[node]);
         let held = self.store.snap.record().is_some_and(|(record, _)| record.holder == self.names[node] && !record.released);
+        if primary && self.store.snap.get(FAILOVER).is_some() {
+            self.checks.blamed[node] = self.checks.blamed[node].max(self.now);
+            return;
+        }
         if primary && shown && held && self.now > self.checks.harmed[node] && !self.checks.store_restored {
             let text = format!("{} holds the lease and is healthy, and its PostgreSQL is ended", self.names[node]);
             self.violate("demotion", text);

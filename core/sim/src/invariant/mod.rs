@@ -2,6 +2,7 @@
 
 mod acknowledged;
 mod bounds;
+mod busy;
 mod callbacks;
 mod causes;
 mod copies;
@@ -38,9 +39,12 @@ pub struct Violation {
 pub struct Restore {
     /// When.
     pub at: u64,
-    /// Who was writable then.
-    pub primary: Option<usize>,
-    /// Nodes that had not seen the store since the backup was made.
+    /// Who held the lease then, or was writable and permitted to be.
+    pub leaders: Vec<bool>,
+    /// Nodes that have read it since.
+    pub read: Vec<bool>,
+    /// Nodes that had not seen the store since the backup was made, and those to which it was first shown when it had come past what they
+    /// knew.
     pub blind: Vec<bool>,
     /// The agents that had seen it.
     pub lives: Vec<u32>,
@@ -112,6 +116,8 @@ pub struct Checks {
     pub(crate) taken: Vec<bool>,
     /// The shortest and the longest ttl that was ever configured.
     pub(crate) ttls: (u64, u64),
+    /// How often each agent decides.
+    pub(crate) busy: Vec<busy::Busy>,
     /// How long each lease is warranted.
     pub(crate) terms: terms::Terms,
 }
@@ -125,6 +131,7 @@ impl Checks {
             delivered: vec![0; nodes],
             owed: (0..nodes).map(|_| plugin::Owed::default()).collect(),
             taken: vec![false; nodes],
+            busy: vec![busy::Busy::default(); nodes],
             robbed: vec![false; nodes],
             blamed: vec![0; nodes],
             ended: vec![0; nodes],

@@ -2,8 +2,8 @@
 //! missed a pause, and shortly after.
 //!
 //! And but for one case after a store was restored from a backup under a running leader: a node whose agent has not seen the store since
-//! the backup was made, or was started after it was put in place, takes the backup's released record for the present; the leader,
-//! forgotten by the store, is writable until it notices, at most a ttl. In failsafe mode it asks those whom its record named; whom it did
+//! the backup was made, was started after it was put in place, or reads it when it has come past the revision that the agent knew, takes
+//! the backup's released record for the present; the leader, forgotten by the store, is writable until it notices, at most a ttl. In failsafe mode it asks those whom its record named; whom it did
 //! not name has never heard of it. Then it is writable until one of those whom it asks has seen the backup, and a ttl longer
 //! (`docs/failure-modes.md`).
 
@@ -21,7 +21,7 @@ impl World {
         let started = |other: usize| self.nodes[other].agent.life != restored.lives[other];
         let blind = |other: usize| other != node && (restored.blind[other] || started(other)) && self.can_write(other);
         let soon = self.now < restored.at + self.longest_ttl() && (0..self.nodes.len()).any(blind);
-        restored.primary == Some(node) && (soon || self.is_sustained_unheard(node))
+        restored.leaders[node] && (soon || self.is_sustained_unheard(node))
     }
 
     /// Failsafe mode holds this leader, nobody whom it asks knows that the store is a backup, or not for long, and another one leads whom

@@ -47,6 +47,7 @@ impl World {
                 && !self.strayed(*other)
                 && !self.waits(*other, ASKED)
                 && !self.did_not_know(winner, *other)
+                && !self.received_since(winner, *other)
                 // It was bound, too, and now gives a better one the time that the winner gave that one before.
                 && !(self.waits(*other, ASKED + patience) && best.is_some_and(|best| reach(best) > reach(*other)))
         });
@@ -60,6 +61,15 @@ impl World {
     /// named by it.
     fn waits(&self, node: usize, margin: Duration) -> bool {
         self.nodes[node].agent.keeper.holds_off(self.reading(node), margin)
+    }
+
+    /// The winner asked it when somebody still wrote, and it received more after its answer: a leader whose agent stands still writes until
+    /// its guard ends it, shortly before the end of the lease.
+    fn received_since(&self, winner: usize, other: usize) -> bool {
+        let asked = self.nodes[winner].agent.seen.peers.iter().find(|peer| peer.name == self.names[other]).map(|peer| peer.asked);
+        let age = asked.map_or(0, |asked| self.reading(winner).boot.since(asked).as_nanos() as u64);
+        let wrote = |(node, ended): (usize, &u64)| node != winner && *ended + age >= self.now;
+        self.checks.ended.iter().enumerate().any(wrote)
     }
 
     /// Asked by the winner, it could not say yet where its own WAL ends, for as long as that is waited for.

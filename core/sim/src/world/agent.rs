@@ -14,8 +14,8 @@ use crate::{
 };
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
-    Action, Armed, Decision, Failsafe, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Reading, Reason,
-    Recorded, Storage, StorageSeen, StoreView, audit, decide_from, failsafe::Naming,
+    Action, Armed, Decision, Epoch, Failsafe, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Reading,
+    Reason, Recorded, Storage, StorageSeen, StoreView, audit, decide_from, failsafe::Naming,
 };
 
 /// What a call to the store is for.
@@ -64,9 +64,14 @@ pub enum Under {
     /// May begin.
     Free,
     /// Is under way.
-    Way,
+    Way {
+        /// The store has shown something since it began.
+        news: bool,
+    },
     /// Rests until then.
     Rest(Moment),
+    /// The store has taken it, and has not shown anything since; it may begin again then.
+    Unshown(Moment),
 }
 
 /// An agent's process.
@@ -158,7 +163,7 @@ impl Agent {
                 lease: Lease::Unknown,
                 store: StoreView::default(),
                 postgres: Postgres::Unknown,
-                guard: Guard { armed: None, fence: FenceState::Complete, budget: Duration::ZERO },
+                guard: Guard { armed: None, newest: Epoch::NONE, fence: FenceState::Complete, budget: Duration::ZERO },
                 job: None,
                 last_job: None,
                 peers: Vec::new(),
@@ -262,6 +267,7 @@ impl World {
         agent.seen.lease = lease;
         agent.seen.guard = Guard {
             armed: page.permit().filter(|_| !fenced).map(|permit| Armed { epoch: permit.epoch, until: permit.until.boot }),
+            newest: page.epoch,
             fence: match agent.own_fence {
                 1 if fenced => FenceState::Running,
                 2 if fenced => FenceState::Complete,
@@ -281,6 +287,7 @@ impl World {
         self.observe_lease(node, lease);
         self.check_terms(node, now);
         self.check_usurped(node);
+        self.check_busy(node);
         let agent = &mut self.nodes[node].agent;
         agent.turns += 1;
         let memory = std::mem::take(&mut agent.memory);
@@ -369,11 +376,11 @@ impl World {
                 let state = &mut self.nodes[node].agent.effects[effect];
                 let free = match *state {
                     Under::Free => true,
-                    Under::Way => false,
-                    Under::Rest(until) => until <= now.boot,
+                    Under::Way { .. } => false,
+                    Under::Rest(until) | Under::Unshown(until) => until <= now.boot,
                 };
                 if free {
-                    *state = Under::Way;
+                    *state = Under::Way { news: false };
                     self.begin_effect(node, effect, action);
                 } else {
                     self.nodes[node].agent.memory.asked_in_vain(&action);

@@ -142,6 +142,11 @@ impl World {
             agent.mirror.history += 1;
             agent.mirror.snap = None;
         }
+        if let Some(restore) = &mut self.checks.restore {
+            // What it knew the store has forgotten, and come past it since.
+            restore.blind[node] |= !back && !restore.read[node];
+            restore.read[node] = true;
+        }
         self.take_in(node, answer.snap);
         // Whatever was committed between the read and the watch comes with the watch.
         if self.store.snap.revision != self.nodes[node].agent.mirror.snap.as_ref().map_or(0, |snap| snap.revision) {
@@ -170,6 +175,7 @@ impl World {
         self.checks.terms.shows(node, agent.life, &snap, now);
         let (history, received) = (agent.mirror.history, agent.mirror.received);
         agent.keeper.observe(&snap, history, received, now);
+        self.effects_hear(node);
         if self.view_changed(node) { self.turn(node) } else { self.glance(node) }
     }
 

@@ -40,10 +40,9 @@ impl World {
         }
     }
 
-    /// It is not the known one, and whoever decided to start it did not know. The agent looks right before it starts.
-    pub fn replaced_unseen(&self, node: usize) -> bool {
-        let here = &self.nodes[node];
-        here.directory_replaced() && !here.agent.seen.directory_replaced
+    /// It is not the known one, and whoever decided to start it did not know (`seen`). The agent looks right before it starts.
+    pub fn replaced_unseen(&self, node: usize, seen: bool) -> bool {
+        self.nodes[node].directory_replaced() && !seen
     }
 
     /// Somebody copies the directory.

@@ -32,11 +32,15 @@ pub const RELEASE: usize = 2;
 /// A fence.
 pub const FENCE: usize = 3;
 const NAMES: usize = 4;
+const SYNC: usize = 5;
+const INITIALIZE: usize = 6;
 const TIMELINES: usize = 7;
 const PROVE: usize = 8;
+const PRIMARY: usize = 9;
 /// The member key.
 pub const MEMBER: usize = 10;
 const STATUS: usize = 11;
+const SWITCHOVER: usize = 12;
 const PEERS: usize = 13;
 const PROMISE: usize = 14;
 const DATA: usize = 15;
@@ -54,14 +58,14 @@ pub fn kind(action: &Action) -> Option<usize> {
         Action::Release { .. } => RELEASE,
         Action::Fence => FENCE,
         Action::SetSyncNames(_) => NAMES,
-        Action::WriteSync { .. } => 5,
-        Action::WriteInitialize { .. } => 6,
+        Action::WriteSync { .. } => SYNC,
+        Action::WriteInitialize { .. } => INITIALIZE,
         Action::ClaimTimeline { .. } | Action::RecordTimeline { .. } => TIMELINES,
         Action::Prove { .. } => PROVE,
-        Action::PublishPrimary(_) => 9,
+        Action::PublishPrimary(_) => PRIMARY,
         Action::PublishMember(_) => MEMBER,
         Action::PublishStatus { .. } => STATUS,
-        Action::ClearSwitchover { .. } => 12,
+        Action::ClearSwitchover { .. } => SWITCHOVER,
         Action::AskPeers => PEERS,
         Action::WritePromise { .. } => PROMISE,
         Action::RaiseData { .. } => DATA,
@@ -83,14 +87,39 @@ fn rest(effect: usize) -> Duration {
     })
 }
 
+/// Its result is seen in the store's keys.
+fn shown_by_store(effect: usize) -> bool {
+    matches!(effect, SYNC | PROMISE | DATA | INITIALIZE | TIMELINES | PRIMARY | SWITCHOVER | NAMING)
+}
+
+/// A write that no news of the store has followed may be written again after this.
+const UNSHOWN: Duration = Duration::from_millis(200);
+
 impl World {
     /// An effect has ended.
     pub fn end_effect(&mut self, node: usize, effect: usize, done: bool) {
         let now = self.reading(node).boot;
-        self.nodes[node].agent.effects[effect] = if done { Under::Free } else { Under::Rest(now + rest(effect)) };
+        let waits = !self.options.eager && shown_by_store(effect);
+        let state = &mut self.nodes[node].agent.effects[effect];
+        *state = match *state {
+            _ if !done => Under::Rest(now + rest(effect)),
+            Under::Way { news: false } if waits => Under::Unshown(now + UNSHOWN),
+            _ => Under::Free,
+        };
         if effect == NAMES {
             self.nodes[node].agent.names_valid_from = now;
             self.kick(node);
+        }
+    }
+
+    /// The store has shown an agent something: what it had taken before is among it, or is written once more.
+    pub(super) fn effects_hear(&mut self, node: usize) {
+        for state in &mut self.nodes[node].agent.effects {
+            match state {
+                Under::Way { news } => *news = true,
+                Under::Unshown(_) => *state = Under::Free,
+                Under::Free | Under::Rest(_) => {}
+            }
         }
     }
 
@@ -253,6 +282,7 @@ impl World {
             tags: self.options.tags(node),
             tanist: true,
             storage: face.storage,
+            follows: face.follows,
         }
     }
 

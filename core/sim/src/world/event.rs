@@ -32,7 +32,7 @@ pub enum Command {
     Arm(Permit),
     Disarm,
     Fence,
-    Start { job: u64, primary: Option<Epoch>, upstream: Option<Upstream>, names: SyncNames },
+    Start { job: u64, primary: Option<Epoch>, upstream: Option<Upstream>, names: SyncNames, replaced: bool },
     Promote { job: u64, epoch: Epoch, timeline: u32 },
     Stop { job: u64, mode: StopMode },
     Writer { job: u64, copy_of: Option<usize>, rewinds: bool, names: SyncNames },

@@ -270,8 +270,8 @@ impl World {
             let backup = self.store.snap.revision;
             self.checks.restore = Some(Restore {
                 at: self.now,
-                // Not one who stands still beyond the end of its lease.
-                primary: nodes.clone().find(|node| self.can_write(*node) && self.is_permitted(*node)),
+                read: vec![false; self.nodes.len()],
+                leaders: nodes.clone().map(|node| self.leads(node)).collect(),
                 lives: nodes.clone().map(|node| self.checks.terms.life_seen(node)).collect(),
                 blind: nodes.map(|node| self.checks.terms.last_seen(node) <= backup).collect(),
             });
@@ -282,9 +282,14 @@ impl World {
         }
     }
 
-    /// The guard's permission has not run out.
-    fn is_permitted(&self, node: usize) -> bool {
-        self.nodes[node].guard.page.permit().is_some_and(|permit| permit.left(self.reading(node), 0) > 0)
+    /// It may write or open, now or when it goes on: by its own clocks the guard's permission or its lease has not run out.
+    fn leads(&self, node: usize) -> bool {
+        let (here, now) = (&self.nodes[node], self.reading(node));
+        let permitted = self.can_write(node) && here.guard.page.permit().is_some_and(|permit| permit.left(now, 0) > 0);
+        let holds = here.agent.keeper.until().is_some_and(|until| until.boot > now.boot && until.raw > now.raw);
+        // One whom an earlier backup forgot, and who is about to notice.
+        let forgotten = self.checks.restore.as_ref().is_some_and(|before| before.leaders[node]) && self.can_write(node);
+        permitted || forgotten || here.agent.alive && holds
     }
 
     /// Everything that still lasts ends, everybody runs again, and from now on only liveness is in question.

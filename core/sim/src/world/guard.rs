@@ -102,8 +102,10 @@ impl World {
                     self.deadline_taken(node, false);
                     self.plan_guard_look(node);
                     self.plan_watchdog(node);
+                    self.tell_agent(node, 0);
+                } else {
+                    self.tell_agent(node, if self.options.eager { 0 } else { 50 * MS });
                 }
-                self.tell_agent(node);
             }
             Command::Disarm => {
                 let server = self.nodes[node].pg.server;
@@ -111,13 +113,14 @@ impl World {
                 if !writable {
                     self.nodes[node].guard.page.deadline = Deadline::Unarmed;
                 }
-                self.tell_agent(node);
+                self.tell_agent(node, 0);
             }
             Command::Fence => {
                 self.take_deadline(node);
                 self.guard_fences(node);
             }
-            Command::Start { job, primary, upstream, names } => self.start_postgres(node, job, primary, upstream, names),
+            Command::Start { job, replaced, .. } if self.replaced_unseen(node, replaced) => self.refuse(node, job),
+            Command::Start { job, primary, upstream, names, .. } => self.start_postgres(node, job, primary, upstream, names),
             Command::Promote { job, epoch, timeline } => {
                 let permitted = self.permitted(node, epoch) && self.nodes[node].pg.server == Server::Standby;
                 if !permitted {
@@ -147,18 +150,18 @@ impl World {
         self.later(node, MS / 10, Local::JobEnded { job, outcome: JobOutcome::Failed("the guard refused".to_owned()) });
     }
 
-    /// Something on the page has changed.
-    fn tell_agent(&mut self, node: usize) {
+    /// Something on the page has changed; a refusal is told after a pause.
+    fn tell_agent(&mut self, node: usize, pause: u64) {
         if self.nodes[node].agent.alive {
             let turns = self.nodes[node].agent.turns;
-            self.later(node, MS / 10, Local::Nudge { turns });
+            self.later(node, pause + MS / 10, Local::Nudge { turns });
         }
     }
 
     fn start_postgres(&mut self, node: usize, job: u64, primary: Option<Epoch>, upstream: Option<Upstream>, names: SyncNames) {
         let busy = self.nodes[node].pg.server != Server::Down || self.nodes[node].writer.is_some();
         let forbidden = primary.is_some_and(|epoch| !self.permitted(node, epoch));
-        if busy || forbidden || self.nodes[node].pg.dir != Dir::Cluster || self.replaced_unseen(node) {
+        if busy || forbidden || self.nodes[node].pg.dir != Dir::Cluster {
             return self.refuse(node, job);
         }
         if let Some(epoch) = primary {
@@ -235,7 +238,7 @@ impl World {
         let took = if here.slow[0] > 0 { self.rng.range(most / 2, most) } else { self.rng.range(5 * MS, 80 * MS) };
         let began = self.now;
         self.later(node, took, Local::Fenced { complete: false, began });
-        self.tell_agent(node);
+        self.tell_agent(node, 0);
     }
 
     fn fence_step(&mut self, node: usize, complete: bool, began: u64) {

@@ -31,7 +31,8 @@ impl World {
                     StartAs::Primary { epoch } => (Some(epoch), None),
                     StartAs::Standby(upstream) => (None, upstream),
                 };
-                self.command(node, Command::Start { job: number, primary, upstream, names });
+                let replaced = self.nodes[node].agent.seen.directory_replaced;
+                self.command(node, Command::Start { job: number, primary, upstream, names, replaced });
             }
             Job::Promote { epoch, timeline } => self.command(node, Command::Promote { job: number, epoch, timeline: timeline.0 }),
             Job::Stop(mode) => self.command(node, Command::Stop { job: number, mode }),

@@ -358,10 +358,11 @@ impl World {
         match answer {
             Some(answer) => {
                 let agent = &mut self.nodes[node].agent;
-                agent.confirming = false;
                 self.checks.terms.shows(node, agent.life, &answer.snap, now);
                 agent.keeper.confirm(&answer.snap, asked, now);
-                self.turn(node);
+                // A store that has gone back answers and confirms nothing.
+                agent.confirming = !self.options.eager && agent.keeper.wants_confirmation(now);
+                if agent.confirming { self.later(node, 100 * MS, Local::Confirmed) } else { self.turn(node) }
             }
             None => self.later(node, 100 * MS, Local::Confirmed),
         }

@@ -21,7 +21,7 @@ impl World {
             wake = wake.min(change.max(now.boot + Duration::from_millis(1)));
         }
         for state in &agent.effects {
-            if let Under::Rest(until) = state
+            if let Under::Rest(until) | Under::Unshown(until) = state
                 && *until > now.boot
             {
                 wake = wake.min(*until);

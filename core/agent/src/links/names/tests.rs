@@ -63,6 +63,7 @@ fn member(name: &str, host: &str, role: Role) -> Member {
         tags: Tags::default(),
         tanist: true,
         storage: Storage::default(),
+        follows: None,
     }
 }
 

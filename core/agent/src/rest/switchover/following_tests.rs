@@ -25,7 +25,7 @@ fn status(leader: &str, epoch: u64) -> Status {
         lease,
         store: StoreView { primary: Some(face), ..StoreView::default() },
         postgres: Postgres::Unknown,
-        guard: Guard { armed: None, fence: FenceState::Open, budget: Duration::ZERO },
+        guard: Guard { armed: None, newest: Epoch::NONE, fence: FenceState::Open, budget: Duration::ZERO },
         job: None,
         last_job: None,
         peers: Vec::new(),

@@ -279,6 +279,8 @@ fn guard(scene: &mut Scene, words: &Words<'_>) {
         None if words.has("unarmed") => None,
         None => guard.armed,
     };
+    let newest = words.number("newest").or_else(|| words.number("armed"));
+    guard.newest = newest.map_or(guard.newest, Epoch);
     guard.fence = match words.get("fence") {
         Some("open") => FenceState::Open,
         Some("running") => FenceState::Running,
@@ -380,6 +382,8 @@ fn store(scene: &mut Scene, command: &str, words: &Words<'_>) {
                     tags,
                     tanist: !words.has("patroni"),
                     storage: storage(words),
+                    // Unless it is said otherwise: whoever leads.
+                    follows: words.number("follows").map(Epoch).or(Some(Epoch(1_000_000))),
                 });
             }
         }

@@ -35,7 +35,7 @@ impl Default for Scene {
             failsafe: false,
             tags: Tags::default(),
         };
-        let guard = Guard { armed: None, fence: FenceState::Open, budget: Duration::from_millis(300) };
+        let guard = Guard { armed: None, newest: Epoch::NONE, fence: FenceState::Open, budget: Duration::from_millis(300) };
         let seen = Observation {
             me: MemberName::from("a"),
             lease: Lease::Unknown,

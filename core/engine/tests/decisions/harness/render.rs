@@ -65,7 +65,7 @@ fn action(action: &Action) -> String {
         Action::PublishPrimary(face) => {
             format!("face {}@{} timeline {} at {}", face.name, face.epoch, face.timeline, face.endpoint.host)
         }
-        Action::PublishMember(MemberFace { state, role, timeline, lsn, streaming: _, checkpointed: _, storage }) => {
+        Action::PublishMember(MemberFace { state, role, timeline, lsn, streaming: _, checkpointed: _, storage, follows: _ }) => {
             let timeline = timeline.map(|timeline| format!(" timeline {timeline}")).unwrap_or_default();
             let lsn = lsn.map(|lsn| format!(" at {lsn}")).unwrap_or_default();
             let storage = if *storage == Storage::Good { String::new() } else { format!(", storage {storage}") };

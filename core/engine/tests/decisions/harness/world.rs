@@ -112,10 +112,10 @@ fn publish(scene: &mut Scene, face: MemberFace) {
     let name = scene.seen.me.clone();
     let members = &mut scene.seen.store.members;
     members.retain(|member| member.name != name);
-    let MemberFace { state, role, timeline, lsn, streaming: _, checkpointed, storage } = face;
+    let MemberFace { state, role, timeline, lsn, streaming: _, checkpointed, storage, follows } = face;
     let (postgres, api_url) = (Some(endpoint(&name)), Some(format!("http://{name}:8008")));
-    let tags = scene.policy.tags;
-    members.push(Member { name, postgres, api_url, state, role, timeline, lsn, checkpointed, tags, tanist: true, storage });
+    let (tags, tanist) = (scene.policy.tags, true);
+    members.push(Member { name, postgres, api_url, state, role, timeline, lsn, checkpointed, tags, tanist, storage, follows });
 }
 
 /// Changes the running primary: its proof (by epoch) and its names in force.

@@ -1,0 +1,108 @@
+//! One schedule by its name: `SEED`, or `SEED/VARIATION` for the same world with its faults changed a little. An `e` behind it makes the
+//! agents eager, as all were when the first scenarios were found.
+
+use crate::{
+    fault::{self, Fault},
+    mutant::Mutant,
+    options::Options,
+    variation::varied,
+};
+use std::{fmt, str::FromStr};
+
+/// A schedule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Case {
+    /// Its world and every chance in it.
+    pub seed: u64,
+    /// Which change of its faults; zero: none.
+    pub variation: u64,
+    /// The agents are eager, whatever the seed says (`Options::eager`).
+    pub eager: bool,
+}
+
+impl Case {
+    /// What kind of world it is.
+    pub fn options(self, mutant: Option<Mutant>) -> Options {
+        let options = Options::of(self.seed, mutant);
+        Options { eager: options.eager || self.eager, ..options }
+    }
+
+    /// What goes wrong in it.
+    pub fn faults(self) -> Vec<Fault> {
+        let options = self.options(None);
+        varied(fault::schedule(self.seed, &options), self, &options)
+    }
+
+    /// The same with another change of its faults.
+    pub fn variation(self, variation: u64) -> Self {
+        Self { variation, ..self }
+    }
+}
+
+impl From<u64> for Case {
+    fn from(seed: u64) -> Self {
+        Self { seed, variation: 0, eager: false }
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.seed)?;
+        if self.variation != 0 {
+            write!(f, "/{}", self.variation)?;
+        }
+        f.write_str(if self.eager { "e" } else { "" })
+    }
+}
+
+impl FromStr for Case {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text} is no schedule: SEED, SEED/VARIATION, or either with an e behind it");
+        let (name, eager) = text.strip_suffix('e').map_or((text, false), |name| (name, true));
+        let (seed, variation) = name.split_once('/').unwrap_or((name, "0"));
+        let number = |text: &str| text.parse::<u64>().map_err(|_| wrong());
+        Ok(Self { seed: number(seed)?, variation: number(variation)?, eager })
+    }
+}
+
+/// Many schedules: those of seeds that follow one another, or variations of one.
+#[derive(Clone, Copy, Debug)]
+pub enum Cases {
+    /// From this seed on.
+    From(u64),
+    /// Of this one, from this variation on.
+    Around(Case, u64),
+}
+
+impl Cases {
+    /// The schedule of this number.
+    pub fn at(self, index: u64) -> Case {
+        match self {
+            Self::From(first) => first.wrapping_add(index).into(),
+            Self::Around(case, first) => case.variation(first.wrapping_add(index)),
+        }
+    }
+}
+
+impl From<u64> for Cases {
+    fn from(first: u64) -> Self {
+        Self::From(first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_as_it_is_written() {
+        for name in ["7", "7e", "7/3", "7/3e"] {
+            assert_eq!(name.parse::<Case>().unwrap().to_string(), name);
+        }
+        for name in ["", "e", "7/", "/3", "x", "7/3/1"] {
+            assert!(name.parse::<Case>().unwrap_err().starts_with(name), "{name}");
+        }
+    }
+}
