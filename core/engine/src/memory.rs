@@ -3,7 +3,9 @@
 //! Only pacing, grace periods and what has been announced: nothing that safety rests on. The engine is asked again with an empty
 //! memory after every crash of the agent, and the tests do the same after every step.
 
-use crate::{Action, CloneWhy, Connection, DataMark, Epoch, Lsn, MemberFace, MemberName, Moment, Revision, Role, SyncNames};
+use crate::{
+    Action, CloneWhy, Connection, DataMark, Epoch, Lsn, MemberFace, MemberName, Moment, Revision, Role, StoreView, SyncNames,
+};
 use serde::{Deserialize, Serialize};
 
 /// The engine's memory on one node. Lost when the agent ends; every field has a safe meaning when it is `Default`.
@@ -118,6 +120,11 @@ pub struct SwitchoverProgress {
 }
 
 impl Memory {
+    /// A write of `/sync` may still land: of this agent, whose answer has not come, or of one before it under the same lease.
+    pub fn sync_may_land(&self, store: &StoreView) -> bool {
+        self.sync_asked == Some(store.sync_revision()) || !self.sync_clear
+    }
+
     /// An action could not be begun, because one of its kind was under way. What that one says or brings was so earlier, and the store need
     /// not show the difference to the engine: asked once more when it has ended. Whoever carries actions out calls it.
     pub fn asked_in_vain(&mut self, action: &Action) {

@@ -1,6 +1,6 @@
 //! The local PostgreSQL as the last probe found it.
 
-use crate::{Epoch, Lsn, MemberName, Moment, Policy, Position, StoreView, Timeline, Upstream};
+use crate::{Epoch, Job, Lsn, MemberName, Memory, Moment, Policy, Position, StartAs, StoreView, Timeline, Upstream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -171,6 +171,15 @@ impl SyncNames {
         match store.sync_decides(policy) {
             true => Self::Reserved,
             false => Self::Nobody,
+        }
+    }
+
+    /// For what this job starts, as decided with this memory: a primary's commits wait, too, while a write of `/sync` may still land that
+    /// names somebody, though the mode was switched off meanwhile.
+    pub fn for_job(job: &Job, policy: &Policy, store: &StoreView, memory: &Memory) -> Self {
+        match job {
+            Job::Start(StartAs::Primary { .. }) if memory.sync_may_land(store) => Self::Reserved,
+            _ => Self::at_start(policy, store),
         }
     }
 

@@ -23,9 +23,9 @@ pub struct Outcome {
     pub trace: Trace,
 }
 
-/// Runs a schedule beside a Patroni. What the simulator's Patroni cannot play a part in is left out: failsafe mode, which is off where one is
-/// seen, other ttl, other keys of its own, a restored store; and a leader key that is deleted by hand, which makes any Patroni the second
-/// one.
+/// Runs a schedule beside a Patroni. What the simulator's Patroni cannot play a part in is left out: failsafe mode, which is off where
+/// one is seen, other ttl, other keys of its own, a restored store; and a leader key that is deleted by hand, which makes any Patroni the
+/// second one.
 pub fn run_mixed(case: Case, mutant: Option<Mutant>, trace: Trace) -> Outcome {
     let options = Options { failsafe: false, ..case.options(mutant) };
     let without = [Kind::Failsafe, Kind::Ttl, Kind::LeaderKeyTaken, Kind::LeaderKeyDeleted, Kind::Restore];

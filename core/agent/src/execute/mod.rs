@@ -35,7 +35,7 @@ use crate::{
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use tanist_dcs::{Mirror, Store, lease::Keeper};
-use tanist_engine::{Action, Job, Observation, Policy, TimelineClaim};
+use tanist_engine::{Action, Job, Memory, Observation, Policy, SyncNames, TimelineClaim};
 use tanist_patroni::TagMap;
 use tokio::sync::Notify;
 
@@ -142,13 +142,14 @@ impl Tools {
         });
     }
 
-    /// Begins the long job.
-    pub fn begin_job(self: &Arc<Self>, job: Job, seen: &Observation, policy: &Policy) {
+    /// Begins the long job, which was decided with this memory.
+    pub fn begin_job(self: &Arc<Self>, job: Job, seen: &Observation, policy: &Policy, memory: &Memory) {
         let tools = self.clone();
+        let names = SyncNames::for_job(&job, policy, &seen.store, memory);
         let (policy, seen) = (policy.clone(), seen.clone());
         tokio::spawn(async move {
             let begun = clock::now();
-            let outcome = tools.run_job(&job, &seen, &policy).await;
+            let outcome = tools.run_job(&job, &seen, &policy, names).await;
             let took = clock::now().since(begun);
             match &outcome {
                 tanist_engine::JobOutcome::Done => tracing::info!(job = job.name(), ?took, "done"),

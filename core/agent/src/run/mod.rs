@@ -139,7 +139,7 @@ impl Loop {
             Action::Run(job) => {
                 if self.world.job().is_none() {
                     self.world.begin(job.clone(), now);
-                    self.tools.begin_job(job.clone(), seen, &self.policy);
+                    self.tools.begin_job(job.clone(), seen, &self.policy, &self.memory);
                 }
             }
             _ => {

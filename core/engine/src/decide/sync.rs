@@ -48,9 +48,10 @@ fn switch_off(turn: &mut Turn<'_>, primary: &Primary<'_>) -> Option<SyncStep> {
     if turn.seen.store.sync.as_ref().is_some_and(|sync| sync.leader.is_some()) {
         return Some(empty(turn, SyncStep::EmptySync));
     }
+    let asked = turn.memory.sync_asked == Some(turn.seen.store.sync_revision());
     match primary.names {
-        Some(SyncNames::Nobody) => None,
-        Some(_) if unresolved(turn) => Some(empty(turn, SyncStep::Settle)),
+        Some(SyncNames::Nobody) if !asked => None,
+        Some(_) if turn.memory.sync_may_land(&turn.seen.store) => Some(empty(turn, SyncStep::Settle)),
         Some(_) => {
             turn.act(Action::SetSyncNames(SyncNames::Nobody));
             Some(SyncStep::OpenNames)
@@ -83,11 +84,6 @@ fn write(turn: &mut Turn<'_>, state: SyncState) {
     let mark = |name: &MemberName| DataMark { name: name.clone(), revision: replaced::mark(&turn.seen.store, name) };
     let data = state.standbys.iter().map(mark).collect();
     turn.act(Action::WriteSync { state, data });
-}
-
-/// A write of `/sync` may still land: of this agent, whose answer has not come, or of one before it under the same lease.
-fn unresolved(turn: &Turn<'_>) -> bool {
-    turn.memory.sync_asked == Some(turn.seen.store.sync_revision()) || !turn.memory.sync_clear
 }
 
 /// The facts of synchronous replication.
@@ -202,7 +198,7 @@ impl Scene<'_> {
 
     /// Names are loosened only when no write of `/sync` is open: it could name somebody whom the new names do not demand.
     fn set(&self, turn: &mut Turn<'_>, names: SyncNames, step: SyncStep) -> SyncStep {
-        if names != SyncNames::Reserved && unresolved(turn) {
+        if names != SyncNames::Reserved && turn.memory.sync_may_land(&turn.seen.store) {
             return self.settle(turn);
         }
         turn.act(Action::SetSyncNames(names));

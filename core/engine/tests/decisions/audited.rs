@@ -384,3 +384,19 @@ fn failsafe_mode_binds_whoever_agreed_and_whoever_is_not_named() {
     );
     assert_eq!(opinion(&format!("{right}\nlease unknown"), &Action::AskToWait { epoch: Epoch(7) }), Ok(()), "after a restart");
 }
+
+/// Synchronous mode was switched off while the answer to a write of `/sync` had not come, and PostgreSQL is started again as a primary:
+/// until the write is written over its commits wait (found by the simulator, 250166677/1243e).
+#[test]
+fn a_primary_is_started_with_names_that_an_open_write_of_sync_allows() {
+    let Scene { policy, memory, seen, .. } = Scene::default();
+    let primary = Job::Start(StartAs::Primary { epoch: Epoch(7) });
+    let names = |job: &Job, memory: &Memory| SyncNames::for_job(job, &policy, &seen.store, memory);
+    assert_eq!(names(&primary, &memory), SyncNames::Nobody, "asynchronous, nothing is open");
+    let asked = Memory { sync_asked: Some(seen.store.sync_revision()), ..memory.clone() };
+    let found = Memory { sync_clear: false, ..memory };
+    for open in [asked, found] {
+        assert_eq!(names(&primary, &open), SyncNames::Reserved, "{open:?}");
+        assert_eq!(names(&Job::Start(StartAs::Standby(None)), &open), SyncNames::Nobody);
+    }
+}

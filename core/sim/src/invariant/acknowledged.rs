@@ -62,8 +62,10 @@ impl World {
     /// A standby is pointed at a server of an epoch: none below what was promised, and of one number only whom it was promised to.
     pub(crate) fn check_upstream(&mut self, node: usize, leader: &Upstream) {
         let promised = &self.nodes[node].fence;
-        if promised.forbids(&leader.name, leader.epoch) {
-            let Upstream { name, epoch, .. } = leader;
+        let Upstream { name, epoch, .. } = leader;
+        // Not by the engine's own words, which would judge themselves.
+        let other = promised.epoch == *epoch && promised.to.as_ref().is_some_and(|to| to != name);
+        if promised.epoch > *epoch || other {
             let text = format!("{} follows {name} of epoch {epoch} and has promised {promised:?}", self.names[node]);
             self.violate("I2", text);
         }

@@ -66,9 +66,10 @@ impl World {
         if epoch != self.checks.lease_epoch && holder != before {
             self.check_cause(holder);
         }
-        // Under an epoch that was promised before, which only a restored store hands out, nobody promotes: the lease goes round, each time
-        // to a higher one, until there is a new one, or an operator raises the base.
-        if acquired && self.checks.store_restored && self.nodes.iter().any(|here| here.fence.epoch >= epoch) {
+        // Under an epoch that was promised before, or for whose successor a guard was armed, which only a restored store hands out, nobody
+        // promotes: the lease goes round, each time to a higher one, until there is a new one, or an operator raises the base.
+        let known = self.nodes.iter().any(|here| here.fence.epoch >= epoch || here.guard.page.epoch > epoch);
+        if acquired && self.checks.store_restored && known {
             self.checks.disturbed(self.now);
         }
         self.checks.lease_epoch = epoch;

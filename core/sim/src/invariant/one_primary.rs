@@ -3,9 +3,9 @@
 //!
 //! And but for one case after a store was restored from a backup under a running leader: a node whose agent has not seen the store since
 //! the backup was made, was started after it was put in place, or reads it when it has come past the revision that the agent knew, takes
-//! the backup's released record for the present; the leader, forgotten by the store, is writable until it notices, at most a ttl. In failsafe mode it asks those whom its record named; whom it did
-//! not name has never heard of it. Then it is writable until one of those whom it asks has seen the backup, and a ttl longer
-//! (`docs/failure-modes.md`).
+//! the backup's released record for the present; the leader, forgotten by the store, is writable until it notices, at most a ttl. In
+//! failsafe mode it asks those whom its record named; whom it did not name has never heard of it. Then it is writable until one of those
+//! whom it asks has seen the backup, and a ttl longer (`docs/failure-modes.md`).
 
 use crate::world::World;
 use std::time::Duration;

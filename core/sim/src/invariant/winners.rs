@@ -1,12 +1,18 @@
 //! Who ought to lead next. Asynchronous mode: of the standbys that are well the one that has most, so that a failover loses no more than
 //! it must. And whoever the lease was handed to, if he is well.
 
-use crate::world::{World, view};
+use crate::{
+    model::clock::MS,
+    world::{World, view},
+};
 use std::time::Duration;
 use tanist_engine::{Lsn, MemberName, Timeline};
 
 /// Whoever races has asked the others so long before.
 const ASKED: Duration = Duration::from_secs(1);
+
+/// From the end of the lease to the acquisition by somebody who had asked before.
+const AT_ONCE: u64 = 600 * MS;
 
 impl World {
     /// Somebody took a lease that another one had.
@@ -63,13 +69,14 @@ impl World {
         self.nodes[node].agent.keeper.holds_off(self.reading(node), margin)
     }
 
-    /// The winner asked it when somebody still wrote, and it received more after its answer: a leader whose agent stands still writes until
-    /// its guard ends it, shortly before the end of the lease.
+    /// The winner, who went at once, asked it when somebody still wrote, and it received more after its answer: a leader whose agent stands
+    /// still writes until its guard ends it, shortly before the end of the lease. Whoever does not go at once asks again.
     fn received_since(&self, winner: usize, other: usize) -> bool {
         let asked = self.nodes[winner].agent.seen.peers.iter().find(|peer| peer.name == self.names[other]).map(|peer| peer.asked);
         let age = asked.map_or(0, |asked| self.reading(winner).boot.since(asked).as_nanos() as u64);
         let wrote = |(node, ended): (usize, &u64)| node != winner && *ended + age >= self.now;
-        self.checks.ended.iter().enumerate().any(wrote)
+        let ahead = self.longest_ttl() * 3 / 10 + AT_ONCE;
+        age <= ahead && self.checks.ended.iter().enumerate().any(wrote)
     }
 
     /// Asked by the winner, it could not say yet where its own WAL ends, for as long as that is waited for.

@@ -21,7 +21,7 @@ impl World {
         let agent = &mut self.nodes[node].agent;
         agent.seen.job = Some(RunningJob { job: job.clone(), since: now.boot });
         agent.job = number;
-        let names = self.reserved(node);
+        let names = self.names_for(node, &job);
         match job {
             Job::Bootstrap => self.command(node, Command::Writer { job: number, copy_of: None, rewinds: false, names }),
             Job::Clone { from } => self.begin_replacement(node, number, &from.name, false, names),

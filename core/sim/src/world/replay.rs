@@ -13,7 +13,7 @@ use crate::{
     },
     mutant::Mutant,
 };
-use tanist_engine::{FenceState, Postgres, SyncNames};
+use tanist_engine::{FenceState, Job, Postgres, SyncNames};
 
 /// What keeps the startup process from reading settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,7 +97,16 @@ impl World {
         true
     }
 
-    /// The names with which a server is started, or told to follow.
+    /// The names for what a job starts.
+    pub(super) fn names_for(&self, node: usize, job: &Job) -> SyncNames {
+        if self.options.without(Mutant::NoReservedName) {
+            return SyncNames::Nobody;
+        }
+        let agent = &self.nodes[node].agent;
+        SyncNames::for_job(job, &agent.policy, &agent.seen.store, &agent.memory)
+    }
+
+    /// The names with which a server is told to follow.
     pub(super) fn reserved(&self, node: usize) -> SyncNames {
         if self.options.without(Mutant::NoReservedName) {
             return SyncNames::Nobody;

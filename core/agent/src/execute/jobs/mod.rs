@@ -73,8 +73,7 @@ pub enum JobError {
 }
 
 impl Tools {
-    pub(super) async fn run_job(&self, job: &Job, seen: &Observation, policy: &Policy) -> JobOutcome {
-        let names = SyncNames::at_start(policy, &seen.store);
+    pub(super) async fn run_job(&self, job: &Job, seen: &Observation, policy: &Policy, names: SyncNames) -> JobOutcome {
         let outcome = match job {
             Job::Bootstrap => self.bootstrap(names).await,
             Job::Clone { from } => self.clone_from(from).await,
