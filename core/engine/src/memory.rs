@@ -73,7 +73,7 @@ pub struct Memory {
     /// For each of them, the member's connections that may be of the directory before.
     pub marked: Vec<Marked>,
     /// The replacement of the data directory was announced over this revision of its mark.
-    pub data_raised: Option<Revision>,
+    pub data_raised: Option<(u64, Revision)>,
     /// The epoch for which this node's walreceiver is cut, and since when that is known.
     pub cut_since: Option<(Epoch, Moment)>,
     /// How often in a row the lease was handed to somebody who had more.
@@ -122,7 +122,12 @@ pub struct SwitchoverProgress {
 impl Memory {
     /// A write of `/sync` may still land: of this agent, whose answer has not come, or of one before it under the same lease.
     pub fn sync_may_land(&self, store: &StoreView) -> bool {
-        self.sync_asked == Some(store.sync_revision()) || !self.sync_clear
+        self.sync_is_asked(store) || !self.sync_clear
+    }
+
+    /// A write of `/sync` that this agent asked for may still land.
+    pub fn sync_is_asked(&self, store: &StoreView) -> bool {
+        self.sync_asked == Some(store.sync_revision())
     }
 
     /// An action could not be begun, because one of its kind was under way. What that one says or brings was so earlier, and the store need

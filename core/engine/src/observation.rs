@@ -50,6 +50,9 @@ pub struct Observation {
     /// The data directory is not the one that was last known here: it was replaced by other hands, without `RaiseData` before and
     /// `AdoptDirectory` after it.
     pub directory_replaced: bool,
+    /// Which data directory is there: another number for another one.
+    #[serde(default)]
+    pub directory: u64,
     /// The storage of the data directory.
     #[serde(default)]
     pub storage: StorageSeen,

@@ -102,7 +102,7 @@ impl Tools {
     pub fn begin(self: &Arc<Self>, effect: Effect, action: Action, seen: &Observation, policy: &Policy) {
         let tools = self.clone();
         let timeout = policy.retry_timeout.min(policy.ttl / 2);
-        let system_id = seen.store.initialize.clone();
+        let (system_id, directory) = (seen.store.initialize.clone(), seen.directory);
         let peers = if effect == Effect::AskPeers { seen.store.members.clone() } else { Vec::new() };
         tokio::spawn(async move {
             let done = match action {
@@ -130,7 +130,7 @@ impl Tools {
                 }
                 Action::EndConnections { name, connections } => tools.end_connections(&name, &connections).await,
                 Action::RaiseData { revision } => tools.raise_data(revision, timeout).await,
-                Action::AdoptDirectory => tools.adopt_directory().await,
+                Action::AdoptDirectory => tools.adopt_directory(directory).await,
                 Action::Checkpoint => tools.checkpoint_after_promotion().await,
                 Action::AskPeers => tools.ask_peers(peers).await,
                 Action::NameFailsafe { members } => tools.name_failsafe(members, timeout).await,

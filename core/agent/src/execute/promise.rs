@@ -25,10 +25,10 @@ impl Tools {
         self.put_over(key, "{}".to_owned(), revision, timeout).await
     }
 
-    /// From now on the directory that is there is the known one.
-    pub(super) async fn adopt_directory(&self) -> bool {
+    /// From now on the directory that was seen is the known one, if it is still there.
+    pub(super) async fn adopt_directory(&self, seen: u64) -> bool {
         let directory = self.directory.clone();
-        match tokio::task::spawn_blocking(move || directory.adopt()).await {
+        match tokio::task::spawn_blocking(move || directory.adopt_seen(seen)).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 tracing::warn!("tanist.state_dir: {error}");

@@ -5,7 +5,9 @@
 //! another makes a new one. Not seen: a whole disk that goes back in time together with the state directory.
 
 use std::{
-    fs, io,
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -58,6 +60,17 @@ impl DirectoryLink {
         matches!((&state.known, &state.seen), (Some(known), Some(seen)) if known != seen)
     }
 
+    /// A number for the directory that was seen last: another one for another directory. Zero: none was seen.
+    pub fn number(&self) -> u64 {
+        self.state().seen.as_deref().map_or(0, number)
+    }
+
+    /// Takes the directory that is there for known, if it is still the one with this number. Waits for the disk.
+    pub fn adopt_seen(&self, seen: u64) -> io::Result<()> {
+        self.look();
+        if self.number() == seen { self.adopt() } else { Ok(()) }
+    }
+
     /// Takes the directory that is there for known. Waits for the disk.
     pub fn adopt(&self) -> io::Result<()> {
         let Some(present) = identity(&self.data_dir) else { return Ok(()) };
@@ -70,6 +83,12 @@ impl DirectoryLink {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn number(identity: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    identity.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn identity(data_dir: &Path) -> Option<String> {
@@ -100,7 +119,12 @@ mod tests {
         place(root.path(), "two");
         link.look();
         assert!(link.is_replaced() && open().is_replaced(), "also after a restart");
-        link.adopt().unwrap();
+        let decided = link.number();
+        fs::rename(root.path().join("data"), root.path().join("second")).unwrap();
+        place(root.path(), "three");
+        link.adopt_seen(decided).unwrap();
+        assert!(link.is_replaced() && link.number() != decided, "that was decided for another one");
+        link.adopt_seen(link.number()).unwrap();
         assert!(!link.is_replaced() && !open().is_replaced());
     }
 

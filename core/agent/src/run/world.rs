@@ -135,6 +135,7 @@ impl World {
             probed: self.probed,
             promised: Some(tools.promise.now()),
             directory_replaced: tools.directory.is_replaced(),
+            directory: tools.directory.number(),
             storage: self.storage.clone(),
             unreadable: tools.postgres.unreadable(),
             restart: self.restart,

@@ -61,16 +61,17 @@ fn named(turn: &Turn<'_>) -> bool {
 }
 
 /// Whether the raise for this replacement is seen; asks for it if not. One that was seen and not made use of at once is void: the view
-/// that showed it says nothing of what has been written since.
+/// that showed it says nothing of what has been written since. So is one for a directory that has been replaced in its turn.
 fn raised(turn: &mut Turn<'_>) -> bool {
     turn.announces = true;
     let revision = mark(&turn.seen.store, &turn.seen.me);
     // `/sync` was written since, naming this node: for whoever wrote it the mark was there already, and is no news.
     let overtaken = turn.seen.store.sync.as_ref().is_some_and(|sync| sync.names(&turn.seen.me) && sync.revision > revision);
-    if !overtaken && turn.memory.data_raised.is_some_and(|before| before != revision) {
+    let raised = turn.memory.data_raised.filter(|(directory, _)| *directory == turn.seen.directory);
+    if !overtaken && raised.is_some_and(|(_, before)| before != revision) {
         return true;
     }
-    turn.memory.data_raised = Some(revision);
+    turn.memory.data_raised = Some((turn.seen.directory, revision));
     turn.act(Action::RaiseData { revision });
     false
 }

@@ -48,9 +48,8 @@ fn switch_off(turn: &mut Turn<'_>, primary: &Primary<'_>) -> Option<SyncStep> {
     if turn.seen.store.sync.as_ref().is_some_and(|sync| sync.leader.is_some()) {
         return Some(empty(turn, SyncStep::EmptySync));
     }
-    let asked = turn.memory.sync_asked == Some(turn.seen.store.sync_revision());
     match primary.names {
-        Some(SyncNames::Nobody) if !asked => None,
+        Some(SyncNames::Nobody) if !turn.memory.sync_is_asked(&turn.seen.store) => None,
         Some(_) if turn.memory.sync_may_land(&turn.seen.store) => Some(empty(turn, SyncStep::Settle)),
         Some(_) => {
             turn.act(Action::SetSyncNames(SyncNames::Nobody));

@@ -159,6 +159,7 @@ fn observation(dice: &mut Dice, now: Moment) -> Observation {
         probed: dice.moment(now),
         promised: dice.maybe(|dice| Promised { epoch: dice.epoch(), to: dice.maybe(Dice::name), cut: dice.coin() }),
         directory_replaced: dice.roll(6) == 0,
+        directory: 0,
         storage: StorageSeen { state: dice.storage(), since: dice.moment(now), why: "it hangs".to_owned() },
         restart: (dice.roll(6) == 0).then_some(now),
         unreadable: dice.maybe(|dice| dice.moment(now)),

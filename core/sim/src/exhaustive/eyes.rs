@@ -313,6 +313,7 @@ pub fn observation(state: &State, place: u8, scope: &Scope) -> Observation {
         probed: NOW,
         promised: None,
         directory_replaced: false,
+        directory: 0,
         failsafe: Failsafe { tidy: true, ..Failsafe::default() },
     }
 }
@@ -341,7 +342,7 @@ pub fn memory(node: &Node) -> Memory {
         sync_clear: mind.clear,
         sync_first: mind.first.map(|version| Revision(u64::from(version))),
         // Marks of data directories are not modelled: each replacement counts as announced.
-        data_raised: Some(Revision(u64::MAX)),
+        data_raised: Some((0, Revision(u64::MAX))),
         ..Memory::default()
     }
 }

@@ -170,6 +170,7 @@ impl Agent {
                 probed: Moment::ZERO,
                 promised: Some(world.nodes.get(node).map(|here| here.fence.clone()).unwrap_or_default()),
                 directory_replaced: false,
+                directory: 0,
                 storage: StorageSeen::default(),
                 restart: None,
                 unreadable: None,
@@ -210,7 +211,7 @@ impl Agent {
         let here = &world.nodes[node];
         let mut agent = Self { life, alive: true, ..Self::idle(world, node) };
         agent.keeper.nonce = here.guard.nonce;
-        agent.seen.directory_replaced = here.directory_replaced();
+        (agent.seen.directory_replaced, agent.seen.directory) = (here.directory_replaced(), here.directory());
         let now = here.clock.read(world.now);
         agent.lenient_until = now.boot.as_nanos() + 200 * MS;
         if let Some(permit) = here.guard.page.permit() {
@@ -364,7 +365,7 @@ impl World {
             Action::Arm { epoch, .. } => self.arm(node, epoch),
             Action::Disarm => self.command(node, super::event::Command::Disarm),
             Action::Emit(emission) => self.emit(node, emission),
-            Action::AdoptDirectory => self.adopt_directory(node),
+            Action::AdoptDirectory => self.adopt_seen_directory(node),
             Action::Exit => self.agent_exits(node),
             Action::Run(job) => {
                 if self.nodes[node].agent.seen.job.is_none() {

@@ -27,15 +27,22 @@ impl World {
         self.look_at_directory(node);
     }
 
+    /// The same, unless it is another one by now than whoever decided so has seen.
+    pub fn adopt_seen_directory(&mut self, node: usize) {
+        let here = &self.nodes[node];
+        if here.directory() == here.agent.seen.directory { self.adopt_directory(node) } else { self.look_at_directory(node) }
+    }
+
     /// Whether the directory that is there is the known one. A node that knows none takes what it finds first for its own.
     pub fn look_at_directory(&mut self, node: usize) {
         let here = &mut self.nodes[node];
         if here.pg.dir == Dir::Cluster && here.known_directory == 0 {
             here.known_directory = here.pg.identity;
         }
-        let replaced = here.directory_replaced();
-        if here.agent.seen.directory_replaced != replaced {
-            here.agent.seen.directory_replaced = replaced;
+        let (replaced, directory) = (here.directory_replaced(), here.directory());
+        let seen = &mut here.agent.seen;
+        if (seen.directory_replaced, seen.directory) != (replaced, directory) {
+            (seen.directory_replaced, seen.directory) = (replaced, directory);
             here.agent.settled = None;
         }
     }

@@ -79,6 +79,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// The number of the data directory that is there; zero: none is.
+    pub fn directory(&self) -> u64 {
+        if self.pg.dir == Dir::Cluster { self.pg.identity } else { 0 }
+    }
+
     /// The data directory is not the one that this node last took for its own, if it knows one.
     pub fn directory_replaced(&self) -> bool {
         self.pg.dir == Dir::Cluster && self.known_directory != 0 && self.known_directory != self.pg.identity

@@ -32,6 +32,7 @@ fn status(leader: &str, epoch: u64) -> Status {
         probed: Moment::ZERO,
         promised: None,
         directory_replaced: false,
+        directory: 0,
         storage: StorageSeen::default(),
         restart: None,
         unreadable: None,

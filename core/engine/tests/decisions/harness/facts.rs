@@ -76,7 +76,7 @@ pub fn apply(scene: &mut Scene, command: &str, words: &[&str]) {
             scene.seen.promised = Some(Promised { epoch: Epoch(epoch), to, cut: !words.has("uncut") });
         }
         "failsafe" => failsafe(scene, &words),
-        "replaced" => scene.seen.directory_replaced = true,
+        "replaced" => (scene.seen.directory_replaced, scene.seen.directory) = (true, scene.seen.directory + 1),
         "storage" => {
             let state = storage(&words);
             let why = match state {

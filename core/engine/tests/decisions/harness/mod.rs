@@ -48,6 +48,7 @@ impl Default for Scene {
             probed: Moment::ZERO,
             promised: None,
             directory_replaced: false,
+            directory: 0,
             storage: StorageSeen::default(),
             restart: None,
             unreadable: None,
