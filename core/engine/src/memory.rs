@@ -78,8 +78,8 @@ pub struct Memory {
     pub cut_since: Option<(Epoch, Moment)>,
     /// How often in a row the lease was handed to somebody who had more.
     pub handed_over: u32,
-    /// The epoch under which `/initialize` was asked for: that write may yet land.
-    pub initialize_asked: Option<Epoch>,
+    /// `/initialize` was asked for under the present lease, perhaps under an epoch before: that write may yet land, or has landed.
+    pub initialize_asked: bool,
     /// The switchover that is being carried out.
     pub switchover: Option<SwitchoverProgress>,
     /// The checkpoint before an orderly stop of the node was asked for then.

@@ -128,7 +128,7 @@ const FOUND: [u64; 103] = [
 ];
 
 /// Variations that did.
-const VARIED: [&str; 8] = [
+const VARIED: [&str; 9] = [
     "250166677/1243e",
     "204115019/387e",
     "204115019/699e",
@@ -137,6 +137,7 @@ const VARIED: [&str; 8] = [
     "270014037/401e",
     "263556448/80e",
     "2240/1106e",
+    "230023706/2719e",
 ];
 
 /// Seeds whose story became a rule.
@@ -189,6 +190,8 @@ const VARIED: [&str; 8] = [
 ///   it each time only after it had told what it flushed, and `/sync` named it.
 /// - 263535672: answers from before the old leader's guard ended it decided a race that began long after.
 /// - 250166677/1243e: PostgreSQL was restarted as a primary with open names while a write of `/sync` could still land.
+/// - 230023706/2719e: the data of a cluster just made were taken away while the leader key was lost and put back under a new epoch, and
+///   another one was made under it on a view that did not show the first one's `/initialize`.
 /// - 300251838: a data directory was replaced once more after the first time was announced, and taken for known by that announcement.
 /// - 300000238, 300013148, 300049678: `/sync` went to and fro between two standbys, neither of which counted while the other was named (in
 ///   an earlier form of the rule of 263193784).

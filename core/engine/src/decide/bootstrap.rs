@@ -15,8 +15,9 @@ pub(super) fn create(turn: &mut Turn<'_>) -> Reason {
     if let Some(reason) = turn.held().and_then(|held| released(turn, held)) {
         return reason;
     }
-    // A cluster that this lease has made is gone, and its identifier may yet reach the store: under another lease it cannot.
-    if let Some(epoch) = turn.held().map(|held| held.epoch).filter(|epoch| turn.memory.initialize_asked == Some(*epoch)) {
+    // A cluster that this lease has made is gone, and its identifier may yet reach the store, or has under an epoch before: under another
+    // lease it cannot, and whoever takes that compares what is there.
+    if let Some(epoch) = turn.held().map(|held| held.epoch).filter(|_| turn.memory.initialize_asked) {
         return release(turn, None, Reason::GivingUp { epoch });
     }
     turn.run(Job::Bootstrap, Reason::Bootstrapping)

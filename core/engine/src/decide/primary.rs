@@ -91,7 +91,7 @@ fn show(turn: &mut Turn<'_>, held: &Held, primary: &Primary<'_>, recorded: bool)
     }
     if turn.seen.store.initialize.is_none() {
         let system_id = primary.system_id.to_owned();
-        turn.memory.initialize_asked = Some(epoch);
+        turn.memory.initialize_asked = true;
         return Some(turn.step(Action::WriteInitialize { system_id }, Reason::WritingInitialize));
     }
     if known.is_none() && !prepared(turn) {

@@ -219,7 +219,10 @@ impl<'a> Turn<'a> {
         }
         let revision = store.sync_revision();
         match &self.seen.lease {
-            Lease::Vacant { .. } | Lease::Theirs(_) => (self.memory.sync_clear, self.memory.sync_asked) = (true, None),
+            Lease::Vacant { .. } | Lease::Theirs(_) => {
+                (self.memory.sync_clear, self.memory.sync_asked) = (true, None);
+                self.memory.initialize_asked = false;
+            }
             Lease::Mine(_) => {
                 let first = *self.memory.sync_first.get_or_insert(revision);
                 self.memory.sync_clear |= first != revision;
