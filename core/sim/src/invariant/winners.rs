@@ -42,7 +42,8 @@ impl World {
         // By the number of the timeline, which is claimed in the order of epochs: whoever stood still in the middle of a promotion
         // opens the older one last, and has left the cluster's history.
         let reach = |node: usize| (self.nodes[node].pg.wal.timeline(), self.nodes[node].pg.wal.end());
-        let best = (0..self.nodes.len()).filter(|node| self.could_lead(*node)).max_by_key(|node| reach(*node));
+        let able: Vec<usize> = (0..self.nodes.len()).filter(|node| *node != winner && self.could_lead(*node)).collect();
+        let awaited = |other: usize| able.iter().any(|node| *node != other && reach(*node) >= reach(other));
         let patience = Duration::from_nanos(self.longest_ttl());
         let better = (0..self.nodes.len()).find(|other| {
             let same = self.nodes[*other].pg.system == self.nodes[winner].pg.system;
@@ -54,8 +55,8 @@ impl World {
                 && !self.waits(*other, ASKED)
                 && !self.did_not_know(winner, *other)
                 && !self.received_since(winner, *other)
-                // It was bound, too, and now gives a better one the time that the winner gave that one before.
-                && !(self.waits(*other, ASKED + patience) && best.is_some_and(|best| reach(best) > reach(*other)))
+                // It was bound, too, and now gives another one, who has as much, the time that the winner gave that one before.
+                && !(self.waits(*other, ASKED + patience) && awaited(*other))
         });
         if let Some(better) = better {
             let text = format!("{} took the lease although {}, which is well, has more", self.names[winner], self.names[better]);
