@@ -67,13 +67,21 @@ impl DirectoryLink {
 
     /// Takes the directory that is there for known, if it is still the one with this number. Waits for the disk.
     pub fn adopt_seen(&self, seen: u64) -> io::Result<()> {
-        self.look();
-        if self.number() == seen { self.adopt() } else { Ok(()) }
+        match identity(&self.data_dir) {
+            Some(present) if number(&present) == seen => self.take(present),
+            present => {
+                self.state().seen = present;
+                Ok(())
+            }
+        }
     }
 
     /// Takes the directory that is there for known. Waits for the disk.
     pub fn adopt(&self) -> io::Result<()> {
-        let Some(present) = identity(&self.data_dir) else { return Ok(()) };
+        identity(&self.data_dir).map_or(Ok(()), |present| self.take(present))
+    }
+
+    fn take(&self, present: String) -> io::Result<()> {
         files::write(&self.file, present.as_bytes(), 0o644)?;
         let mut state = self.state();
         (state.known, state.seen) = (Some(present.clone()), Some(present));

@@ -26,7 +26,7 @@ pub(super) fn running(turn: &mut Turn<'_>) -> Option<Reason> {
 /// with the old one's term, and what is being opened be fenced.
 fn permit_on(turn: &mut Turn<'_>) {
     let Some(held) = turn.held().filter(|_| turn.seen.is_opening() && turn.memory.giving_up.is_none()) else { return };
-    if turn.refused_by_guard(held).is_none() && turn.armed().is_some_and(|armed| armed.epoch < held.epoch) {
+    if turn.armed().is_some_and(|armed| armed.epoch < held.epoch) {
         turn.arm(held);
     }
 }

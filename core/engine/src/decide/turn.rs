@@ -123,10 +123,10 @@ impl<'a> Turn<'a> {
         self.armed().is_some_and(|armed| armed.epoch == held.epoch)
     }
 
-    /// Asks the guard for a permission until the end of the held lease. With no more left of it than a fence may take the guard would
-    /// refuse, so the renewal is waited for.
+    /// Asks the guard for a permission until the end of the held lease, unless it would refuse: for an epoch that is too old, or with no
+    /// more left of the lease than a fence may take. Then the renewal is waited for.
     pub fn arm(&mut self, held: &Held) {
-        if held.until > self.now + self.seen.guard.budget {
+        if self.refused_by_guard(held).is_none() && held.until > self.now + self.seen.guard.budget {
             self.act(Action::Arm { epoch: held.epoch, until: held.until });
         }
     }

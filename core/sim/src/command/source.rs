@@ -89,11 +89,10 @@ fn build(at: &Path) -> Result<PathBuf, String> {
 
 /// What `fuzz` is told of where to begin.
 fn which(cases: Cases, index: u64) -> Vec<String> {
+    let case = cases.at(index);
     match cases {
-        Cases::From(first) => vec!["--seed".to_owned(), first.wrapping_add(index).to_string()],
-        Cases::Around(case, first) => {
-            ["--around", &case.to_string(), "--seed", &first.wrapping_add(index).to_string()].map(str::to_owned).to_vec()
-        }
+        Cases::From(_) => vec!["--seed".to_owned(), case.seed.to_string()],
+        Cases::Around(..) => vec!["--around".to_owned(), case.to_string(), "--seed".to_owned(), case.variation.to_string()],
     }
 }
 
