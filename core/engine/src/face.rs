@@ -37,7 +37,7 @@ pub struct MemberFace {
     #[serde(default)]
     pub storage: Storage,
     /// A standby that follows a leader: of which epoch. Its own WAL was found to be part of that leader's history before it was pointed
-    /// at it.
+    /// at it; what still came from the leader before until then was not compared.
     #[serde(default)]
     pub follows: Option<Epoch>,
 }

@@ -73,6 +73,8 @@ pub(super) struct State {
     pub went_back: Option<Reading>,
     /// Since then the record has not been rewritten.
     pub stale: bool,
+    /// The ttl of the last record before. Its holder may not know yet, and count with more than the backup says.
+    owed: Duration,
     /// Failsafe mode, as a holder and as one that is asked.
     pub naming: Naming,
     pub rounds: Rounds,
@@ -106,6 +108,7 @@ impl State {
             history: 0,
             went_back: None,
             stale: false,
+            owed: Duration::ZERO,
             naming: Naming::default(),
             rounds: Rounds::default(),
             agreement: None,
@@ -149,6 +152,7 @@ impl State {
         self.recorded = None;
         self.clock = HolderClock::default();
         self.observer.forget();
+        self.owed = self.owed(now).max(self.last_good.as_ref().map_or(Duration::ZERO, |good| good.ttl));
         self.went_back = Some(now);
         self.stale = true;
         self.naming.unknown();
@@ -169,7 +173,7 @@ impl State {
         match view.record {
             None => {
                 self.recorded = None;
-                self.observer.saw(Revision(0), received, self.longest_ttl());
+                self.observer.saw(Revision(0), received, self.longest_ttl().max(self.owed(now)));
                 self.lose();
             }
             Some(kv) => {
@@ -187,7 +191,7 @@ impl State {
                 match &recorded.content {
                     Ok(record) => self.fold_record(revision, record, recorded.received, now),
                     Err(_) => {
-                        self.observer.saw(revision, recorded.received, self.longest_ttl());
+                        self.observer.saw(revision, recorded.received, self.longest_ttl().max(self.owed(now)));
                         self.lose();
                     }
                 }
@@ -201,7 +205,7 @@ impl State {
     }
 
     fn fold_record(&mut self, revision: Revision, record: &Record, received: Reading, now: Reading) {
-        self.observer.saw(revision, received, record.ttl);
+        self.observer.saw(revision, received, record.ttl.max(self.owed(now)));
         let Some(mine) = Mine::of(record.clone(), revision) else { return self.lose() };
         self.last_good =
             Some(LastGood { holder: record.holder.clone(), epoch: mine.epoch, acquisition: mine.acquisition, ttl: record.ttl });
@@ -292,6 +296,13 @@ impl State {
         self.last_good.as_ref().map_or(self.ttl, |good| good.ttl.max(self.ttl))
     }
 
+    /// What whoever led in the forgotten history may count with: until so long has passed no lease is over sooner. That the record is
+    /// rewritten says nothing, it may be a late write of that history.
+    fn owed(&self, now: Reading) -> Duration {
+        let recent = self.went_back.is_some_and(|at| now.least_since(at) < observer_patience(self.owed));
+        if recent { self.owed } else { Duration::ZERO }
+    }
+
     pub(super) fn held(&self, now: Reading) -> Option<Held> {
         let mine = self.mine.as_ref()?;
         Some(Held {
@@ -326,7 +337,7 @@ impl State {
     }
 
     fn released(&self, now: Reading) -> bool {
-        let patience = observer_patience(self.longest_ttl());
+        let patience = observer_patience(self.longest_ttl().max(self.owed));
         let trusted = self.went_back.is_none_or(|at| now.least_since(at) >= patience);
         let released = self.recorded.as_ref().is_some_and(|recorded| matches!(&recorded.content, Ok(record) if record.released));
         trusted && released && self.leader.is_none()

@@ -101,10 +101,9 @@ fn member(turn: &mut Turn<'_>) {
     let moved = known.is_none_or(|known| known.lsn != face.lsn) && written.is_none_or(|at| now >= at + turn.policy.loop_wait);
     // What others wait for: a lost write of it would be their last news of a cluster that nobody writes to.
     let shown = members::find(turn, &turn.seen.me).is_some_and(|member| {
-        let same =
-            (member.state, member.role, member.storage, member.follows) == (face.state, face.role, face.storage, face.follows);
-        let of_primary = (member.checkpointed, member.timeline) == (face.checkpointed, face.timeline);
-        same && (of_primary || face.role != Role::Primary)
+        let same = (member.state, member.role, member.storage) == (face.state, face.role, face.storage)
+            && (member.follows, member.timeline) == (face.follows, face.timeline);
+        same && (member.checkpointed == face.checkpointed || face.role != Role::Primary)
     });
     let lost = !shown && written.is_none_or(|at| turn.reached(at + REWRITE));
     if changed || moved || lost {

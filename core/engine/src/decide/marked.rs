@@ -57,13 +57,15 @@ pub(super) fn doubtful(turn: &Turn<'_>, present: &SyncState, role: &ServerRole) 
 }
 
 /// Members whose walsenders may tell of another history. A standby whose agent has not heard of this primary, and that still is pointed at
-/// its address from an earlier time, may have WAL that was never here; PostgreSQL refuses it, and yet it tells first, each time, what it
-/// has flushed. So one that `/sync` of this leader does not name has to say itself that it follows this timeline, or a later epoch: then
-/// its WAL was compared before it was pointed here.
+/// its address from an earlier time, may have WAL that was never here; so may one that went on receiving from another leader until it was
+/// pointed here. PostgreSQL refuses it, and yet it tells first, each time, what it has flushed. So one that `/sync` of this leader does
+/// not name has to say itself that it follows this epoch's timeline, or a later epoch, and that it is on this timeline: it gets there only
+/// with a history that this one continues.
 pub(super) fn strangers(turn: &Turn<'_>, present: &SyncState, role: &ServerRole) -> Vec<MemberName> {
     let ServerRole::Primary { position, .. } = role else { return Vec::new() };
     let named = |name: &MemberName| present.leader.as_ref() == Some(&turn.seen.me) && present.standbys.contains(name);
-    let follows = |member: &Member| member.follows.is_some_and(|epoch| epoch >= position.opened_by);
+    let here = Some(position.timeline);
+    let follows = |member: &Member| member.timeline == here && member.follows.is_some_and(|epoch| epoch >= position.opened_by);
     let strange = members::others(turn).filter(|member| !named(&member.name) && !follows(member));
     strange.map(|member| member.name.clone()).collect()
 }

@@ -189,7 +189,7 @@ fn store(state: &State, node: &Node, scope: &Scope) -> StoreView {
         api_url: Some("u".to_owned()),
         state: MemberState::Running,
         role: Role::Replica,
-        timeline: None,
+        timeline: Some(Timeline(u32::from(state.nodes[usize::from(node)].timeline()))),
         lsn: None,
         checkpointed: true,
         tags: Tags::default(),

@@ -12,6 +12,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tanist_engine::{
     Attempt, Epoch, Held, HolderClock, MemberName, Moment, ObserverClock, Reading, Revision,
     failsafe::{Agreement, Naming},
+    observer_patience,
 };
 
 /// How often a record that is over and not confirmed is looked at.
@@ -95,6 +96,8 @@ pub struct Keeper {
     pub(crate) went_back: Option<Reading>,
     /// Since then the record has not been rewritten.
     stale: bool,
+    /// The ttl of the last record before. Its holder may not know yet, and count with more than the backup says.
+    owed: Duration,
     /// Failsafe mode: whom the own records name.
     pub naming: Naming,
     /// The word this node has given.
@@ -163,6 +166,7 @@ impl Keeper {
             history: 0,
             went_back: None,
             stale: false,
+            owed: Duration::ZERO,
             naming: Naming::default(),
             agreement: None,
             rounds: Rounds::default(),
@@ -199,6 +203,7 @@ impl Keeper {
         self.recorded = None;
         self.clock = HolderClock::default();
         self.observer.forget();
+        self.owed = self.owed(now).max(self.last_good.as_ref().map_or(Duration::ZERO, |good| good.ttl));
         self.went_back = Some(now);
         self.stale = true;
         self.naming.unknown();
@@ -219,7 +224,7 @@ impl Keeper {
         match view.record() {
             None => {
                 self.recorded = None;
-                self.observer.saw(Revision(0), received, self.longest_ttl());
+                self.observer.saw(Revision(0), received, self.longest_ttl().max(self.owed(now)));
                 self.lose();
             }
             Some((record, revision)) => {
@@ -248,7 +253,7 @@ impl Keeper {
     }
 
     fn fold_record(&mut self, revision: u64, record: &Record, received: Reading, now: Reading) {
-        self.observer.saw(Revision(revision), received, record.ttl);
+        self.observer.saw(Revision(revision), received, record.ttl.max(self.owed(now)));
         let (epoch, acquisition) = (record.epoch_at(revision), record.acquisition_at(revision));
         self.last_good = Some(LastGood { holder: record.holder.clone(), epoch, acquisition, ttl: record.ttl });
         let same = record.nonce == self.nonce || self.broken.any_record_of_mine;
@@ -339,5 +344,12 @@ impl Keeper {
 
     fn longest_ttl(&self) -> Duration {
         self.last_good.as_ref().map_or(self.ttl, |good| good.ttl.max(self.ttl))
+    }
+
+    /// What whoever led in the forgotten history may count with: until so long has passed no lease is over sooner. That the record is
+    /// rewritten says nothing, it may be a late write of that history.
+    fn owed(&self, now: Reading) -> Duration {
+        let recent = self.went_back.is_some_and(|at| now.least_since(at) < observer_patience(self.owed));
+        if recent { self.owed } else { Duration::ZERO }
     }
 }

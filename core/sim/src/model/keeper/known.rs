@@ -60,7 +60,7 @@ impl Keeper {
     }
 
     fn released(&self, now: Reading) -> bool {
-        let patience = observer_patience(self.longest_ttl());
+        let patience = observer_patience(self.longest_ttl().max(self.owed));
         let trusted = self.went_back.is_none_or(|at| now.least_since(at) >= patience);
         let released = self.recorded.as_ref().is_some_and(|recorded| recorded.record.released);
         trusted && released && self.leader.is_none()
