@@ -366,4 +366,7 @@ pub struct PeerAnswer {
     /// Its storage.
     #[serde(default)]
     pub storage: Storage,
+    /// Failsafe mode: the last leader named others to wait for it and not this one, which does not take over.
+    #[serde(default)]
+    pub barred: bool,
 }

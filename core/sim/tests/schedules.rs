@@ -21,7 +21,7 @@ fn random_schedules_break_nothing() {
 }
 
 /// Seeds that once found something.
-const FOUND: [u64; 103] = [
+const FOUND: [u64; 106] = [
     45,
     98,
     194,
@@ -125,10 +125,13 @@ const FOUND: [u64; 103] = [
     300000238,
     300013148,
     300049678,
+    301035702,
+    302228219,
+    302562537,
 ];
 
 /// Variations that did.
-const VARIED: [&str; 9] = [
+const VARIED: [&str; 14] = [
     "250166677/1243e",
     "204115019/387e",
     "204115019/699e",
@@ -138,6 +141,11 @@ const VARIED: [&str; 9] = [
     "263556448/80e",
     "2240/1106e",
     "230023706/2719e",
+    "1618/3742e",
+    "1618/4049e",
+    "263556448/3738e",
+    "263556448/4158e",
+    "230070032/4296e",
 ];
 
 /// Seeds whose story became a rule.
@@ -195,13 +203,19 @@ const VARIED: [&str; 9] = [
 /// - 300251838: a data directory was replaced once more after the first time was announced, and taken for known by that announcement.
 /// - 300000238, 300013148, 300049678: `/sync` went to and fro between two standbys, neither of which counted while the other was named (in
 ///   an earlier form of the rule of 263193784).
+/// - 302228219: a standby whose agent stood still was pointed at the new leader by a look from before, and had received from the old one
+///   until then; PostgreSQL refused it only after it had told what it flushed, the mode was switched on, and `/sync` named it.
+/// - 1618/3742e, /4049e: a backup from before `ttl` was raised was put in place under a leader cut off from the store, and a release of
+///   that past landed in it.
+/// - 263556448/3738e, /4158e: a backup knew nothing of a record that named others, and whom that one had left out took over.
+/// - 301035702: a better candidate that the last leader had not named was waited for.
 /// - 2240, 6216: a permission that the guard refused (for an epoch older than its newest, for less than a fence may take) was asked for as
 ///   fast as it was refused.
 /// - 118, 274, 16930: what the store had taken and not shown yet was written as fast as it answered; a vacancy that a store gone back did
 ///   not confirm was asked for as fast.
 /// - 98, 194, 471, 1538, 1799, 1125, 12678, 17497, 20002866, 20011741, 20016345, 20028741, 30021677, 1053374, 30040676,
 ///   100066711, 100473285, 210215407, 210221160, 230349523, 240037723, 270014037, 270044873, 270047252, 260233864, 260251788, 270197047,
-///   270204914, 252600929, 263556448, 263112861:
+///   270204914, 252600929, 263556448, 263112861, 302562537, 230070032/4296e:
 ///   what models and checks had to learn.
 #[test]
 fn seeds_that_once_found_something_find_nothing() {

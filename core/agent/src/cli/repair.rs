@@ -57,31 +57,30 @@ pub fn run(command: &Command) -> Result<(), Failure> {
     }
 }
 
-/// Takes the names out of the lease record. Whoever wants to take over waits for a whole ttl from there.
+/// Takes the names out of the lease record. Whoever wants to take over waits for a whole ttl from there. Written also where it names
+/// nobody: a member that knows names from before the store was restored goes by them until the record is written.
 fn failsafe(remote: &remote::Arguments) -> Result<(), Failure> {
     let read = remote::Remote::read(remote)?;
     let key = read.keys.lease();
     let Some(present) = read.snapshot.get(&key) else {
-        println!("there is no lease record: anybody may take the lease");
+        println!(
+            "there is no lease record: anybody may take the lease; an agent that says otherwise knows names from before the store was \
+             replaced, restart it"
+        );
         return Ok(());
     };
     let revision = present.kv.mod_revision;
     let record = Record::decode(&present.kv.value).map_err(Failure::failed)?;
-    let Some(named) = &record.failsafe else {
-        println!("the lease record of {} names nobody: anybody may take over", record.holder);
-        return Ok(());
-    };
-    let names: Vec<&str> = named.keys().map(|name| name.0.as_str()).collect();
     let epoch = record.epoch_at(revision);
     let open = Record { failsafe: None, epoch, ..record.clone() };
     if !commit(&read, vec![Compare::ModRevision(key.clone(), revision)], Op::put(key, open.encode()))? {
         return Err(Failure::failed("the lease record has changed meanwhile: its holder is alive; nothing was written"));
     }
-    println!(
-        "the lease record of {} named {}; from now on anybody may take over, one ttl from now",
-        record.holder,
-        names.join(", ")
-    );
+    let named = match &record.failsafe {
+        Some(named) => named.keys().map(|name| name.0.as_str()).collect::<Vec<_>>().join(", "),
+        None => "nobody".to_owned(),
+    };
+    println!("the lease record of {} named {named}; from now on anybody may take over, one ttl from now", record.holder);
     Ok(())
 }
 

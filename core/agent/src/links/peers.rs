@@ -79,6 +79,7 @@ impl PeersLink {
         // The opening epoch is filled in from the claims when the answer is looked at.
         let position = timeline.zip(lsn).map(|(timeline, lsn)| Position { opened_by: Epoch::NONE, timeline, lsn });
         let storage = storage_from_word(tanist.get("storage").and_then(|word| word.as_str()));
-        Some(PeerAnswer { state, role, position, tags, storage })
+        let barred = tanist.get("barred").and_then(|word| word.as_bool()).unwrap_or(false);
+        Some(PeerAnswer { state, role, position, tags, storage, barred })
     }
 }

@@ -104,6 +104,9 @@ fn own(api: &Api, status: &crate::run::Status, now: tanist_engine::Moment) -> Ma
     if let Some((at, why)) = &status.refused {
         RefusedSwitchover { why: why.to_string(), age: now.since(*at) }.tell(&mut own);
     }
+    if seen.failsafe.barred {
+        own.insert("barred".into(), true.into());
+    }
     if let Some(job) = &seen.job {
         own.insert("job".into(), job.job.name().into());
     }

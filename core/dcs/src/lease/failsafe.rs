@@ -72,10 +72,11 @@ impl State {
         }
     }
 
-    /// The last record names others and not this node, or another address under this node's name.
+    /// The last record names others and not this node, or another address under this node's name; or did before the store went back, and
+    /// nobody has written one since.
     pub(super) fn barred(&self) -> bool {
         let named = self.record().and_then(|(record, _)| record.failsafe.as_ref());
-        named.is_some_and(|named| named.get(&self.me) != Some(&self.url))
+        self.stale && self.kept_out || named.is_some_and(|named| named.get(&self.me) != Some(&self.url))
     }
 
     fn agree(&mut self, ask: &Ask, mut known: Known, now: Reading) -> Result<Agreement, Refused> {

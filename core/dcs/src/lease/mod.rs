@@ -14,6 +14,7 @@ mod outcome;
 mod record;
 mod release;
 mod renew;
+mod restored;
 mod state;
 mod view;
 mod write;

@@ -44,7 +44,7 @@ pub(super) struct LastGood {
     holder: MemberName,
     pub epoch: Epoch,
     acquisition: Revision,
-    ttl: Duration,
+    pub ttl: Duration,
 }
 
 /// See the module.
@@ -64,9 +64,9 @@ pub(super) struct State {
     pub observer: ObserverClock,
     pub page: Option<Adopted>,
     pub last_good: Option<LastGood>,
-    known: Revision,
+    pub known: Revision,
     /// What was known when the last attempt was sent.
-    sent: Revision,
+    pub sent: Revision,
     history: u64,
     /// When the store was seen to have gone back: a leader of the forgotten history may not know it yet, so for a ttl from then a released
     /// record is waited for like a silent leader's.
@@ -74,7 +74,9 @@ pub(super) struct State {
     /// Since then the record has not been rewritten.
     pub stale: bool,
     /// The ttl of the last record before. Its holder may not know yet, and count with more than the backup says.
-    owed: Duration,
+    pub owed: Duration,
+    /// The last record before named others and not this node. Its holder may go on with them.
+    pub kept_out: bool,
     /// Failsafe mode, as a holder and as one that is asked.
     pub naming: Naming,
     pub rounds: Rounds,
@@ -109,6 +111,7 @@ impl State {
             went_back: None,
             stale: false,
             owed: Duration::ZERO,
+            kept_out: false,
             naming: Naming::default(),
             rounds: Rounds::default(),
             agreement: None,
@@ -143,19 +146,6 @@ impl State {
         };
         let received = record.map_or(now, |seen| seen.received);
         self.fold(view, received, now);
-    }
-
-    /// The store has another history: its revisions cannot be compared with ours, and a lease of the old one is worth nothing.
-    fn forget(&mut self, now: Reading) {
-        self.known = Revision(0);
-        self.mine = None;
-        self.recorded = None;
-        self.clock = HolderClock::default();
-        self.observer.forget();
-        self.owed = self.owed(now).max(self.last_good.as_ref().map_or(Duration::ZERO, |good| good.ttl));
-        self.went_back = Some(now);
-        self.stale = true;
-        self.naming.unknown();
     }
 
     /// Takes in a consistent view of the three keys. The record was received then; now may be later.
@@ -236,16 +226,6 @@ impl State {
         self.clock.begin(now, ttl)
     }
 
-    /// A write of ours landed below what was known when it was sent: it landed in a store that was restored from a backup, where nobody
-    /// knows who has taken the lease since.
-    fn landed_in_another(&mut self, revision: Revision, now: Reading) -> bool {
-        let other = revision <= self.sent;
-        if other {
-            self.forget(now);
-        }
-        other
-    }
-
     /// The record that a transaction of ours wrote at `revision`, together with the leader key if `acquired`.
     pub(super) fn wrote(&mut self, revision: Revision, record: Record, acquired: Option<KeyValue>, now: Reading) -> Option<Held> {
         self.in_flight = false;
@@ -294,13 +274,6 @@ impl State {
     /// What the holder of a record nobody can read may count with.
     fn longest_ttl(&self) -> Duration {
         self.last_good.as_ref().map_or(self.ttl, |good| good.ttl.max(self.ttl))
-    }
-
-    /// What whoever led in the forgotten history may count with: until so long has passed no lease is over sooner. That the record is
-    /// rewritten says nothing, it may be a late write of that history.
-    fn owed(&self, now: Reading) -> Duration {
-        let recent = self.went_back.is_some_and(|at| now.least_since(at) < observer_patience(self.owed));
-        if recent { self.owed } else { Duration::ZERO }
     }
 
     pub(super) fn held(&self, now: Reading) -> Option<Held> {

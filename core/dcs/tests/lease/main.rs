@@ -5,18 +5,19 @@ mod failsafe;
 mod giving_up;
 mod keeping;
 mod others;
+mod restored;
 #[path = "../support/mod.rs"]
 mod support;
 mod taking;
 
 use crate::cluster::{Cluster, seconds};
-use crate::support::{Etcd, Local, PATIENCE, until};
+use crate::support::{Etcd, Local, until};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tanist_dcs::lease::{AcquireOutcome, Keeper, ReleaseOutcome, RenewOutcome, SyncNow};
-use tanist_dcs::{Clock, Keys, Mirror, Op};
+use tanist_dcs::lease::{AcquireOutcome, Keeper, RenewOutcome, SyncNow};
+use tanist_dcs::{Clock, Keys, Mirror};
 use tanist_engine::{Lease, Revision};
 
 type Scenario = fn(Cluster) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -117,98 +118,6 @@ async fn a_restart_of_the_embedded_store_costs_no_lease() {
     assert_eq!((renewed.epoch, renewed.acquisition), (held.epoch, held.acquisition));
     assert!(!b.keeper.confirm_vacant().await.unwrap(), "the confirming read shows the renewal");
     assert!(matches!(b.look(&cluster).await, Lease::Theirs(theirs) if theirs.epoch == held.epoch));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lease_does_not_outlive_the_history_of_its_store() {
-    let mut local = Local::start(true);
-    let cluster = Cluster::new(local.connect(), "main");
-    let (a, b) = (cluster.node("a", 1), cluster.node("b", 2));
-    a.lead(&cluster).await;
-    a.look(&cluster).await;
-    b.look(&cluster).await;
-    let file = local.file.clone().unwrap();
-    let backup = file.with_extension("backup");
-    std::fs::copy(&file, &backup).unwrap();
-    for _ in 0..3 {
-        cluster.pass(seconds(1));
-        a.renewed().await;
-    }
-    until("the mirrors show it", async || {
-        let newest = cluster.store.list("/", PATIENCE).await.unwrap().revision;
-        [&a, &b].iter().all(|node| node.mirror.snapshot().revision == newest).then_some(())
-    })
-    .await;
-    local.stop().await;
-    std::fs::rename(&backup, &file).unwrap();
-    local.go();
-    until("the mirrors notice", async || [&a, &b].iter().all(|node| node.mirror.snapshot().history == 1).then_some(())).await;
-    for node in [&a, &b] {
-        let lease = node.look(&cluster).await;
-        assert!(matches!(lease, Lease::Theirs(_)), "{}: {lease:?}", node.name);
-        assert_eq!(node.keeper.until(), None);
-    }
-    assert_eq!(a.keeper.renew().await, RenewOutcome::Lost);
-    cluster.pass(seconds(60));
-    assert!(!b.keeper.confirm_vacant().await.unwrap(), "everybody waits a full ttl again");
-    cluster.pass(seconds(1));
-    assert!(b.keeper.confirm_vacant().await.unwrap());
-}
-
-/// The backup was made between two leaders. The second one may write on until it notices, so its lease is waited for.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_released_record_out_of_a_backup_is_not_vacant_at_once() {
-    let mut local = Local::start(true);
-    let cluster = Cluster::new(local.connect(), "main");
-    let (a, b) = (cluster.node("a", 1), cluster.node("b", 2));
-    a.lead(&cluster).await;
-    assert_eq!(a.keeper.release(None, false).await, ReleaseOutcome::Released);
-    let file = local.file.clone().unwrap();
-    let backup = file.with_extension("backup");
-    std::fs::copy(&file, &backup).unwrap();
-    assert!(matches!(b.look(&cluster).await, Lease::Vacant { released: true, .. }));
-    b.lead(&cluster).await;
-    b.renewed().await;
-    a.look(&cluster).await;
-    local.stop().await;
-    std::fs::rename(&backup, &file).unwrap();
-    local.go();
-    until("the mirror notices", async || (a.mirror.snapshot().history == 1).then_some(())).await;
-    assert!(matches!(a.look(&cluster).await, Lease::Theirs(_)), "{:?}", a.lease());
-    cluster.pass(seconds(60));
-    assert!(!a.keeper.confirm_vacant().await.unwrap());
-    cluster.pass(seconds(1));
-    assert!(a.keeper.confirm_vacant().await.unwrap());
-}
-
-/// An old holder that was cut off releases in the store as it was restored, before it has seen that it was. Who has taken the lease since
-/// the backup may write on until he notices.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_release_that_lands_in_a_backup_is_not_vacant_at_once() {
-    let mut local = Local::start(true);
-    let cluster = Cluster::new(local.connect(), "main");
-    let a = cluster.node("a", 1);
-    a.lead(&cluster).await;
-    let file = local.file.clone().unwrap();
-    let backup = file.with_extension("backup");
-    std::fs::copy(&file, &backup).unwrap();
-    for value in ["1", "2"] {
-        cluster.write(vec![Op::put(cluster.keys.status(), value)]).await;
-    }
-    a.look(&cluster).await;
-    local.stop().await;
-    std::fs::rename(&backup, &file).unwrap();
-    local.go();
-    let released = until("it lands", async || match a.keeper.release(None, false).await {
-        ReleaseOutcome::Failed(_) => None,
-        other => Some(other),
-    });
-    assert_eq!(released.await, ReleaseOutcome::Released);
-    assert!(!matches!(a.lease(), Lease::Vacant { .. }), "{:?}", a.lease());
-    until("the mirror notices", async || (a.mirror.snapshot().history == 1).then_some(())).await;
-    assert!(matches!(a.look(&cluster).await, Lease::Theirs(_)), "{:?}", a.lease());
-    cluster.pass(seconds(61));
-    assert!(a.keeper.confirm_vacant().await.unwrap());
 }
 
 /// The one test on the real clock: three members, a real ttl, renewals as the engine paces them. The store's leader is stopped for

@@ -206,6 +206,7 @@ fn unsure(turn: &mut Turn<'_>, vacancy: Vacancy, since: Moment) -> Option<Reason
 /// One that would take part in the race.
 fn fit(answer: &PeerAnswer) -> bool {
     answer.storage != Storage::Broken
+        && !answer.barred
         && answer.tags.may_lead()
         && matches!(answer.state, MemberState::Running | MemberState::Streaming)
         && !ask::is_primary(answer)

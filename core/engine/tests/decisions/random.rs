@@ -154,6 +154,7 @@ fn observation(dice: &mut Dice, now: Moment) -> Observation {
                 position: dice.maybe(Dice::position),
                 tags: dice.tags(),
                 storage: dice.storage(),
+                barred: dice.roll(6) == 0,
             }),
         }),
         probed: dice.moment(now),

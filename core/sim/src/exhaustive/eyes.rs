@@ -283,7 +283,8 @@ fn peer(state: &State, node: &Node, other: u8) -> Peer {
         Server::Opening { timeline: None, .. } => (MemberState::Starting, Role::Primary, None),
         Server::Down { .. } => (MemberState::Stopped, Role::Replica, None),
     };
-    let answer = PeerAnswer { state: member, role, position: known, tags: Tags::default(), storage: Storage::Good };
+    let answer =
+        PeerAnswer { state: member, role, position: known, tags: Tags::default(), storage: Storage::Good, barred: false };
     Peer { name: name(other), asked: NOW, answer: there.runs().then_some(answer) }
 }
 

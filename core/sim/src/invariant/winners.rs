@@ -43,7 +43,9 @@ impl World {
         // opens the older one last, and has left the cluster's history.
         let reach = |node: usize| (self.nodes[node].pg.wal.timeline(), self.nodes[node].pg.wal.end());
         let able: Vec<usize> = (0..self.nodes.len()).filter(|node| *node != winner && self.could_lead(*node)).collect();
-        let awaited = |other: usize| able.iter().any(|node| *node != other && reach(*node) >= reach(other));
+        let awaited = |other: usize| {
+            able.iter().any(|node| *node != other && (reach(*node) >= reach(other) || self.did_not_know(other, *node)))
+        };
         let patience = Duration::from_nanos(self.longest_ttl());
         let better = (0..self.nodes.len()).find(|other| {
             let same = self.nodes[*other].pg.system == self.nodes[winner].pg.system;
@@ -55,7 +57,7 @@ impl World {
                 && !self.waits(*other, ASKED)
                 && !self.did_not_know(winner, *other)
                 && !self.received_since(winner, *other)
-                // It was bound, too, and now gives another one, who has as much, the time that the winner gave that one before.
+                // It was bound, too, and now gives another one, who has as much or may have, the time that the winner gave it before.
                 && !(self.waits(*other, ASKED + patience) && awaited(*other))
         });
         if let Some(better) = better {

@@ -98,6 +98,8 @@ pub struct Keeper {
     stale: bool,
     /// The ttl of the last record before. Its holder may not know yet, and count with more than the backup says.
     owed: Duration,
+    /// The last record before named others and not this node. Its holder may go on with them.
+    kept_out: bool,
     /// Failsafe mode: whom the own records name.
     pub naming: Naming,
     /// The word this node has given.
@@ -167,6 +169,7 @@ impl Keeper {
             went_back: None,
             stale: false,
             owed: Duration::ZERO,
+            kept_out: false,
             naming: Naming::default(),
             agreement: None,
             rounds: Rounds::default(),
@@ -198,6 +201,7 @@ impl Keeper {
 
     /// The store has another history.
     fn forget(&mut self, now: Reading) {
+        self.kept_out = self.barred();
         self.known = 0;
         self.mine = None;
         self.recorded = None;

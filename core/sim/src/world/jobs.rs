@@ -200,8 +200,9 @@ impl World {
                     let (wal, system) = (self.nodes[source].pg.wal.clone(), self.nodes[source].pg.system);
                     let pg = &mut self.nodes[node].pg;
                     (pg.wal, pg.system) = (wal, system);
-                    // The control file is the source's: of a server that runs.
-                    (pg.dir, pg.clean, pg.was_primary, pg.identity) = (Dir::Cluster, false, false, job);
+                    // The control file says what the source's does: of a server that runs. pg_rewind writes it in place.
+                    (pg.dir, pg.clean, pg.was_primary) = (Dir::Cluster, false, false);
+                    pg.identity = if writer.rewinds { pg.identity } else { job };
                     pg.rewound = writer.rewinds;
                     pg.names_file = writer.names;
                     JobOutcome::Done

@@ -156,7 +156,8 @@ impl World {
             Postgres::Stopped(_) => (MemberState::Stopped, Role::Replica, None),
             _ => (MemberState::Unknown, Role::Uninitialized, None),
         };
-        PeerAnswer { state, role, position, tags: self.options.tags(node), storage: seen.storage.state }
+        let (tags, storage) = (self.options.tags(node), seen.storage.state);
+        PeerAnswer { state, role, position, tags, storage, barred: seen.failsafe.barred }
     }
 }
 

@@ -311,7 +311,7 @@ fn peer(scene: &mut Scene, words: &Words<'_>) {
     let name = MemberName::from(words.first());
     let (state, role) = state(words);
     let position = words.number("lsn").map(|_| position(words));
-    let answer = PeerAnswer { state, role, position, tags: tags(words), storage: storage(words) };
+    let answer = PeerAnswer { state, role, position, tags: tags(words), storage: storage(words), barred: words.has("barred") };
     scene.seen.peers.retain(|peer| peer.name != name);
     let asked = words.moment("asked", scene.now).unwrap_or(scene.now);
     scene.seen.peers.push(Peer { name, asked, answer: (!words.has("silent")).then_some(answer) });

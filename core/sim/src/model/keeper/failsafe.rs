@@ -48,10 +48,11 @@ impl Keeper {
         self.is_recorded(bound) && received.is_some_and(|received| received.boot > bound.received().boot)
     }
 
-    /// The last record names others and not this node.
+    /// The last record names others and not this node; or did before the store went back, and nobody has written one since.
     pub fn barred(&self) -> bool {
         let named = self.recorded.as_ref().and_then(|recorded| recorded.record.failsafe.as_ref());
-        !self.broken.takes_unnamed && named.is_some_and(|named| !named.contains_key(&self.me))
+        let kept_out = self.stale && self.kept_out;
+        !self.broken.takes_unnamed && (kept_out || named.is_some_and(|named| !named.contains_key(&self.me)))
     }
 
     /// This node is asked to wait.
