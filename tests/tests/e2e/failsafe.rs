@@ -272,6 +272,43 @@ fn switched_on_and_off() {
     cluster.settled(true);
 }
 
+/// A member that was away for long is named no more. When the leader is lost for good it stays out, says so to the others, too, and takes
+/// over when an operator has said that the leader is gone.
+#[test]
+fn whoever_is_not_named_takes_over_when_told_so() {
+    let mut cluster = Cluster::start(tanist_tests::store::Kind::Etcd, 2, &Options { synchronous: false, ..options() });
+    let leader = cluster.primary().expect("a primary");
+    let (other, name) = (1 - leader, cluster.nodes[leader].name.clone());
+    cluster.nodes[other].kill();
+    let kept = cluster.nodes[leader].state().join("failsafe.json");
+    wait::until("the leader names itself alone", TTL * 3 + SLACK, || {
+        let text = std::fs::read_to_string(&kept).map_err(|error| error.to_string())?;
+        if text.contains(&cluster.nodes[other].name) || !text.contains(&name) { Err(text) } else { Ok(()) }
+    });
+    cluster.nodes[leader].kill();
+    cluster.nodes[other].start();
+    let node = &cluster.nodes[other];
+    wait::until("it stays out and says why", TTL * 3 + SLACK, || {
+        let own = &node.view()?["tanist"];
+        if own["reason_kind"] == "not-named" && own["barred"] == true { Ok(()) } else { Err(own.to_string()) }
+    });
+    let since = std::time::Instant::now();
+    wait::until("two leases have passed", TTL * 2 + SLACK, || {
+        assert_ne!(node.get("/primary"), 200, "it was not named");
+        if since.elapsed() > TTL * 2 { Ok(()) } else { Err("not yet".into()) }
+    });
+    let config = node.config().display().to_string();
+    let said = tanist(&["repair", "failsafe", "--config", &config, "--leader-is-gone"]).output();
+    assert!(said.contains(&format!("the lease record of {name} named {name};")), "{said}");
+    wait::until("it leads", TTL * 2 + SLACK, || match node.get("/primary") {
+        200 => Ok(()),
+        _ => Err(node.view()?["tanist"].to_string()),
+    });
+    assert!(node.view().expect("an answer")["tanist"]["barred"].is_null());
+    cluster.nodes[leader].start();
+    assert_eq!(cluster.settled(false), other, "the old leader follows");
+}
+
 /// Questions that are not meant for this node, or make no sense, or come to the primary.
 fn strangers_are_refused(cluster: &Cluster, leader: usize) {
     let (primary, standby) = (&cluster.nodes[leader], &cluster.nodes[1 - leader]);
