@@ -73,6 +73,8 @@ pub(super) fn head_start_of_heir(turn: &mut Turn<'_>, vacancy: Vacancy) -> Optio
 fn head_start_of_asked(turn: &mut Turn<'_>, vacancy: Vacancy) -> Option<Reason> {
     let best = asked_for(turn).filter(|asked| **asked != turn.seen.me)?.clone();
     let may = turn.seen.store.electors().is_none_or(|sync| sync.names(&best));
+    let barred = |peer: &Peer| peer.name == best && peer.answer.as_ref().is_some_and(|answer| answer.barred);
+    let may = may && !turn.seen.peers.iter().any(barred);
     members::find(turn, &best).filter(|member| may && members::is_fit(member))?;
     let until = vacancy.since + turn.policy.ttl / 2;
     (!turn.reached(until)).then_some(Reason::WaitHeadStart { best, until })
