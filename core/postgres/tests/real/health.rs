@@ -45,7 +45,8 @@ fn the_end_of_the_kept_session_is_not_the_end_of_the_server() {
         let mut node = Node::primary("a", 33, &[]).await;
         node.running("known", |_| true).await;
         let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'tanist'";
-        assert_eq!(node.client().await.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 1);
+        // The kept one; PostgreSQL may still show one beside it that was closed a moment ago.
+        assert!(node.client().await.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) >= 1);
         assert!(matches!(node.look().await, Postgres::Running(_)), "{:?}", node.prober.error());
     });
 }
