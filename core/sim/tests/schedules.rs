@@ -131,7 +131,7 @@ const FOUND: [u64; 106] = [
 ];
 
 /// Variations that did.
-const VARIED: [&str; 15] = [
+const VARIED: [&str; 17] = [
     "250166677/1243e",
     "204115019/387e",
     "204115019/699e",
@@ -147,6 +147,8 @@ const VARIED: [&str; 15] = [
     "263556448/4158e",
     "230070032/4296e",
     "301035702/4839",
+    "270197047/5167e",
+    "270197047/5507e",
 ];
 
 /// Seeds whose story became a rule.
@@ -210,6 +212,7 @@ const VARIED: [&str; 15] = [
 ///   that past landed in it.
 /// - 263556448/3738e, /4158e: a backup knew nothing of a record that named others, and whom that one had left out took over.
 /// - 301035702, 301035702/4839: a better candidate that the last leader had not named was waited for, also as the one asked for.
+/// - 270197047/5167e, /5507e: it said that it was left out just before a release let it in, and lost to a worse one.
 /// - 2240, 6216: a permission that the guard refused (for an epoch older than its newest, for less than a fence may take) was asked for as
 ///   fast as it was refused.
 /// - 118, 274, 16930: what the store had taken and not shown yet was written as fast as it answered; a vacancy that a store gone back did

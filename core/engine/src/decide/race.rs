@@ -73,7 +73,7 @@ pub(super) fn head_start_of_heir(turn: &mut Turn<'_>, vacancy: Vacancy) -> Optio
 fn head_start_of_asked(turn: &mut Turn<'_>, vacancy: Vacancy) -> Option<Reason> {
     let best = asked_for(turn).filter(|asked| **asked != turn.seen.me)?.clone();
     let may = turn.seen.store.electors().is_none_or(|sync| sync.names(&best));
-    let barred = |peer: &Peer| peer.name == best && peer.answer.as_ref().is_some_and(|answer| answer.barred);
+    let barred = |peer: &Peer| peer.name == best && peer.answer.as_ref().is_some_and(|answer| stays_out(answer, vacancy));
     let may = may && !turn.seen.peers.iter().any(barred);
     members::find(turn, &best).filter(|member| may && members::is_fit(member))?;
     let until = vacancy.since + turn.policy.ttl / 2;
@@ -133,7 +133,7 @@ fn by_position(turn: &mut Turn<'_>, vacancy: Vacancy, position: Option<Position>
     if let Some(reason) = unsure(turn, vacancy, since).filter(|_| !rules.restricted) {
         return reason;
     }
-    let (ahead, count, best) = better(turn, since, position, rules.restricted);
+    let (ahead, count, best) = better(turn, vacancy, since, position, rules.restricted);
     // Someone further ahead is waited for as long as a lease takes to be won twice over; otherwise a short head start each is enough.
     let wait = match ahead {
         _ if !rules.restricted && asked_for(turn) == Some(&turn.seen.me) => Duration::ZERO,
@@ -193,7 +193,7 @@ fn abort(turn: &mut Turn<'_>, since: Moment) -> Option<Reason> {
 /// A peer that runs and cannot say yet where its own WAL ends may have the most of all. It is asked again until it can, for ttl/2 at the
 /// most: it may be one that never gets there. Where promises decide they see to this.
 fn unsure(turn: &mut Turn<'_>, vacancy: Vacancy, since: Moment) -> Option<Reason> {
-    let (peer, _) = ask::fresh(turn, since).find(|(_, answer)| answer.position.is_none() && fit(answer))?;
+    let (peer, _) = ask::fresh(turn, since).find(|(_, answer)| answer.position.is_none() && fit(answer, vacancy))?;
     let until = vacancy.since + turn.policy.ttl / 2;
     if turn.reached(until) {
         return None;
@@ -205,17 +205,28 @@ fn unsure(turn: &mut Turn<'_>, vacancy: Vacancy, since: Moment) -> Option<Reason
     Some(Reason::WaitHeadStart { best: peer.name.clone(), until })
 }
 
+/// The last leader named others to wait for it. What was released names nobody: an answer that says so was given just before.
+fn stays_out(answer: &PeerAnswer, vacancy: Vacancy) -> bool {
+    answer.barred && !vacancy.released
+}
+
 /// One that would take part in the race.
-fn fit(answer: &PeerAnswer) -> bool {
+fn fit(answer: &PeerAnswer, vacancy: Vacancy) -> bool {
     answer.storage != Storage::Broken
-        && !answer.barred
+        && !stays_out(answer, vacancy)
         && answer.tags.may_lead()
         && matches!(answer.state, MemberState::Running | MemberState::Streaming)
         && !ask::is_primary(answer)
 }
 
 /// Whether a peer is strictly ahead, or has room where this node has none, how many are better placed, and the best of them.
-fn better(turn: &Turn<'_>, since: Moment, position: Position, restricted: bool) -> (bool, u32, Option<MemberName>) {
+fn better(
+    turn: &Turn<'_>,
+    vacancy: Vacancy,
+    since: Moment,
+    position: Position,
+    restricted: bool,
+) -> (bool, u32, Option<MemberName>) {
     let me = Rank {
         room: turn.seen.storage.state == Storage::Good,
         position: Some(position),
@@ -227,12 +238,13 @@ fn better(turn: &Turn<'_>, since: Moment, position: Position, restricted: bool) 
         true => turn.seen.store.sync.as_ref().is_some_and(|sync| sync.names(&peer.name)),
         false => answer.position.is_none_or(|position| !history::strayed(position, &turn.seen.store)),
     };
-    let ranks = ask::fresh(turn, since).filter(|(peer, answer)| fit(answer) && races(peer, answer)).map(|(peer, answer)| Rank {
-        room: answer.storage == Storage::Good,
-        position: answer.position,
-        priority: answer.tags.failover_priority.unwrap_or(1),
-        name: Reverse(&peer.name),
-    });
+    let ranks =
+        ask::fresh(turn, since).filter(|(peer, answer)| fit(answer, vacancy) && races(peer, answer)).map(|(peer, answer)| Rank {
+            room: answer.storage == Storage::Good,
+            position: answer.position,
+            priority: answer.tags.failover_priority.unwrap_or(1),
+            name: Reverse(&peer.name),
+        });
     let mut better: Vec<Rank<'_>> = ranks.filter(|rank| *rank > me).collect();
     better.sort_unstable();
     let ahead = better.iter().any(|rank| (rank.room, rank.position) > (me.room, me.position));
