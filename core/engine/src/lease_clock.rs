@@ -179,6 +179,15 @@ struct Seen {
     patience: Duration,
 }
 
+/// A history of the store that was forgotten.
+#[derive(Clone, Copy, Debug)]
+struct Forgotten {
+    /// Noticed then. Its last holder may not know yet.
+    at: Reading,
+    /// What that one may count with, from then at most.
+    ttl: Duration,
+}
+
 /// The vacancy of the lease, as everybody but its holder counts it.
 #[derive(Clone, Debug, Default)]
 pub struct ObserverClock {
@@ -186,12 +195,22 @@ pub struct ObserverClock {
     confirmed: Option<Reading>,
     /// What was asked up to then confirms nothing.
     unconfirmed: Option<Reading>,
+    forgotten: Option<Forgotten>,
 }
 
 impl ObserverClock {
     /// A revision of the record was received then (zero: there is no record); its holder counts with `ttl`. A revision that is
     /// already known keeps the time of its first receipt.
     pub fn saw(&mut self, revision: Revision, received: Reading, ttl: Duration) {
+        self.time(revision, received, ttl.max(self.owed(received)));
+    }
+
+    /// A write of this node's own, which is timed like any other, and knows of a history that is forgotten.
+    pub fn wrote(&mut self, revision: Revision, now: Reading, ttl: Duration) {
+        self.time(revision, now, ttl);
+    }
+
+    fn time(&mut self, revision: Revision, received: Reading, ttl: Duration) {
         if self.seen.is_some_and(|seen| seen.revision == revision) {
             return;
         }
@@ -202,12 +221,32 @@ impl ObserverClock {
         self.confirmed = None;
     }
 
-    /// The store has another history: no revision of it is the one that was timed. What a holder promised before still counts.
-    pub fn forget(&mut self) {
+    /// The store has another history: no revision of it is the one that was timed. What a holder promised before still counts: until
+    /// `ttl`, the one known last, has passed from now no lease is over sooner.
+    pub fn forget(&mut self, now: Reading, ttl: Duration) {
+        self.forgotten = Some(Forgotten { at: now, ttl: ttl.max(self.owed(now)) });
         self.confirmed = None;
         if let Some(seen) = &mut self.seen {
             seen.revision = Revision(u64::MAX);
         }
+    }
+
+    /// What whoever led in the forgotten history may still count with; zero when that has passed. That the record is rewritten says
+    /// nothing, it may be a late write of that history.
+    fn owed(&self, now: Reading) -> Duration {
+        let recent = self.forgotten.filter(|forgotten| now.least_since(forgotten.at) < observer_patience(forgotten.ttl));
+        recent.map_or(Duration::ZERO, |forgotten| forgotten.ttl)
+    }
+
+    /// When the store was seen to have gone back.
+    pub fn went_back(&self) -> Option<Reading> {
+        self.forgotten.map(|forgotten| forgotten.at)
+    }
+
+    /// A released record is vacant at once; not for a ttl after the store has gone back, where it is waited for like a silent leader's: a
+    /// leader of the forgotten history may not know it yet. `ttl` is the longest that a holder may count with otherwise.
+    pub fn trusts_a_release(&self, now: Reading, ttl: Duration) -> bool {
+        self.forgotten.is_none_or(|forgotten| now.least_since(forgotten.at) >= observer_patience(ttl.max(forgotten.ttl)))
     }
 
     /// A vacancy that was confirmed counts no more, nor does one by a read that was asked before and is answered later: this node has

@@ -84,7 +84,7 @@ impl State {
         known.taking |= !self.takes.open.is_empty();
         known.highest = known.highest.max(self.last_good.as_ref().map_or(Epoch::NONE, |good| good.epoch));
         known.record = self.record().map(|(record, epoch)| (record.holder.clone(), record.nonce, epoch));
-        known.went_back |= self.went_back.is_some();
+        known.went_back |= self.observer.went_back().is_some();
         known.stale |= self.stale;
         let agreement = agree(ask, &known, self.agreement.as_ref(), now)?;
         self.agreement = Some(agreement.clone());

@@ -2,7 +2,7 @@
 
 use super::state::State;
 use std::time::Duration;
-use tanist_engine::{HolderClock, Reading, Revision, observer_patience};
+use tanist_engine::{HolderClock, Reading, Revision};
 
 impl State {
     /// The store has another history: its revisions cannot be compared with ours, and a lease of the old one is worth nothing.
@@ -12,9 +12,7 @@ impl State {
         self.mine = None;
         self.recorded = None;
         self.clock = HolderClock::default();
-        self.observer.forget();
-        self.owed = self.owed(now).max(self.last_good.as_ref().map_or(Duration::ZERO, |good| good.ttl));
-        self.went_back = Some(now);
+        self.observer.forget(now, self.last_good.as_ref().map_or(Duration::ZERO, |good| good.ttl));
         self.stale = true;
         self.naming.unknown();
     }
@@ -27,12 +25,5 @@ impl State {
             self.forget(now);
         }
         other
-    }
-
-    /// What whoever led in the forgotten history may count with: until so long has passed no lease is over sooner. That the record is
-    /// rewritten says nothing, it may be a late write of that history.
-    pub(super) fn owed(&self, now: Reading) -> Duration {
-        let recent = self.went_back.is_some_and(|at| now.least_since(at) < observer_patience(self.owed));
-        if recent { self.owed } else { Duration::ZERO }
     }
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 use tanist_engine::{
     Attempt, Epoch, Held, HolderClock, Lease, MemberName, Moment, ObserverClock, Reading, Revision, SyncState, Theirs,
     failsafe::{Agreement, Naming},
-    observer_patience,
 };
 
 /// How often a record that is over and not confirmed is looked at.
@@ -68,14 +67,9 @@ pub(super) struct State {
     /// What was known when the last attempt was sent.
     pub sent: Revision,
     history: u64,
-    /// When the store was seen to have gone back: a leader of the forgotten history may not know it yet, so for a ttl from then a released
-    /// record is waited for like a silent leader's.
-    pub went_back: Option<Reading>,
-    /// Since then the record has not been rewritten.
+    /// Since the store went back the record has not been rewritten.
     pub stale: bool,
-    /// The ttl of the last record before. Its holder may not know yet, and count with more than the backup says.
-    pub owed: Duration,
-    /// The last record before named others and not this node. Its holder may go on with them.
+    /// The last record before that named others and not this node. Its holder may go on with them.
     pub kept_out: bool,
     /// Failsafe mode, as a holder and as one that is asked.
     pub naming: Naming,
@@ -108,9 +102,7 @@ impl State {
             known: Revision(0),
             sent: Revision(0),
             history: 0,
-            went_back: None,
             stale: false,
-            owed: Duration::ZERO,
             kept_out: false,
             naming: Naming::default(),
             rounds: Rounds::default(),
@@ -163,7 +155,7 @@ impl State {
         match view.record {
             None => {
                 self.recorded = None;
-                self.observer.saw(Revision(0), received, self.longest_ttl().max(self.owed(now)));
+                self.observer.saw(Revision(0), received, self.longest_ttl());
                 self.lose();
             }
             Some(kv) => {
@@ -181,7 +173,7 @@ impl State {
                 match &recorded.content {
                     Ok(record) => self.fold_record(revision, record, recorded.received, now),
                     Err(_) => {
-                        self.observer.saw(revision, recorded.received, self.longest_ttl().max(self.owed(now)));
+                        self.observer.saw(revision, recorded.received, self.longest_ttl());
                         self.lose();
                     }
                 }
@@ -195,7 +187,7 @@ impl State {
     }
 
     fn fold_record(&mut self, revision: Revision, record: &Record, received: Reading, now: Reading) {
-        self.observer.saw(revision, received, record.ttl.max(self.owed(now)));
+        self.observer.saw(revision, received, record.ttl);
         let Some(mine) = Mine::of(record.clone(), revision) else { return self.lose() };
         self.last_good =
             Some(LastGood { holder: record.holder.clone(), epoch: mine.epoch, acquisition: mine.acquisition, ttl: record.ttl });
@@ -240,7 +232,7 @@ impl State {
                 self.leader = Some(leader);
             }
             self.stale = false;
-            self.observer.saw(revision, now, record.ttl);
+            self.observer.wrote(revision, now, record.ttl);
             self.recorded = Some(Recorded { revision, content: Ok(record.clone()), received: now });
             self.mine = Mine::of(record, revision).filter(|_| landed);
         }
@@ -253,7 +245,7 @@ impl State {
         if !self.landed_in_another(revision, now) && revision >= self.known {
             self.known = revision;
             self.leader = None;
-            self.observer.saw(revision, now, record.ttl);
+            self.observer.wrote(revision, now, record.ttl);
             self.recorded = Some(Recorded { revision, content: Ok(record), received: now });
         }
         self.lose();
@@ -310,8 +302,7 @@ impl State {
     }
 
     fn released(&self, now: Reading) -> bool {
-        let patience = observer_patience(self.longest_ttl().max(self.owed));
-        let trusted = self.went_back.is_none_or(|at| now.least_since(at) >= patience);
+        let trusted = self.observer.trusts_a_release(now, self.longest_ttl());
         let released = self.recorded.as_ref().is_some_and(|recorded| matches!(&recorded.content, Ok(record) if record.released));
         trusted && released && self.leader.is_none()
     }

@@ -8,7 +8,7 @@ use tanist_dcs::{Op, lease::RenewOutcome};
 use tanist_engine::failsafe::{Known, Refused, Round};
 use tanist_engine::{Held, Lease, MemberName, Named};
 
-fn named(list: &[&str]) -> Named {
+pub fn named(list: &[&str]) -> Named {
     list.iter().map(|name| (MemberName::from(*name), format!("http://{name}"))).collect()
 }
 
@@ -73,18 +73,23 @@ pub async fn a_round_that_is_refused_or_late_extends_nothing(cluster: Cluster) {
     assert_eq!(a.held().until, held.until);
 }
 
+/// The lease is over for both: one may take it, and the one that was left out may not.
+pub async fn stays_out(cluster: &Cluster, left_out: &Node, named: &Node) {
+    cluster.pass(seconds(61));
+    for node in [named, left_out] {
+        assert!(node.keeper.confirm_vacant().await.unwrap());
+    }
+    assert!(left_out.keeper.failsafe(cluster.now()).barred && !named.keeper.failsafe(cluster.now()).barred);
+    assert_eq!(left_out.acquire(cluster).await, AcquireOutcome::Lost);
+}
+
 pub async fn only_whom_the_record_names_takes_over(cluster: Cluster) {
     let (a, b, d) = (cluster.node("a", 1), cluster.node("b", 2), cluster.node("d", 4));
     leads(&cluster, &a, &["a", "b"]).await;
     for node in [&b, &d] {
         node.look(&cluster).await;
     }
-    cluster.pass(seconds(61));
-    for node in [&b, &d] {
-        assert!(node.keeper.confirm_vacant().await.unwrap());
-    }
-    assert!(d.keeper.failsafe(cluster.now()).barred && !b.keeper.failsafe(cluster.now()).barred);
-    assert_eq!(d.acquire(&cluster).await, AcquireOutcome::Lost);
+    stays_out(&cluster, &d, &b).await;
     b.keeper.answer_at("http://elsewhere".into());
     assert!(b.keeper.failsafe(cluster.now()).barred, "another machine under its name");
     // An operator takes the names out.

@@ -1,11 +1,12 @@
 //! The lease in a store that is put back from a backup: whoever led since the backup may not know, and count with his lease.
 
 use crate::cluster::{Cluster, Node, seconds};
+use crate::failsafe::{named, stays_out};
 use crate::support::{Local, PATIENCE, until};
 use std::path::PathBuf;
 use tanist_dcs::Op;
 use tanist_dcs::lease::{AcquireOutcome, Record, ReleaseOutcome, RenewOutcome};
-use tanist_engine::{Lease, MemberName};
+use tanist_engine::Lease;
 
 /// A copy of the embedded store's file.
 struct Backup {
@@ -28,10 +29,21 @@ impl Backup {
     }
 }
 
+/// A store that keeps a file, and a cluster in it.
+fn start() -> (Local, Cluster) {
+    let local = Local::start(true);
+    let cluster = Cluster::new(local.connect(), "main");
+    (local, cluster)
+}
+
+/// The mirrors of these have seen that the store went back.
+async fn notice(nodes: &[&Node]) {
+    until("the mirrors notice", async || nodes.iter().all(|node| node.mirror.snapshot().history == 1).then_some(())).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_does_not_outlive_the_history_of_its_store() {
-    let mut local = Local::start(true);
-    let cluster = Cluster::new(local.connect(), "main");
+    let (mut local, cluster) = start();
     let (a, b) = (cluster.node("a", 1), cluster.node("b", 2));
     a.lead(&cluster).await;
     a.look(&cluster).await;
@@ -47,7 +59,7 @@ async fn a_lease_does_not_outlive_the_history_of_its_store() {
     })
     .await;
     backup.put_back(&mut local).await;
-    until("the mirrors notice", async || [&a, &b].iter().all(|node| node.mirror.snapshot().history == 1).then_some(())).await;
+    notice(&[&a, &b]).await;
     for node in [&a, &b] {
         let lease = node.look(&cluster).await;
         assert!(matches!(lease, Lease::Theirs(_)), "{}: {lease:?}", node.name);
@@ -63,8 +75,7 @@ async fn a_lease_does_not_outlive_the_history_of_its_store() {
 /// The backup was made between two leaders. The second one may write on until it notices, so its lease is waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_released_record_out_of_a_backup_is_not_vacant_at_once() {
-    let mut local = Local::start(true);
-    let cluster = Cluster::new(local.connect(), "main");
+    let (mut local, cluster) = start();
     let (a, b) = (cluster.node("a", 1), cluster.node("b", 2));
     a.lead(&cluster).await;
     assert_eq!(a.keeper.release(None, false).await, ReleaseOutcome::Released);
@@ -74,7 +85,7 @@ async fn a_released_record_out_of_a_backup_is_not_vacant_at_once() {
     b.renewed().await;
     a.look(&cluster).await;
     backup.put_back(&mut local).await;
-    until("the mirror notices", async || (a.mirror.snapshot().history == 1).then_some(())).await;
+    notice(&[&a]).await;
     assert!(matches!(a.look(&cluster).await, Lease::Theirs(_)), "{:?}", a.lease());
     cluster.pass(seconds(60));
     assert!(!a.keeper.confirm_vacant().await.unwrap());
@@ -86,8 +97,7 @@ async fn a_released_record_out_of_a_backup_is_not_vacant_at_once() {
 /// the backup may write on until he notices.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_that_lands_in_a_backup_is_not_vacant_at_once() {
-    let mut local = Local::start(true);
-    let cluster = Cluster::new(local.connect(), "main");
+    let (mut local, cluster) = start();
     let a = cluster.node("a", 1);
     a.lead(&cluster).await;
     let backup = Backup::of(&local);
@@ -102,7 +112,7 @@ async fn a_release_that_lands_in_a_backup_is_not_vacant_at_once() {
     });
     assert_eq!(released.await, ReleaseOutcome::Released);
     assert!(!matches!(a.lease(), Lease::Vacant { .. }), "{:?}", a.lease());
-    until("the mirror notices", async || (a.mirror.snapshot().history == 1).then_some(())).await;
+    notice(&[&a]).await;
     assert!(matches!(a.look(&cluster).await, Lease::Theirs(_)), "{:?}", a.lease());
     cluster.pass(seconds(61));
     assert!(a.keeper.confirm_vacant().await.unwrap());
@@ -120,7 +130,7 @@ async fn raised(local: &mut Local, cluster: &Cluster) -> (Node, Node) {
     a.renewed().await;
     // This renewal b has not looked at.
     backup.put_back(local).await;
-    until("the mirror notices", async || (b.mirror.snapshot().history == 1).then_some(())).await;
+    notice(&[&b]).await;
     assert_eq!(cluster.record().await.ttl, seconds(60), "the backup's");
     b.look(cluster).await;
     (a, b)
@@ -129,8 +139,7 @@ async fn raised(local: &mut Local, cluster: &Cluster) -> (Node, Node) {
 /// The backup is from before `ttl` was raised. Who leads since then counts on the longer one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_ttl_that_was_known_before_is_waited_for() {
-    let mut local = Local::start(true);
-    let cluster = Cluster::new(local.connect(), "main");
+    let (mut local, cluster) = start();
     let (a, b) = raised(&mut local, &cluster).await;
     cluster.pass(seconds(120));
     assert!(!b.keeper.confirm_vacant().await.unwrap());
@@ -146,8 +155,7 @@ async fn the_ttl_that_was_known_before_is_waited_for() {
 /// A release of the forgotten history, which lands late, says nothing of who leads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_out_of_the_past_ends_no_longer_lease() {
-    let mut local = Local::start(true);
-    let cluster = Cluster::new(local.connect(), "main");
+    let (mut local, cluster) = start();
     let (_a, b) = raised(&mut local, &cluster).await;
     let late = Record { released: true, ..cluster.record().await };
     cluster.write(vec![Op::put(cluster.keys.lease(), late.encode()), Op::Delete(cluster.keys.leader())]).await;
@@ -161,28 +169,21 @@ async fn a_release_out_of_the_past_ends_no_longer_lease() {
 /// Failsafe mode: the record named others, and the backup names nobody. Its holder may go on with those it named.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whom_the_last_record_left_out_waits_until_one_is_written() {
-    let mut local = Local::start(true);
-    let cluster = Cluster::new(local.connect(), "main");
+    let (mut local, cluster) = start();
     let (a, b, d) = (cluster.node("a", 1), cluster.node("b", 2), cluster.node("d", 4));
     a.lead(&cluster).await;
     let backup = Backup::of(&local);
-    let named = ["a", "b"].map(|name| (MemberName::from(name), format!("http://{name}")));
-    a.keeper.name(Some(named.into_iter().collect()));
+    a.keeper.name(Some(named(&["a", "b"])));
     a.renewed().await;
     for node in [&b, &d] {
         node.look(&cluster).await;
     }
     backup.put_back(&mut local).await;
     for node in [&b, &d] {
-        until("the mirror notices", async || (node.mirror.snapshot().history == 1).then_some(())).await;
+        notice(&[node]).await;
         node.look(&cluster).await;
     }
-    cluster.pass(seconds(61));
-    for node in [&b, &d] {
-        assert!(node.keeper.confirm_vacant().await.unwrap());
-    }
-    assert!(d.keeper.failsafe(cluster.now()).barred && !b.keeper.failsafe(cluster.now()).barred);
-    assert_eq!(d.acquire(&cluster).await, AcquireOutcome::Lost);
+    stays_out(&cluster, &d, &b).await;
     assert!(matches!(b.acquire(&cluster).await, AcquireOutcome::Won(_)));
     d.look(&cluster).await;
     assert!(!d.keeper.failsafe(cluster.now()).barred, "a record that names nobody was written");

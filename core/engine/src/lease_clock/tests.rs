@@ -51,12 +51,26 @@ fn a_shorter_ttl_is_not_written_before_the_lease_has_run_down_to_it() {
 fn an_older_record_of_a_restored_store_does_not_shorten_what_was_promised() {
     let mut clock = ObserverClock::default();
     clock.saw(Revision(9), at(0, 0), TTL * 2);
-    clock.forget();
+    clock.forget(at(500, 500), Duration::ZERO);
     clock.saw(Revision(5), at(1_000, 1_000), TTL / 2);
     assert!(!clock.is_over(at(20_199, 20_199)), "the holder of revision 9 may still count on its ttl");
     assert!(clock.is_over(at(20_200, 20_200)));
     clock.saw(Revision(10), at(30_000, 30_000), TTL / 2);
     assert!(clock.is_over(at(35_050, 35_050)), "nothing is left of what is over");
+}
+
+#[test]
+fn what_a_forgotten_holder_may_count_with_is_waited_for_from_when_it_was_forgotten() {
+    let mut clock = ObserverClock::default();
+    clock.saw(Revision(9), at(0, 0), TTL * 2);
+    clock.forget(at(10_000, 10_000), TTL * 2);
+    assert_eq!(clock.went_back(), Some(at(10_000, 10_000)));
+    clock.saw(Revision(5), at(11_000, 11_000), TTL / 2);
+    assert!(!clock.is_over(at(31_199, 31_199)) && clock.is_over(at(31_200, 31_200)));
+    let trusts = |now| clock.trusts_a_release(at(now, now), TTL / 2);
+    assert!(!trusts(30_199) && trusts(30_200));
+    clock.saw(Revision(10), at(40_000, 40_000), TTL / 2);
+    assert!(!clock.is_over(at(45_049, 45_049)) && clock.is_over(at(45_050, 45_050)));
 }
 
 #[test]

@@ -30,13 +30,13 @@ impl World {
         let keeper = &self.nodes[node].agent.keeper;
         let Some(named) = keeper.naming.every() else {
             // It has just reached the store, and ends.
-            return keeper.went_back.is_some_and(|at| self.reading(node).least_since(at) < NOTICES);
+            return keeper.observer.went_back().is_some_and(|at| self.reading(node).least_since(at) < NOTICES);
         };
         let asked = |other: usize| other != node && named.iter().any(|(name, _)| *name == self.names[other]);
         let patience = observer_patience(Duration::from_nanos(self.longest_ttl()));
         let knows = |other: usize| {
             let here = &self.nodes[other].agent;
-            here.alive && here.keeper.went_back.is_some_and(|at| self.reading(other).least_since(at) >= patience)
+            here.alive && here.keeper.observer.went_back().is_some_and(|at| self.reading(other).least_since(at) >= patience)
         };
         let nodes = 0..self.nodes.len();
         !nodes.clone().any(|other| asked(other) && knows(other))

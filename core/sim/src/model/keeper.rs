@@ -12,7 +12,6 @@ use std::{collections::BTreeSet, time::Duration};
 use tanist_engine::{
     Attempt, Epoch, Held, HolderClock, MemberName, Moment, ObserverClock, Reading, Revision,
     failsafe::{Agreement, Naming},
-    observer_patience,
 };
 
 /// How often a record that is over and not confirmed is looked at.
@@ -85,20 +84,16 @@ pub struct Keeper {
     recorded: Option<Recorded>,
     /// How many revisions of the record this agent has seen.
     renewals_seen: u32,
-    observer: ObserverClock,
+    pub(crate) observer: ObserverClock,
     page: Option<Adopted>,
     last_good: Option<LastGood>,
     known: u64,
     /// What was known when the last attempt was sent.
     sent: u64,
     history: u64,
-    /// When the store was seen to have gone back: for a ttl from then a released record is waited for like a silent leader's.
-    pub(crate) went_back: Option<Reading>,
-    /// Since then the record has not been rewritten.
+    /// Since the store went back the record has not been rewritten.
     stale: bool,
-    /// The ttl of the last record before. Its holder may not know yet, and count with more than the backup says.
-    owed: Duration,
-    /// The last record before named others and not this node. Its holder may go on with them.
+    /// The last record before that named others and not this node. Its holder may go on with them.
     kept_out: bool,
     /// Failsafe mode: whom the own records name.
     pub naming: Naming,
@@ -166,9 +161,7 @@ impl Keeper {
             known: 0,
             sent: 0,
             history: 0,
-            went_back: None,
             stale: false,
-            owed: Duration::ZERO,
             kept_out: false,
             naming: Naming::default(),
             agreement: None,
@@ -206,9 +199,7 @@ impl Keeper {
         self.mine = None;
         self.recorded = None;
         self.clock = HolderClock::default();
-        self.observer.forget();
-        self.owed = self.owed(now).max(self.last_good.as_ref().map_or(Duration::ZERO, |good| good.ttl));
-        self.went_back = Some(now);
+        self.observer.forget(now, self.last_good.as_ref().map_or(Duration::ZERO, |good| good.ttl));
         self.stale = true;
         self.naming.unknown();
     }
@@ -228,7 +219,7 @@ impl Keeper {
         match view.record() {
             None => {
                 self.recorded = None;
-                self.observer.saw(Revision(0), received, self.longest_ttl().max(self.owed(now)));
+                self.observer.saw(Revision(0), received, self.longest_ttl());
                 self.lose();
             }
             Some((record, revision)) => {
@@ -257,7 +248,7 @@ impl Keeper {
     }
 
     fn fold_record(&mut self, revision: u64, record: &Record, received: Reading, now: Reading) {
-        self.observer.saw(Revision(revision), received, record.ttl.max(self.owed(now)));
+        self.observer.saw(Revision(revision), received, record.ttl);
         let (epoch, acquisition) = (record.epoch_at(revision), record.acquisition_at(revision));
         self.last_good = Some(LastGood { holder: record.holder.clone(), epoch, acquisition, ttl: record.ttl });
         let same = record.nonce == self.nonce || self.broken.any_record_of_mine;
@@ -316,7 +307,7 @@ impl Keeper {
                 self.leader = Some(leader);
             }
             self.stale = false;
-            self.observer.saw(Revision(revision), now, record.ttl);
+            self.observer.wrote(Revision(revision), now, record.ttl);
             self.recorded = Some(Recorded { revision, record: record.clone(), received: now });
             self.mine = Some(Self::own(record, revision)).filter(|_| landed);
         }
@@ -328,7 +319,7 @@ impl Keeper {
         if !self.landed_in_another(revision, now) && revision >= self.known {
             self.known = revision;
             self.leader = None;
-            self.observer.saw(Revision(revision), now, record.ttl);
+            self.observer.wrote(Revision(revision), now, record.ttl);
             self.recorded = Some(Recorded { revision, record, received: now });
         }
         self.lose();
@@ -348,12 +339,5 @@ impl Keeper {
 
     fn longest_ttl(&self) -> Duration {
         self.last_good.as_ref().map_or(self.ttl, |good| good.ttl.max(self.ttl))
-    }
-
-    /// What whoever led in the forgotten history may count with: until so long has passed no lease is over sooner. That the record is
-    /// rewritten says nothing, it may be a late write of that history.
-    fn owed(&self, now: Reading) -> Duration {
-        let recent = self.went_back.is_some_and(|at| now.least_since(at) < observer_patience(self.owed));
-        if recent { self.owed } else { Duration::ZERO }
     }
 }

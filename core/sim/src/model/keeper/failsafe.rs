@@ -64,7 +64,7 @@ impl Keeper {
             .recorded
             .as_ref()
             .map(|Recorded { revision, record, .. }| (record.holder.clone(), record.nonce, record.epoch_at(*revision)));
-        known.went_back |= self.went_back.is_some();
+        known.went_back |= self.observer.went_back().is_some();
         known.stale |= self.stale;
         let agreement = agree(ask, &known, self.agreement.as_ref(), now)?;
         if !self.broken.forgets_agreement {

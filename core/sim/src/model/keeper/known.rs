@@ -2,7 +2,7 @@
 
 use super::{Keeper, Mine, OVER, Recorded};
 use crate::model::store::{self, Kv, Snap, Value};
-use tanist_engine::{Epoch, Held, Lease, Moment, Reading, Revision, SyncState, Theirs, observer_patience};
+use tanist_engine::{Epoch, Held, Lease, Moment, Reading, Revision, SyncState, Theirs};
 
 impl Keeper {
     /// The own lease in the engine's words.
@@ -60,8 +60,7 @@ impl Keeper {
     }
 
     fn released(&self, now: Reading) -> bool {
-        let patience = observer_patience(self.longest_ttl().max(self.owed));
-        let trusted = self.went_back.is_none_or(|at| now.least_since(at) >= patience);
+        let trusted = self.observer.trusts_a_release(now, self.longest_ttl());
         let released = self.recorded.as_ref().is_some_and(|recorded| recorded.record.released);
         trusted && released && self.leader.is_none()
     }
