@@ -36,10 +36,16 @@ pub struct Memory {
     /// The epoch of the last promotion that was begun. An agent that has forgotten it takes a lease up again only while the guard is armed,
     /// and so has not fenced since.
     pub opening: Option<Epoch>,
+    /// When the guard was first asked for a permission under the lease of that epoch, which it has not given since.
+    pub permission_asked: Option<(Epoch, Moment)>,
+    /// Since when the end of the own WAL is not known to the holder of the lease of that epoch, which would promote.
+    pub unplaced: Option<(Epoch, Moment)>,
     /// The failed job that has already been answered by giving up.
     pub failure_at: Option<Moment>,
     /// When PostgreSQL was first seen down under the held lease, and the lease's epoch.
     pub down_since: Option<(Epoch, Moment)>,
+    /// The server was stopped for a restart under the lease of that epoch, and is started again.
+    pub restarted: Option<Epoch>,
     /// The server was a standby when it last answered, or has been started as one.
     pub was_standby: bool,
     /// The standby follows the right leader of that epoch without streaming, since then.

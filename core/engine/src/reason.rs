@@ -70,7 +70,7 @@ pub enum Reason {
     NotNamed,
     #[error("{lag} bytes behind the last known position of the leader, more than maximum_lag_on_failover ({limit})")]
     TooFarBehind { lag: u64, limit: u64 },
-    #[error("own WAL position is not known yet, not racing")]
+    #[error("own WAL position is not known yet: not taking over")]
     PositionUnknown,
     #[error("the data directory was replaced by other hands: what it lacks may have been acknowledged, not leading with it")]
     DirectoryReplaced,
@@ -126,6 +126,8 @@ pub enum Reason {
     MakingWay { to: MemberName, why: String },
     #[error("{why}: handing the lease over to {to}, which has room")]
     RoomElsewhere { to: MemberName, why: String },
+    #[error("the guard does not answer: handing the lease over to {to}")]
+    GuardSilent { to: MemberName },
     #[error("leading with epoch {epoch}; synchronous replication: {step}")]
     Synchronising { epoch: Epoch, step: SyncStep },
     #[error("leading with epoch {epoch} without the store: every member has agreed to wait (failsafe mode)")]
@@ -251,6 +253,7 @@ impl Reason {
             Self::LeadingInTrouble { .. } => "leading-in-trouble",
             Self::MakingWay { .. } => "making-way",
             Self::RoomElsewhere { .. } => "room-elsewhere",
+            Self::GuardSilent { .. } => "guard-silent",
             Self::Synchronising { .. } => "synchronising",
             Self::LeadingFailsafe { .. } => "leading-failsafe",
             Self::AskingToWait { .. } => "asking-to-wait",
@@ -296,7 +299,8 @@ impl Reason {
         "nothing-to-lead-with", "member-has-data", "twin", "bootstrapping", "arming", "starting-primary", "restart-in-place",
         "fail-over-after-crash", "no-data-to-lead", "epoch-not-newer", "promoting", "wait-promises", "handing-over", "writing-initialize",
         "post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "leading-in-trouble", "making-way",
-        "room-elsewhere", "synchronising", "leading-failsafe", "asking-to-wait", "failsafe-refused", "lease-lost", "giving-up",
+        "room-elsewhere", "guard-silent", "synchronising",
+        "leading-failsafe", "asking-to-wait", "failsafe-refused", "lease-lost", "giving-up",
         "following", "changing-slot", "wait-streaming", "promising", "promised-higher", "promised-other", "following-failsafe",
         "leader-not-proved", "cloning", "rewinding", "wait-checkpoint", "stopping-to-replace", "keeping-diverged", "keeping-data",
         "announcing-replacement",

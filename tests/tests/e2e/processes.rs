@@ -158,6 +158,22 @@ fn guard_frozen(kind: Kind) {
     cluster.verdict(writer, true);
 }
 
+/// An asynchronous cluster restarts a crashed primary in place. With a frozen guard it cannot be: the lease goes to a standby all the same.
+#[test]
+fn guard_frozen_asynchronous() {
+    let cluster = Cluster::start(Kind::Local, 3, &Options { synchronous: false, ..Options::default() });
+    let writer = cluster.writer();
+    let old = cluster.primary().expect("a primary");
+    let guard = cluster.nodes[old].pids().guard;
+    process::freeze(guard);
+    let new = cluster.next_primary(old, TTL + SLACK);
+    assert_eq!(process::look(guard).map(|found| found.state), Some('T'), "the guard stood all the while");
+    process::thaw(guard);
+    assert_eq!(cluster.settled(false), new, "the node follows once its guard runs again");
+    writer.writes_again(SLACK);
+    assert_eq!(writer.finish().overlap(), Duration::ZERO, "two nodes acknowledged in turns");
+}
+
 /// Every PostgreSQL process frozen: new sessions get no answer, the node fences itself and gives the lease up.
 fn postgresql_frozen(kind: Kind) {
     let cluster = start(kind);

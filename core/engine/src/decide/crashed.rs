@@ -10,7 +10,7 @@
 use super::{
     fence::fence,
     leading::{release, released},
-    members, restart, storage, switchover,
+    members, permission, restart, storage, switchover,
     turn::Turn,
 };
 use crate::{Action, FenceCause, Held, Job, Reason, RestartStep, StartAs, Stopped};
@@ -45,7 +45,8 @@ pub(super) fn recover(turn: &mut Turn<'_>, held: &Held, stopped: &Stopped) -> Re
         let why = turn.seen.storage.why.clone();
         return release(turn, Some(to.clone()), Reason::RoomElsewhere { to, why });
     }
-    if restart::comes_back(turn, stopped) {
+    turn.memory.restarted = restart::comes_back(turn, stopped).then_some(held.epoch);
+    if turn.memory.restarted.is_some() {
         return start_primary(turn, held, Reason::Restarting { step: RestartStep::Start });
     }
     if let Some(candidate) = members::candidate(turn).filter(|_| fails_over(turn)) {
@@ -86,8 +87,8 @@ fn start_primary(turn: &mut Turn<'_>, held: &Held, reason: Reason) -> Reason {
         return release(turn, None, Reason::EpochNotNewer { mine: held.epoch, known });
     }
     if !turn.armed_for(held) {
-        turn.arm(held);
-        return Reason::Arming { epoch: held.epoch };
+        let heir = members::candidate(turn);
+        return permission::wait(turn, held, heir, Reason::Arming { epoch: held.epoch });
     }
     let first = turn.seen.store.primary.is_none();
     let reason = if first { Reason::StartingPrimary { epoch: held.epoch } } else { reason };

@@ -53,11 +53,14 @@ fn promote_too_long(turn: &mut Turn<'_>, since: Moment) -> Option<Reason> {
     Some(fence(turn, FenceCause::PromotionTooLong))
 }
 
-/// `primary_start_timeout`: the recovery of the old primary ends here if somebody else can lead.
+/// `primary_start_timeout`: the recovery of the old primary ends here if somebody else can lead. Zero says what becomes of one that
+/// crashed; one that was stopped for a restart did not.
 pub(super) fn start_too_long(turn: &mut Turn<'_>) -> Option<Reason> {
     let held = turn.held()?;
-    let limit = turn.memory.down_since?.1 + turn.policy.primary_start_timeout?;
-    if !turn.reached(limit) {
+    let restarted = turn.memory.restarted == Some(held.epoch);
+    let limit = turn.policy.primary_start_timeout.filter(|limit| *limit > Duration::ZERO || !restarted)?;
+    let until = turn.memory.down_since?.1 + limit;
+    if !turn.reached(until) {
         return None;
     }
     members::candidate(turn)?;

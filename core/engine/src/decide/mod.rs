@@ -32,6 +32,7 @@ mod job;
 mod leading;
 mod marked;
 mod members;
+mod permission;
 mod primary;
 mod promise;
 mod promote;

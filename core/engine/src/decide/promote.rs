@@ -7,7 +7,7 @@
 use super::{
     enough::{self, Votes},
     leading::{release, released},
-    promise, race,
+    members, permission, promise, race,
     turn::Turn,
 };
 use crate::{Action, Epoch, Held, Job, MemberName, Position, PromoteStep, Reason, SyncState, Timeline, TimelineClaim};
@@ -20,7 +20,9 @@ pub(super) fn promote(turn: &mut Turn<'_>, held: &Held, position: Option<Positio
         turn.stay_out();
         return release(turn, None, reason);
     }
-    if let Some(reason) = released(turn, held).or_else(|| elected(turn, held, position)) {
+    if let Some(reason) =
+        released(turn, held).or_else(|| elected(turn, held, position)).or_else(|| unplaced(turn, held, position))
+    {
         return reason;
     }
     let epoch = held.epoch;
@@ -34,8 +36,8 @@ pub(super) fn promote(turn: &mut Turn<'_>, held: &Held, position: Option<Positio
         return release(turn, None, Reason::GivingUp { epoch });
     }
     if !turn.armed_for(held) {
-        turn.arm(held);
-        return Reason::Promoting { step: PromoteStep::Arm };
+        let heir = members::successor(turn);
+        return permission::wait(turn, held, heir, Reason::Promoting { step: PromoteStep::Arm });
     }
     let timeline = claim.timeline;
     turn.run(Job::Promote { epoch, timeline }, Reason::Promoting { step: PromoteStep::Open { timeline } })
@@ -71,6 +73,22 @@ fn may_not(turn: &Turn<'_>, held: &Held, position: Option<Position>) -> Option<R
         // The last that the leader has told may have come after the race.
         None => position.and_then(|position| race::behind(turn, position)),
     }
+}
+
+/// Asynchronous mode, and the end of the own WAL is not known: it was when the race was won, but the server has been started anew since,
+/// perhaps with other data, or the lease has come back by itself. Whoever could lead does after a ttl.
+fn unplaced(turn: &mut Turn<'_>, held: &Held, position: Option<Position>) -> Option<Reason> {
+    if position.is_some() || enough::electors(turn, held).is_some() || turn.seen.store.optime.is_none() {
+        turn.memory.unplaced = None;
+        return None;
+    }
+    let since = turn.memory.unplaced.filter(|(epoch, _)| *epoch == held.epoch).map_or(turn.now, |(_, since)| since);
+    turn.memory.unplaced = Some((held.epoch, since));
+    if turn.reached(since + turn.policy.ttl) && members::successor(turn).is_some() {
+        turn.stay_out();
+        return Some(release(turn, None, Reason::PositionUnknown));
+    }
+    Some(Reason::PositionUnknown)
 }
 
 /// What is still missing before this node may promote; nothing when it may.

@@ -124,11 +124,13 @@ impl<'a> Turn<'a> {
     }
 
     /// Asks the guard for a permission until the end of the held lease, unless it would refuse: for an epoch that is too old, or with no
-    /// more left of the lease than a fence may take. Then the renewal is waited for.
-    pub fn arm(&mut self, held: &Held) {
-        if self.refused_by_guard(held).is_none() && held.until > self.now + self.seen.guard.budget {
+    /// more left of the lease than a fence may take. Then the renewal is waited for. `true`: it is asked.
+    pub fn arm(&mut self, held: &Held) -> bool {
+        let asks = self.refused_by_guard(held).is_none() && held.until > self.now + self.seen.guard.budget;
+        if asks {
             self.act(Action::Arm { epoch: held.epoch, until: held.until });
         }
+        asks
     }
 
     /// The epoch for which the guard was armed, where it is newer than the lease's: it is not armed for an older one, however often it is
@@ -169,6 +171,7 @@ impl<'a> Turn<'a> {
         if let Postgres::Running(running) = &seen.postgres {
             self.memory.was_standby = matches!(running.role, ServerRole::Standby { .. });
             self.memory.started_alone = None;
+            self.memory.restarted = None;
             // Somebody else has won and this node streams from him: what it stayed out of the races for is over.
             let follows = matches!(running.role, ServerRole::Standby { streaming: true, .. });
             if follows && matches!(&seen.lease, Lease::Theirs(theirs) if !theirs.twin) {
@@ -187,6 +190,9 @@ impl<'a> Turn<'a> {
         };
         if let Some(Job::Promote { epoch, .. }) = seen.job.as_ref().map(|running| &running.job) {
             self.memory.opening = Some(*epoch);
+        }
+        if self.held().is_none_or(|held| self.armed_for(held)) {
+            self.memory.permission_asked = None;
         }
         self.notice_lease();
         self.notice_store();

@@ -280,6 +280,16 @@ fn enlist(dice: &mut Dice, seen: &mut Observation, now: Moment) {
     }
 }
 
+/// The lease is held, nothing runs, and the guard has been asked for a permission for a while.
+fn wait_for_guard(dice: &mut Dice, seen: &mut Observation, memory: &mut Memory, now: Moment) {
+    enthrone(dice, seen, now);
+    if let Lease::Mine(held) = &seen.lease {
+        let since = Moment::ZERO + Duration::from_millis(now.as_nanos() / 1_000_000 - dice.roll(4_000));
+        memory.permission_asked = Some((held.epoch, since));
+        (seen.guard.armed, seen.guard.fence) = (None, FenceState::Complete);
+    }
+}
+
 fn policy(dice: &mut Dice) -> Policy {
     Policy {
         ttl: Duration::from_secs(5),
@@ -315,6 +325,7 @@ fn walk(seed: u64) -> BTreeSet<&'static str> {
                     seen.last_job = Some(JobReport { job, outcome: JobOutcome::Done, at: now });
                 }
             }
+            (0 | 1, _) if seed.is_multiple_of(4) => wait_for_guard(&mut dice, &mut seen, &mut memory, now),
             (0 | 1, _) => enthrone(&mut dice, &mut seen, now),
             (2, _) => enlist(&mut dice, &mut seen, now),
             (3, _) => stand(&mut dice, &mut seen, now),
