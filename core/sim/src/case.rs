@@ -1,5 +1,5 @@
-//! One schedule by its name: `SEED`, or `SEED/VARIATION` for the same world with its faults changed a little. An `e` behind it makes the
-//! agents eager, as all were when the first scenarios were found.
+//! One schedule by its name: `SEED`, or `SEED/VARIATION` for the same world with its faults changed a little. A `b` behind it is the brisk
+//! form, which hunts run; an `e` makes the agents eager, as all were when the first scenarios were found.
 
 use crate::{
     fault::{self, Fault},
@@ -16,6 +16,8 @@ pub struct Case {
     pub seed: u64,
     /// Which change of its faults; zero: none.
     pub variation: u64,
+    /// Nothing is waited for (`Options::brisk`).
+    pub brisk: bool,
     /// The agents are eager, whatever the seed says (`Options::eager`).
     pub eager: bool,
 }
@@ -24,7 +26,7 @@ impl Case {
     /// What kind of world it is.
     pub fn options(self, mutant: Option<Mutant>) -> Options {
         let options = Options::of(self.seed, mutant);
-        Options { eager: options.eager || self.eager, ..options }
+        Options { brisk: self.brisk && !options.whole, eager: options.eager || self.eager, ..options }
     }
 
     /// What goes wrong in it.
@@ -41,7 +43,7 @@ impl Case {
 
 impl From<u64> for Case {
     fn from(seed: u64) -> Self {
-        Self { seed, variation: 0, eager: false }
+        Self { seed, ..Self::default() }
     }
 }
 
@@ -51,6 +53,7 @@ impl fmt::Display for Case {
         if self.variation != 0 {
             write!(f, "/{}", self.variation)?;
         }
+        f.write_str(if self.brisk { "b" } else { "" })?;
         f.write_str(if self.eager { "e" } else { "" })
     }
 }
@@ -59,18 +62,19 @@ impl FromStr for Case {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text} is no schedule: SEED, SEED/VARIATION, or either with an e behind it");
+        let wrong = || format!("{text} is no schedule: SEED or SEED/VARIATION, perhaps with a b, an e or be behind it");
         let (name, eager) = text.strip_suffix('e').map_or((text, false), |name| (name, true));
+        let (name, brisk) = name.strip_suffix('b').map_or((name, false), |name| (name, true));
         let (seed, variation) = name.split_once('/').unwrap_or((name, "0"));
         let number = |text: &str| text.parse::<u64>().map_err(|_| wrong());
-        Ok(Self { seed: number(seed)?, variation: number(variation)?, eager })
+        Ok(Self { seed: number(seed)?, variation: number(variation)?, brisk, eager })
     }
 }
 
 /// Many schedules: those of seeds that follow one another, or variations of one.
 #[derive(Clone, Copy, Debug)]
 pub enum Cases {
-    /// From this seed on.
+    /// From this seed on, in the brisk form.
     From(u64),
     /// Of this one, from this variation on.
     Around(Case, u64),
@@ -80,7 +84,7 @@ impl Cases {
     /// The schedule of this number.
     pub fn at(self, index: u64) -> Case {
         match self {
-            Self::From(first) => first.wrapping_add(index).into(),
+            Self::From(first) => Case { brisk: true, ..first.wrapping_add(index).into() },
             Self::Around(case, first) => case.variation(first.wrapping_add(index)),
         }
     }
@@ -98,10 +102,10 @@ mod tests {
 
     #[test]
     fn a_name_is_read_as_it_is_written() {
-        for name in ["7", "7e", "7/3", "7/3e"] {
+        for name in ["7", "7e", "7b", "7be", "7/3", "7/3e", "7/3b", "7/3be"] {
             assert_eq!(name.parse::<Case>().unwrap().to_string(), name);
         }
-        for name in ["", "e", "7/", "/3", "x", "7/3/1"] {
+        for name in ["", "e", "b", "7eb", "7/", "/3", "x", "7/3/1"] {
             assert!(name.parse::<Case>().unwrap_err().starts_with(name), "{name}");
         }
     }

@@ -4,6 +4,7 @@ use crate::{
     absence::absence,
     combination::combination,
     model::clock::{MS, SEC},
+    one_by_one::one_by_one,
     options::Options,
     rng::Rng,
     storage,
@@ -150,6 +151,9 @@ impl fmt::Display for Fault {
 
 /// The faults of a seed.
 pub fn schedule(seed: u64, options: &Options) -> Vec<Fault> {
+    if options.brisk && Rng::new(seed).fork(21).chance(120) {
+        return one_by_one(Rng::new(seed).fork(22), options);
+    }
     let mut rng = Rng::new(seed).fork(3);
     // Some schedules are calm: nothing may happen in them.
     let count = if rng.chance(40) { 0 } else { rng.range(1, 9) };

@@ -13,6 +13,7 @@ pub mod fault;
 pub mod invariant;
 pub mod model;
 pub mod mutant;
+pub mod one_by_one;
 pub mod options;
 pub mod queue;
 pub mod rng;

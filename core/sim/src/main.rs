@@ -21,7 +21,8 @@ const HELP: &str = "tanist-sim: a deterministic simulator of whole clusters over
   mutants [--schedules N] [--seed S]         switches rules off and shows which seed catches each
   mutants --source DIR [--only NAME]         the same with bad changes of the engine's source, from the repository in DIR
 
-A SEED may also be SEED/VARIATION, and have an e behind it: agents that write again what the store has not shown yet.
+A SEED may also be SEED/VARIATION, and have letters behind it. b is the brisk form, which fuzz runs: time in which nothing goes on is left
+out. e: agents that write again what the store has not shown yet.
 
   --mutant NAME                              with fuzz, run, shrink, exhaustive: switch that rule off";
 

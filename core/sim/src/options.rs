@@ -29,6 +29,8 @@ pub struct Options {
     pub start_timeout: Option<Duration>,
     /// Runs to its end even when all has long been well.
     pub whole: bool,
+    /// Runs for a while when all is well, also in the brisk form.
+    pub watched: bool,
     /// Turns that are saved are decided all the same, and compared.
     pub second_looks: bool,
     /// The tags of one node, whose number comes first; the others have none.
@@ -44,6 +46,8 @@ pub struct Options {
     /// Agents write again what the store has taken and not shown yet, as fast as it answers: as those of an older version did, under which
     /// the first scenarios were found.
     pub eager: bool,
+    /// Time in which nothing goes on is cut short (`world::calm`), and what finds nothing new takes no time.
+    pub brisk: bool,
     /// The rule that is switched off.
     pub mutant: Option<Mutant>,
 }
@@ -81,6 +85,7 @@ impl Options {
             end: 120 * SEC,
             start_timeout: [None, None, Some(Duration::ZERO), Some(Duration::from_secs(3))][rng.index(4)],
             whole: seed % 8 == 1,
+            watched: seed % 4 == 2,
             second_looks: seed % 16 == 2,
             diverged: Diverged { rewind: Rng::new(seed).fork(18).chance(600), ..Diverged::default() },
             tagged: tagged(Rng::new(seed).fork(9), nodes),
@@ -88,6 +93,7 @@ impl Options {
             quiet_from: if Rng::new(seed).fork(17).chance(120) { 30 * SEC } else { u64::MAX },
             failsafe: Rng::new(seed).fork(19).chance(500),
             eager: Rng::new(seed).fork(20).chance(100),
+            brisk: false,
             mutant,
         }
     }

@@ -131,7 +131,7 @@ const FOUND: [u64; 106] = [
 ];
 
 /// Variations that did.
-const VARIED: [&str; 17] = [
+const VARIED: [&str; 26] = [
     "250166677/1243e",
     "204115019/387e",
     "204115019/699e",
@@ -149,6 +149,15 @@ const VARIED: [&str; 17] = [
     "301035702/4839",
     "270197047/5167e",
     "270197047/5507e",
+    "54849b",
+    "50079b",
+    "333017615b",
+    "1017349b",
+    "335014292b",
+    "330018128b",
+    "331027798b",
+    "331024179b",
+    "332047092b",
 ];
 
 /// Seeds whose story became a rule.
@@ -213,14 +222,18 @@ const VARIED: [&str; 17] = [
 /// - 263556448/3738e, /4158e: a backup knew nothing of a record that named others, and whom that one had left out took over.
 /// - 301035702, 301035702/4839: a better candidate that the last leader had not named was waited for, also as the one asked for.
 /// - 270197047/5167e, /5507e: it said that it was left out just before a release let it in, and lost to a worse one.
+/// - 54849b: the guard of a crashed primary stood still, and the agent renewed the lease and asked it for a permission for as long.
+/// - 50079b: a restart that the operator asked for was fenced as soon as it began, because `primary_start_timeout` was 0.
+/// - 333017615b: asynchronous mode, the lease came back by itself to a standby whose data had been replaced by an older copy, and which was
+///   promoted before the end of its WAL was known.
 /// - 2240, 6216: a permission that the guard refused (for an epoch older than its newest, for less than a fence may take) was asked for as
 ///   fast as it was refused.
 /// - 118, 274, 16930: what the store had taken and not shown yet was written as fast as it answered; a vacancy that a store gone back did
 ///   not confirm was asked for as fast.
 /// - 98, 194, 471, 1538, 1799, 1125, 12678, 17497, 20002866, 20011741, 20016345, 20028741, 30021677, 1053374, 30040676,
 ///   100066711, 100473285, 210215407, 210221160, 230349523, 240037723, 270014037, 270044873, 270047252, 260233864, 260251788, 270197047,
-///   270204914, 252600929, 263556448, 263112861, 302562537, 230070032/4296e:
-///   what models and checks had to learn.
+///   270204914, 252600929, 263556448, 263112861, 302562537, 230070032/4296e, 1017349b, 335014292b, 330018128b, 331027798b, 331024179b,
+///   332047092b: what models and checks had to learn.
 #[test]
 fn seeds_that_once_found_something_find_nothing() {
     // By agents as they are, and as they were when most of these were found.

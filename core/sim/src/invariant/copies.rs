@@ -9,7 +9,7 @@ use crate::{
     },
     world::{World, view},
 };
-use tanist_engine::MemberState;
+use tanist_engine::{Lease, MemberState};
 
 impl World {
     /// The data directory is about to be copied over.
@@ -19,6 +19,21 @@ impl World {
         let counts = here.pg.dir == Dir::Cluster;
         if counts && named && !self.checks.store_restored {
             self.violate("I2", format!("{} throws its data away while /sync names it", self.names[node]));
+        }
+    }
+
+    /// A node has found that its history has left that of the leader it sees: only when it has.
+    pub(crate) fn check_strayed(&mut self, node: usize) {
+        let Lease::Theirs(theirs) = &self.nodes[node].agent.seen.lease else { return };
+        let Some(leader) = self.find(&theirs.holder) else { return };
+        let (here, there) = (&self.nodes[node], &self.nodes[leader].pg);
+        let whole = here.pg.dir == Dir::Cluster && !here.directory_replaced() && !here.pg.rewound;
+        let (timeline, end) = (here.pg.wal.timeline(), here.pg.wal.end());
+        let continues = there.system == here.pg.system && there.wal.send(timeline, end, end).is_some();
+        let known = !self.options.no_parents && !self.checks.store_restored && !self.checks.robbed[node];
+        if whole && continues && known {
+            let text = format!("{} would throw away data that {} could continue", self.names[node], self.names[leader]);
+            self.violate("copy", text);
         }
     }
 

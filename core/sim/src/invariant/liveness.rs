@@ -2,12 +2,13 @@
 
 use crate::{
     model::{
+        clock::SEC,
         postgres::{Dir, Server},
         store::{MEMBER0, Value},
     },
     world::World,
 };
-use tanist_engine::{Lease, MemberState, Role};
+use tanist_engine::{Epoch, Lease, MemberState, Role, Storage};
 
 impl World {
     /// Known to need an operator, counted and not judged: where claims of timelines do not say which one was left (those of an older
@@ -47,9 +48,20 @@ impl World {
     fn told(&self, node: usize, leader: usize) -> bool {
         let wanted = if node == leader { (Role::Primary, MemberState::Running) } else { (Role::Replica, MemberState::Streaming) };
         self.store.snap.get(MEMBER0 + node).is_some_and(|kv| match &*kv.value {
-            Value::Member(member) => (member.role, member.state) == wanted,
+            Value::Member(member) => {
+                let here = &self.nodes[node];
+                let follows = node == leader || member.follows == Some(self.epoch_of_lease());
+                (member.role, member.state) == wanted
+                    && member.timeline.is_some_and(|timeline| timeline.0 == here.pg.wal.timeline())
+                    && member.storage == Storage::Good
+                    && follows
+            }
             _ => false,
         })
+    }
+
+    fn epoch_of_lease(&self) -> Epoch {
+        self.store.snap.record().map_or(Epoch::NONE, |(record, revision)| record.epoch_at(revision))
     }
 
     /// There is exactly one primary, and it is shown.
@@ -94,19 +106,25 @@ impl World {
             if here.pg.connection.is_none_or(|(upstream, _)| upstream != leader) {
                 return Err("a standby does not stream from the primary");
             }
+            if here.pg.slot_differs {
+                return Err("a standby does not use its slot");
+            }
         }
         if self.nodes.iter().any(|here| !here.queue.waiting.is_empty() || here.plugin.waits()) {
             return Err("callbacks wait");
         }
-        Ok(())
+        self.as_asked(leader)
     }
 
     /// All has been well for two ttl and a turn of the loop since the healing, and is: from here on there are only renewals and client
-    /// writes, and the rest of the 120 s is not simulated. One schedule of 8 runs to its end all the same.
+    /// writes, and the rest of the 120 s is not simulated. One schedule of 8 runs to its end all the same. Of the brisk ones most are over
+    /// as soon as all is well and told.
     pub(crate) fn is_over(&self) -> bool {
         let Some(since) = self.checks.well_at.filter(|_| !self.options.whole) else { return false };
-        let watched = self.longest_ttl() * 2 + self.options.loop_wait;
-        self.now >= since + watched && self.well(false).is_ok()
+        let short = self.options.brisk && !self.options.watched;
+        let watched = if short { SEC } else { self.longest_ttl() * 2 + self.options.loop_wait };
+        let told = || self.leader().is_some_and(|leader| self.untold(leader).is_none());
+        self.now >= since + watched && self.well(false).is_ok() && (!short || told())
     }
 
     /// At the end.
@@ -141,15 +159,19 @@ impl World {
             self.coverage.stuck += 1;
             return;
         }
-        for node in 0..self.nodes.len() {
-            let announced = self.nodes[node].agent.memory.announced;
-            let expected = if self.leader() == Some(node) { Role::Primary } else { Role::Replica };
-            let foreign = self.nodes[node].pg.dir == Dir::Cluster
-                && self.leader().is_some_and(|leader| self.nodes[leader].pg.system != self.nodes[node].pg.system);
-            if announced != Some(expected) && !foreign {
-                let text = format!("{} is {expected} and has announced {announced:?}", self.names[node]);
-                self.violate("I6", text);
-            }
+        if let Some(text) = self.untold(leader) {
+            self.violate("I6", text);
         }
+    }
+
+    /// The plugins of some node have not been told what it is.
+    fn untold(&self, leader: usize) -> Option<String> {
+        (0..self.nodes.len()).find_map(|node| {
+            let expected = if node == leader { Role::Primary } else { Role::Replica };
+            let pg = &self.nodes[node].pg;
+            let foreign = pg.dir == Dir::Cluster && pg.system != self.nodes[leader].pg.system;
+            (!foreign && !self.has_told(node, expected))
+                .then(|| format!("{} is {expected} and has not told it", self.names[node]))
+        })
     }
 }

@@ -1,6 +1,8 @@
 //! What has to hold, one file each. All are judged by the truth of the models, never by what a node believes.
 
 mod acknowledged;
+mod alone;
+mod as_asked;
 mod bounds;
 mod busy;
 mod callbacks;
@@ -16,6 +18,7 @@ mod one_primary;
 mod permission;
 mod plugin;
 mod terms;
+mod told;
 mod usurped;
 mod winners;
 
@@ -81,6 +84,10 @@ pub struct Checks {
     pub(crate) delivered: Vec<u64>,
     /// What the plugin is owed that the shipped queue calls, per node.
     pub(crate) owed: Vec<plugin::Owed>,
+    /// One fault, alone.
+    pub(crate) alone: Option<alone::Alone>,
+    /// The last that each agent has told its plugins.
+    pub(crate) told: Vec<told::Told>,
     pub(crate) primary_callback: Epoch,
     pub(crate) well_at: Option<u64>,
     /// Since when there is exactly one primary.
@@ -129,6 +136,7 @@ impl Checks {
             named: vec![Epoch::NONE; nodes],
             synchronous: vec![false; nodes],
             delivered: vec![0; nodes],
+            told: vec![told::Told::default(); nodes],
             owed: (0..nodes).map(|_| plugin::Owed::default()).collect(),
             taken: vec![false; nodes],
             busy: vec![busy::Busy::default(); nodes],

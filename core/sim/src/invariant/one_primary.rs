@@ -61,6 +61,7 @@ impl World {
             self.violate("I1", format!("writable at once: {}", who.join(", ")));
         }
         self.check_beside_patroni(writable);
+        self.check_alone();
         if self.healed {
             self.check_bounds();
         }

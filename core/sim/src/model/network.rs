@@ -83,6 +83,11 @@ impl Network {
         self.cut[from * (self.nodes + 1) + to] == 0
     }
 
+    /// A node's way to the store and back passes, and is fast.
+    pub fn is_good(&self, node: usize) -> bool {
+        self.linked(node, self.store()) && self.lossy[node] == 0 && self.slow[node] == 0
+    }
+
     /// Both directions pass.
     pub fn linked(&self, one: usize, other: usize) -> bool {
         self.open(one, other) && self.open(other, one)

@@ -48,6 +48,8 @@ pub enum Server {
 pub struct Waiting {
     /// End of its record.
     pub lsn: u64,
+    /// Since then, true time.
+    pub since: u64,
 }
 
 /// A standby's connection, as its primary sees it.

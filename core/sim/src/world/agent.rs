@@ -14,8 +14,8 @@ use crate::{
 };
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
-    Action, Armed, Decision, Epoch, Failsafe, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Reading,
-    Reason, Recorded, Storage, StorageSeen, StoreView, audit, decide_from, failsafe::Naming,
+    Action, Armed, CloneWhy, Decision, Epoch, Failsafe, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres,
+    Reading, Reason, Recorded, Storage, StorageSeen, StoreView, audit, decide_from, failsafe::Naming,
 };
 
 /// What a call to the store is for.
@@ -292,10 +292,16 @@ impl World {
         let agent = &mut self.nodes[node].agent;
         agent.turns += 1;
         let memory = std::mem::take(&mut agent.memory);
+        let replaces = memory.must_replace.is_some();
         let (rested, told) = (memory.no_lead_until, self.trace.tells().then(|| memory.clone()));
         let mut decision = decide_from(&agent.policy, memory, &agent.seen, now.boot);
         let verdict = audit(&agent.policy, &agent.seen, &decision, now.boot).err();
         self.hash(node, &decision);
+        if let Some((_, CloneWhy::Diverged)) = &decision.memory.must_replace
+            && !replaces
+        {
+            self.check_strayed(node);
+        }
         if let Some(memory) = told {
             self.record(node, now, memory, &decision, verdict.as_ref().map(ToString::to_string));
         }

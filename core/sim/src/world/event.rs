@@ -52,6 +52,7 @@ pub enum Inside {
     Flushed { by: usize, connection: u64, flushed: u64 },
     Lost { connection: u64 },
     Left { connection: u64 },
+    Silent { standby: usize, connection: u64 },
     NamesInForce,
     Checkpointed,
     Write,
@@ -155,5 +156,6 @@ pub enum Event {
         node: usize,
     },
     Heal,
+    Calm,
     Check,
 }

@@ -33,6 +33,7 @@ impl World {
         self.harm(node, &fault);
         self.blame(node, &fault);
         self.shake(node, &fault);
+        self.begin_alone(node, &fault);
         self.apply(node, &fault, true);
         if lasting(fault.kind) {
             self.at(self.now + fault.span, Event::End(index));
@@ -306,6 +307,7 @@ impl World {
             }
         }
         self.checks.disturbed(self.now);
+        self.checks.alone = None;
     }
 }
 

@@ -302,6 +302,7 @@ impl World {
     /// The agent ends in order, and the guard with it.
     pub fn agent_exits(&mut self, node: usize) {
         self.say_node(node, || "agent exits".into());
+        self.check_exit(node);
         self.end_agent(node);
         let here = &mut self.nodes[node];
         here.out_of_service = true;

@@ -3,6 +3,7 @@
 pub mod agent;
 mod broker;
 mod calls;
+mod calm;
 mod directory;
 mod effects;
 pub mod event;
@@ -131,6 +132,9 @@ impl World {
             world.at(world.faults[index].at, Event::Begin(index));
         }
         world.at(world.options.heal_at, Event::Heal);
+        if world.options.brisk {
+            world.plan_calm();
+        }
         world
     }
 
@@ -170,6 +174,7 @@ impl World {
             Event::Thaw { node } => self.thaw(node, &[event::Process::Agent]),
             Event::Patroni(step) => self.patroni(step),
             Event::Heal => self.heal(),
+            Event::Calm => self.calm(),
             Event::Check => {}
         }
     }

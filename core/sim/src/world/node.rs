@@ -166,6 +166,9 @@ impl World {
                 self.nodes[node].guard.stood_still_at.get_or_insert(now);
             }
         }
+        if which.contains(&Process::Postgres) {
+            self.falls_silent(node);
+        }
         self.watch_guard(node);
         self.judge_exemption(node);
     }

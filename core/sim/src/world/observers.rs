@@ -33,6 +33,7 @@ impl World {
     /// A callback for the plugins of this node.
     pub fn emit(&mut self, node: usize, emission: Emission) {
         self.check_emitted(node, &emission);
+        self.check_order(node, &emission);
         self.tell_plugin(node, emission.clone());
         let queue = &mut self.nodes[node].queue;
         queue.push(emission);

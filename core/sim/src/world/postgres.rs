@@ -37,6 +37,7 @@ impl World {
                 self.nodes[node].pg.walsenders.retain(|sender| sender.connection != connection);
                 self.kick(node);
             }
+            Inside::Silent { standby, connection } => self.standby_silent(standby, connection),
             Inside::NamesInForce => self.names_in_force(node),
             Inside::Checkpointed => {
                 self.nodes[node].pg.checkpointed = true;
@@ -116,7 +117,7 @@ impl World {
         if self.nodes[node].pg.acknowledges(lsn, |node| names[node].clone()) {
             self.acknowledged(node, lsn);
         } else if self.nodes[node].pg.waiting.len() < 40 {
-            self.nodes[node].pg.waiting.push(Waiting { lsn });
+            self.nodes[node].pg.waiting.push(Waiting { lsn, since: self.now });
         }
         self.wal_grew(node);
         let pause = if self.rng.chance(150) { self.rng.range(4 * MS, 30 * MS) } else { self.rng.range(150 * MS, 900 * MS) };

@@ -58,8 +58,29 @@ impl World {
             },
             _ => 1000 * MS,
         };
-        self.later(node, took, Local::Found { begun, found: Box::new(found) });
         self.plan_look(node, took + pause);
+        if !self.options.brisk {
+            return self.later(node, took, Local::Found { begun, found: Box::new(found) });
+        }
+        if let Some(found) = self.anything_new(node, begun, found) {
+            self.later(node, took, Local::Found { begun, found: Box::new(found) });
+        }
+    }
+
+    /// What was found, unless it is what the agent knows, and nothing waits for a look.
+    fn anything_new(&mut self, node: usize, begun: Moment, mut found: Postgres) -> Option<Postgres> {
+        let seen = &mut self.nodes[node].agent.seen;
+        place(&mut found, &seen.store.timelines);
+        let awaited = seen.last_job.as_ref().is_some_and(|last| seen.probed < last.at);
+        let uncut =
+            matches!(&found, Postgres::Running(running) if matches!(&running.role, ServerRole::Standby { upstream: None, .. }));
+        let void = begun < seen.probed || begun < self.nodes[node].agent.valid_from.max(self.nodes[node].agent.names_valid_from);
+        if awaited || uncut || void || self.nodes[node].agent.seen.postgres != found {
+            return Some(found);
+        }
+        self.nodes[node].agent.seen.probed = begun;
+        self.look_at_directory(node);
+        None
     }
 
     pub(super) fn found(&mut self, node: usize, begun: Moment, mut found: Postgres) {

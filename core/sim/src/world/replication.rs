@@ -10,6 +10,9 @@ use crate::model::{
     wal::Seg,
 };
 
+/// `wal_sender_timeout` as the agent sets it.
+const SENDER_TIMEOUT: u64 = 10 * SEC;
+
 impl World {
     fn serves(&self, node: usize) -> bool {
         let here = &self.nodes[node];
@@ -128,6 +131,22 @@ impl World {
                 self.later(standby, here, Local::Inside(Inside::Lost { connection }));
                 self.later(upstream, there, Local::Inside(Inside::Left { connection }));
             }
+        }
+    }
+
+    /// A standby stands still: its upstream ends the connection when it has heard nothing for so long.
+    pub fn falls_silent(&mut self, node: usize) {
+        if let Some((upstream, connection)) = self.nodes[node].pg.connection {
+            self.later(upstream, SENDER_TIMEOUT, Local::Inside(Inside::Silent { standby: node, connection }));
+        }
+    }
+
+    /// It has heard nothing, if the standby has not gone on meanwhile.
+    pub fn standby_silent(&mut self, standby: usize, connection: u64) {
+        let still = self.nodes[standby].stopped[Process::Postgres as usize] > 0;
+        if let Some((upstream, _)) = self.nodes[standby].pg.connection.filter(|(_, known)| still && *known == connection) {
+            self.later(upstream, 0, Local::Inside(Inside::Left { connection }));
+            self.later(standby, MS, Local::Inside(Inside::Lost { connection }));
         }
     }
 

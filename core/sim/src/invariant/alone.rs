@@ -1,0 +1,183 @@
+//! What one fault may cost: where all is well and one thing befalls one node, or the store, and nothing else anybody, the cluster is
+//! without a primary that acknowledges no longer than a failover takes; it does not wait for whatever is away to come back. And where
+//! failsafe mode is on, the store or the leader's way to it may be away for as long as it likes.
+
+use crate::{
+    fault::{Fault, Kind},
+    model::{
+        clock::SEC,
+        store::{FAILOVER, MEMBER0, Value},
+    },
+    world::World,
+};
+use tanist_engine::Role;
+
+/// A commit that has waited for so long is not served.
+const SERVED: u64 = SEC;
+
+/// A lease that is handed over is not waited for: a fence or an orderly stop, a promotion, a proof.
+const HANDED_OVER: u64 = 5 * SEC;
+
+/// Beside the lease that has to run out: a race, a promotion, a proof; a connection that ends late (6 s), and whoever is waited for then.
+const TAKE_OVER: u64 = 10 * SEC;
+
+/// One fault that is under way, or over, and nothing else since.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Alone {
+    kind: Kind,
+    leader: usize,
+    /// Failsafe mode keeps the leader until then.
+    stays: Option<u64>,
+    /// Since then nobody is served.
+    since: Option<u64>,
+    /// Who leads when somebody is served again.
+    next: Next,
+}
+
+/// Who leads after a fault of the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Anybody,
+    Another,
+    TheSame,
+}
+
+/// The guard or the agent lives and knows at once that this node cannot lead any more.
+fn hands_over(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Switchover | Kind::StopService | Kind::GuardKill | Kind::PostgresKill | Kind::StorageFull | Kind::DirectoryLost
+    )
+}
+
+/// It befalls one node, whose agent or server may be gone with it.
+fn befalls_one(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::CutFromStore
+            | Kind::CutRequests
+            | Kind::CutAnswers
+            | Kind::Isolate
+            | Kind::WatchGap
+            | Kind::LeaderKeyDeleted
+            | Kind::AgentKill
+            | Kind::AgentPause
+            | Kind::GuardPause
+            | Kind::GuardKill
+            | Kind::GuardAndAgentPause
+            | Kind::PostgresKill
+            | Kind::PostgresHang
+            | Kind::Freeze
+            | Kind::VmPause
+            | Kind::PowerLoss
+            | Kind::StopService
+            | Kind::Switchover
+            | Kind::PluginTrouble
+            | Kind::DirectoryLost
+            | Kind::StorageHang
+            | Kind::StorageFull
+    )
+}
+
+impl World {
+    /// A fault begins on a node: nothing is alone any more, or this one is.
+    pub(crate) fn begin_alone(&mut self, node: usize, fault: &Fault) {
+        self.checks.alone = None;
+        let Some(leader) = self.leader().filter(|_| self.patroni.is_none() && !self.checks.store_restored) else { return };
+        let others = self.faults.iter().filter(|other| other.at <= self.now && other.at + other.span >= self.now).count();
+        let named = self.store.snap.record().is_some_and(|(record, _)| record.failsafe.is_some());
+        let away = fault.kind == Kind::StoreDown || fault.kind == Kind::CutFromStore && node == leader;
+        let switches = self.store.snap.get(FAILOVER).is_some();
+        if others != 1 || switches || !(befalls_one(fault.kind) || away && named) || self.well(false).is_err() {
+            return;
+        }
+        // A strict cluster needs one to lead and one to acknowledge.
+        let left = self.able(leader).iter().filter(|name| **name != self.names[node]).count() + usize::from(node != leader);
+        if left < if self.nodes[leader].agent.policy.synchronous.is_strict() { 2 } else { 1 } {
+            return;
+        }
+        let stays = (away && named).then(|| self.now + fault.span + self.longest_ttl());
+        let next = if node == leader { self.next_after(fault, leader) } else { Next::Anybody };
+        self.checks.alone = Some(Alone { kind: fault.kind, leader, stays, since: None, next });
+    }
+
+    /// Who leads after this fault of the leader: `primary_start_timeout` says it for a crash, the service manager for a stop.
+    fn next_after(&self, fault: &Fault, leader: usize) -> Next {
+        let synchronous = self.nodes[leader].agent.policy.synchronous.is_on();
+        match fault.kind {
+            Kind::PostgresKill => match self.options.start_timeout {
+                Some(limit) if limit.is_zero() => Next::Another,
+                Some(_) => Next::TheSame,
+                None if synchronous => Next::Another,
+                None => Next::TheSame,
+            },
+            Kind::StopService if !fault.choice.is_multiple_of(4) => Next::Another,
+            // An operator who waits no longer takes his request back.
+            Kind::StopService if fault.span > 3 * SEC => Next::TheSame,
+            Kind::GuardKill => Next::Another,
+            _ => Next::Anybody,
+        }
+    }
+
+    /// After every event.
+    pub(crate) fn check_alone(&mut self) {
+        let Some(alone) = self.checks.alone else { return };
+        let lost = alone.stays.is_some_and(|until| self.now <= until) && !self.can_write(alone.leader);
+        if lost {
+            let text = format!("{} cannot write any more although failsafe mode keeps it", self.names[alone.leader]);
+            return self.violate("failsafe", text);
+        }
+        // Without the store nobody is named in `/sync` in the place of another.
+        if self.is_served() || alone.stays.is_some() {
+            if alone.since.is_some() {
+                self.check_next(alone);
+            }
+            self.checks.alone = Some(Alone { since: None, ..alone });
+            return;
+        }
+        let since = alone.since.unwrap_or(self.now);
+        self.checks.alone = Some(Alone { since: Some(since), ..alone });
+        let ttl = self.longest_ttl();
+        let most = if hands_over(alone.kind) { HANDED_OVER } else { ttl + ttl / 10 + TAKE_OVER };
+        if self.now > since + most {
+            let text = format!("nobody acknowledges for {} ms after {:?} alone", (self.now - since) / 1_000_000, alone.kind);
+            self.violate("availability", text);
+        }
+    }
+
+    /// Somebody is served again.
+    fn check_next(&mut self, alone: Alone) {
+        let same = self.can_write(alone.leader);
+        // A write of a member key from before may land late, and says until it is written over that the member cannot lead.
+        let replica = |node: usize| {
+            self.store
+                .snap
+                .get(MEMBER0 + node)
+                .is_some_and(|kv| matches!(&*kv.value, Value::Member(member) if member.role == Role::Replica))
+        };
+        if !(0..self.nodes.len()).all(|node| node == alone.leader || self.can_write(node) || replica(node)) {
+            return;
+        }
+        let wrong = match alone.next {
+            Next::Anybody => false,
+            Next::Another => same,
+            Next::TheSame => !same,
+        };
+        if wrong {
+            let text = format!(
+                "{} {} after {:?} alone",
+                self.names[alone.leader],
+                if same { "leads" } else { "leads no more" },
+                alone.kind
+            );
+            self.violate("availability", text);
+        }
+    }
+
+    /// A node is shown as the primary, can write, and acknowledges.
+    fn is_served(&self) -> bool {
+        let Some(shown) = self.store.snap.face().and_then(|face| self.find(&face.name)) else { return false };
+        let pg = &self.nodes[shown].pg;
+        self.can_write(shown) && pg.waiting.first().is_none_or(|first| first.since + SERVED > self.now)
+    }
+}
