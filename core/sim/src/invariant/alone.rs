@@ -138,7 +138,9 @@ impl World {
         let since = alone.since.unwrap_or(self.now);
         self.checks.alone = Some(Alone { since: Some(since), ..alone });
         let ttl = self.longest_ttl();
-        let most = if hands_over(alone.kind) { HANDED_OVER } else { ttl + ttl / 10 + TAKE_OVER };
+        // In a strict cluster somebody has to stream from the new leader first.
+        let soon = hands_over(alone.kind) && !self.nodes[alone.leader].agent.policy.synchronous.is_strict();
+        let most = if soon { HANDED_OVER } else { ttl + ttl / 10 + TAKE_OVER };
         if self.now > since + most {
             let text = format!("nobody acknowledges for {} ms after {:?} alone", (self.now - since) / 1_000_000, alone.kind);
             self.violate("availability", text);

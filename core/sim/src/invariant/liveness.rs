@@ -113,6 +113,10 @@ impl World {
         if self.nodes.iter().any(|here| !here.queue.waiting.is_empty() || here.plugin.waits()) {
             return Err("callbacks wait");
         }
+        // Without them the cluster is not what was asked for.
+        if end && (0..self.nodes.len()).any(|node| node != leader && self.stuck(node, leader)) {
+            return Ok(());
+        }
         self.as_asked(leader)
     }
 
