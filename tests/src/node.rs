@@ -172,7 +172,7 @@ impl Node {
              tanist:\n  state_dir: {directory}/state\n{user}{tanist}\
              bootstrap:\n  dcs:\n    ttl: {ttl}\n    loop_wait: 1\n    retry_timeout: 2\n    maximum_lag_on_failover: 1048576\n    \
              synchronous_mode: {synchronous}\n    failsafe_mode: {failsafe}\n    postgresql:\n{dynamic}      parameters:\n        \
-             max_connections: 60\n        shared_buffers: 16MB\n        \
+             max_connections: 60\n        shared_buffers: 16MB\n        dynamic_shared_memory_type: mmap\n        \
              fsync: 'on'\n{extra}  initdb:\n    - encoding: UTF8\n    - data-checksums\n\
              postgresql:\n  listen: {postgres}\n  connect_address: {postgres}\n  data_dir: {directory}/data\n  bin_dir: {bin}\n  \
              authentication:\n    superuser: {{username: postgres, password: secret}}\n    \
@@ -304,6 +304,18 @@ impl Node {
     }
 }
 
+impl Node {
+    /// A server that was killed leaves its segment of shared memory to the next one of its data directory; here there is none. The kernel
+    /// has 4096 for all.
+    fn remove_shared_memory(&self) {
+        let told = std::fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap_or_default();
+        // Line 7: key and number.
+        if let Some(number) = told.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)) {
+            let _gone_already = std::process::Command::new("ipcrm").args(["-m", number]).output();
+        }
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         if self.child.is_some() {
@@ -315,6 +327,7 @@ impl Drop for Node {
         for process in self.postgres_processes() {
             process::signal(process.pid, Signal::KILL);
         }
+        self.remove_shared_memory();
     }
 }
 
