@@ -131,7 +131,7 @@ const FOUND: [u64; 106] = [
 ];
 
 /// Variations that did.
-const VARIED: [&str; 28] = [
+const VARIED: [&str; 29] = [
     "250166677/1243e",
     "204115019/387e",
     "204115019/699e",
@@ -160,6 +160,7 @@ const VARIED: [&str; 28] = [
     "332047092b",
     "340066582b",
     "345036287b",
+    "350128921b",
 ];
 
 /// Seeds whose story became a rule.
@@ -235,7 +236,7 @@ const VARIED: [&str; 28] = [
 /// - 98, 194, 471, 1538, 1799, 1125, 12678, 17497, 20002866, 20011741, 20016345, 20028741, 30021677, 1053374, 30040676,
 ///   100066711, 100473285, 210215407, 210221160, 230349523, 240037723, 270014037, 270044873, 270047252, 260233864, 260251788, 270197047,
 ///   270204914, 252600929, 263556448, 263112861, 302562537, 230070032/4296e, 1017349b, 335014292b, 330018128b, 331027798b, 331024179b,
-///   332047092b, 340066582b, 345036287b: what models and checks had to learn.
+///   332047092b, 340066582b, 345036287b, 350128921b: what models and checks had to learn.
 #[test]
 fn seeds_that_once_found_something_find_nothing() {
     // By agents as they are, and as they were when most of these were found.

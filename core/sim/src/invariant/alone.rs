@@ -30,7 +30,9 @@ pub(crate) struct Alone {
     stays: Option<u64>,
     /// Since then nobody is served.
     since: Option<u64>,
-    /// Who leads when somebody is served again.
+    /// The leader has ceased to be writable.
+    ended: bool,
+    /// Who leads when somebody is served again after that.
     next: Next,
 }
 
@@ -98,7 +100,7 @@ impl World {
         }
         let stays = (away && named).then(|| self.now + fault.span + self.longest_ttl());
         let next = if node == leader { self.next_after(fault, leader) } else { Next::Anybody };
-        self.checks.alone = Some(Alone { kind: fault.kind, leader, stays, since: None, next });
+        self.checks.alone = Some(Alone { kind: fault.kind, leader, stays, since: None, ended: false, next });
     }
 
     /// Who leads after this fault of the leader: `primary_start_timeout` says it for a crash, the service manager for a stop.
@@ -121,7 +123,8 @@ impl World {
 
     /// After every event.
     pub(crate) fn check_alone(&mut self) {
-        let Some(alone) = self.checks.alone else { return };
+        let Some(mut alone) = self.checks.alone else { return };
+        alone.ended |= !self.can_write(alone.leader);
         let lost = alone.stays.is_some_and(|until| self.now <= until) && !self.can_write(alone.leader);
         if lost {
             let text = format!("{} cannot write any more although failsafe mode keeps it", self.names[alone.leader]);
@@ -129,7 +132,7 @@ impl World {
         }
         // Without the store nobody is named in `/sync` in the place of another.
         if self.is_served() || alone.stays.is_some() {
-            if alone.since.is_some() {
+            if alone.ended {
                 self.check_next(alone);
             }
             self.checks.alone = Some(Alone { since: None, ..alone });
