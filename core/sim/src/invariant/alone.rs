@@ -134,6 +134,7 @@ impl World {
         if self.is_served() || alone.stays.is_some() {
             if alone.ended {
                 self.check_next(alone);
+                alone.next = Next::Anybody;
             }
             self.checks.alone = Some(Alone { since: None, ..alone });
             return;
