@@ -302,9 +302,7 @@ impl Node {
     pub fn view(&self) -> Result<serde_json::Value, String> {
         rest::json(self.rest, "/patroni")
     }
-}
 
-impl Node {
     /// A server that was killed leaves its segment of shared memory to the next one of its data directory; here there is none. The kernel
     /// has 4096 for all.
     fn remove_shared_memory(&self) {

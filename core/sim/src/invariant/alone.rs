@@ -4,10 +4,7 @@
 
 use crate::{
     fault::{Fault, Kind},
-    model::{
-        clock::SEC,
-        store::{FAILOVER, MEMBER0, Value},
-    },
+    model::{clock::SEC, store::FAILOVER},
     world::World,
 };
 use tanist_engine::Role;
@@ -124,9 +121,9 @@ impl World {
     /// After every event.
     pub(crate) fn check_alone(&mut self) {
         let Some(mut alone) = self.checks.alone else { return };
-        alone.ended |= !self.can_write(alone.leader);
-        let lost = alone.stays.is_some_and(|until| self.now <= until) && !self.can_write(alone.leader);
-        if lost {
+        let writes = self.can_write(alone.leader);
+        alone.ended |= !writes;
+        if !writes && alone.stays.is_some_and(|until| self.now <= until) {
             let text = format!("{} cannot write any more although failsafe mode keeps it", self.names[alone.leader]);
             return self.violate("failsafe", text);
         }
@@ -155,12 +152,7 @@ impl World {
     fn check_next(&mut self, alone: Alone) {
         let same = self.can_write(alone.leader);
         // A write of a member key from before may land late, and says until it is written over that the member cannot lead.
-        let replica = |node: usize| {
-            self.store
-                .snap
-                .get(MEMBER0 + node)
-                .is_some_and(|kv| matches!(&*kv.value, Value::Member(member) if member.role == Role::Replica))
-        };
+        let replica = |node: usize| self.store.snap.member(node).is_some_and(|member| member.role == Role::Replica);
         if !(0..self.nodes.len()).all(|node| node == alone.leader || self.can_write(node) || replica(node)) {
             return;
         }

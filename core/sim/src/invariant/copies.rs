@@ -3,13 +3,10 @@
 //! lost by the next failover.
 
 use crate::{
-    model::{
-        postgres::Dir,
-        store::{MEMBER0, Value},
-    },
+    model::postgres::Dir,
     world::{World, view},
 };
-use tanist_engine::{Lease, MemberState};
+use tanist_engine::{Lease, Member, MemberState};
 
 impl World {
     /// The data directory is about to be copied over.
@@ -59,12 +56,9 @@ impl World {
         if !(seen && told && agent.policy.synchronous.is_on()) {
             return;
         }
-        let ready = |member: &Value| match member {
-            Value::Member(member) => matches!(member.state, MemberState::Streaming | MemberState::Running),
-            _ => false,
-        };
+        let ready = |member: &Member| matches!(member.state, MemberState::Streaming | MemberState::Running);
         let heir = (0..self.nodes.len()).find(|other| {
-            let shown = self.store.snap.get(MEMBER0 + other).is_some_and(|kv| ready(&kv.value));
+            let shown = self.store.snap.member(*other).is_some_and(ready);
             sync.standbys.contains(&self.names[*other]) && shown && self.could_lead(*other)
         });
         if let Some(heir) = heir {

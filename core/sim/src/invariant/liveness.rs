@@ -4,7 +4,6 @@ use crate::{
     model::{
         clock::SEC,
         postgres::{Dir, Server},
-        store::{MEMBER0, Value},
     },
     world::World,
 };
@@ -22,6 +21,17 @@ impl World {
         let named = self.store.snap.sync().is_some_and(|sync| self.sync_names(sync, node));
         let kept = pg.server == Server::Down && named && self.nodes[leader].agent.policy.synchronous.is_strict();
         refused || kept
+    }
+
+    /// Some standby is.
+    fn any_stuck(&self, leader: usize) -> bool {
+        (0..self.nodes.len()).any(|node| node != leader && self.stuck(node, leader))
+    }
+
+    /// It has the data of another cluster.
+    fn is_foreign(&self, node: usize, leader: usize) -> bool {
+        let pg = &self.nodes[node].pg;
+        pg.dir == Dir::Cluster && pg.system != self.nodes[leader].pg.system
     }
 
     /// What was acknowledged is nowhere any more, by other hands than the cluster's: too few of those that `/sync` names have the data that
@@ -47,16 +57,12 @@ impl World {
     /// The member key of a node says what it is.
     fn told(&self, node: usize, leader: usize) -> bool {
         let wanted = if node == leader { (Role::Primary, MemberState::Running) } else { (Role::Replica, MemberState::Streaming) };
-        self.store.snap.get(MEMBER0 + node).is_some_and(|kv| match &*kv.value {
-            Value::Member(member) => {
-                let here = &self.nodes[node];
-                let follows = node == leader || member.follows == Some(self.epoch_of_lease());
-                (member.role, member.state) == wanted
-                    && member.timeline.is_some_and(|timeline| timeline.0 == here.pg.wal.timeline())
-                    && member.storage == Storage::Good
-                    && follows
-            }
-            _ => false,
+        self.store.snap.member(node).is_some_and(|member| {
+            let follows = node == leader || member.follows == Some(self.epoch_of_lease());
+            (member.role, member.state) == wanted
+                && member.timeline.is_some_and(|timeline| timeline.0 == self.nodes[node].pg.wal.timeline())
+                && member.storage == Storage::Good
+                && follows
         })
     }
 
@@ -80,8 +86,7 @@ impl World {
 
     /// Nobody can be expected to heal it.
     pub(super) fn excused(&self) -> bool {
-        self.robbed()
-            || self.leader().is_some_and(|leader| (0..self.nodes.len()).any(|node| node != leader && self.stuck(node, leader)))
+        self.robbed() || self.leader().is_some_and(|leader| self.any_stuck(leader))
     }
 
     /// All is well.
@@ -90,8 +95,7 @@ impl World {
         let Some(leader) = self.leader() else { return Err("nobody holds the lease") };
         for (node, here) in self.nodes.iter().enumerate() {
             // Data of a bootstrap that somebody else's overtook are left to the operator.
-            let foreign = here.pg.dir == Dir::Cluster && here.pg.system != self.nodes[leader].pg.system;
-            if foreign || end && node != leader && self.stuck(node, leader) {
+            if self.is_foreign(node, leader) || end && node != leader && self.stuck(node, leader) {
                 continue;
             }
             if !self.told(node, leader) {
@@ -114,7 +118,7 @@ impl World {
             return Err("callbacks wait");
         }
         // Without them the cluster is not what was asked for.
-        if end && (0..self.nodes.len()).any(|node| node != leader && self.stuck(node, leader)) {
+        if end && self.any_stuck(leader) {
             return Ok(());
         }
         self.as_asked(leader)
@@ -159,7 +163,7 @@ impl World {
         }
         self.check_owed();
         let Some(leader) = self.leader() else { return };
-        if (0..self.nodes.len()).any(|node| node != leader && self.stuck(node, leader)) {
+        if self.any_stuck(leader) {
             self.coverage.stuck += 1;
             return;
         }
@@ -172,9 +176,7 @@ impl World {
     fn untold(&self, leader: usize) -> Option<String> {
         (0..self.nodes.len()).find_map(|node| {
             let expected = if node == leader { Role::Primary } else { Role::Replica };
-            let pg = &self.nodes[node].pg;
-            let foreign = pg.dir == Dir::Cluster && pg.system != self.nodes[leader].pg.system;
-            (!foreign && !self.has_told(node, expected))
+            (!self.is_foreign(node, leader) && !self.has_told(node, expected))
                 .then(|| format!("{} is {expected} and has not told it", self.names[node]))
         })
     }

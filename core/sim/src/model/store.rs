@@ -152,6 +152,14 @@ impl Snap {
         }
     }
 
+    /// What a node says of itself.
+    pub fn member(&self, node: usize) -> Option<&Member> {
+        match &*self.get(MEMBER0 + node)?.value {
+            Value::Member(member) => Some(member),
+            _ => None,
+        }
+    }
+
     /// The timelines that were claimed.
     pub fn claims(&self) -> &[TimelineClaim] {
         match self.get(TIMELINES).map(|kv| &*kv.value) {

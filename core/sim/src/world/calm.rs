@@ -39,14 +39,13 @@ impl World {
         }
         self.say(|| format!("--- nothing goes on: {} ms are left out", earlier / 1_000_000));
         self.queue.take_back(|event| matches!(event, Event::Begin(_) | Event::Heal));
-        let now = self.now;
-        for fault in self.faults.iter_mut().filter(|fault| fault.at > now) {
-            fault.at -= earlier;
+        for index in 0..self.faults.len() {
+            if self.faults[index].at > self.now {
+                self.faults[index].at -= earlier;
+                self.at(self.faults[index].at, Event::Begin(index));
+            }
         }
         self.options.heal_at -= earlier;
-        for index in (0..self.faults.len()).filter(|index| self.faults[*index].at > now).collect::<Vec<_>>() {
-            self.at(self.faults[index].at, Event::Begin(index));
-        }
         self.at(self.options.heal_at, Event::Heal);
     }
 }

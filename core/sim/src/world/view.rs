@@ -116,7 +116,7 @@ fn members(known: Option<&Snap>, snap: &Snap, view: &mut StoreView) -> News {
     let (mut place, mut news) = (0, News::Idle);
     for key in store::MEMBER0..store::MEMBER0 + snap.nodes() {
         let before = known.is_some_and(|known| known.get(key).is_some());
-        let member = snap.get(key).and_then(|kv| if let Value::Member(member) = &*kv.value { Some(member) } else { None });
+        let member = snap.member(key - store::MEMBER0);
         match (before, member) {
             (true, Some(member)) => {
                 if differs(known, snap, key) && tell(&mut view.members[place], member) {
