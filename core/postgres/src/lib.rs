@@ -32,6 +32,7 @@ mod locks;
 mod mark;
 pub mod names;
 pub mod new_session;
+mod newcomers;
 mod pending;
 pub mod plan;
 mod probe;

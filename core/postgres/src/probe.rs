@@ -8,7 +8,9 @@ use crate::{
     history::Origins,
     identify,
     in_force::Loaded,
-    names, pending,
+    names,
+    newcomers::Newcomers,
+    pending,
     pending::PendingRestart,
     probe_row::{ProbeRow, RoleRow, SQL, StandbyRow, Walsender},
     session::Session,
@@ -86,8 +88,8 @@ pub struct Prober {
     origins: Origins,
     /// The first look that got no answer, if the newest got none.
     silent_since: Option<Moment>,
-    /// The first new session that got no answer, if the newest got none.
-    closed_since: Option<Moment>,
+    /// New sessions that were tried beside the kept one.
+    newcomers: Newcomers,
     /// Why the newest new session was turned away by a server that lives.
     turned_away: Option<TurnedAway>,
     last: Option<Running>,
@@ -127,7 +129,7 @@ impl Prober {
             identified: None,
             origins: Origins::default(),
             silent_since: None,
-            closed_since: None,
+            newcomers: Newcomers::default(),
             turned_away: None,
             last: None,
             facts: None,
@@ -180,13 +182,12 @@ impl Prober {
             NewSession::Refused(why) => Some(TurnedAway::Refused(why.clone())),
             _ => None,
         };
-        match new {
-            NewSession::Served | NewSession::Full | NewSession::Refused(_) => self.closed_since = None,
-            NewSession::NoAnswer => {
-                self.closed_since.get_or_insert(now);
-            }
-            NewSession::NotReady | NewSession::NoListener => {}
-        }
+        self.newcomers.note(now, new);
+    }
+
+    /// How long after the end of the newest new session the next one is to be tried.
+    pub fn newcomer_pause(&self) -> Duration {
+        self.newcomers.pause()
     }
 
     /// Looks, while the guard says that a postmaster lives. `proof`, `slot_differs` and every `opened_by` are left to the caller: it knows
@@ -207,7 +208,7 @@ impl Prober {
                 if let Some(kept) = self.kept.take_if(|kept| kept.session.is_spare) {
                     kept.session.close().await;
                 }
-                match self.closed_since {
+                match self.newcomers.closed_since() {
                     Some(since) => Postgres::Unresponsive { since },
                     None => Postgres::Running(running),
                 }

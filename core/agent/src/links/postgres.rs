@@ -18,7 +18,7 @@ use tanist_postgres::{
     InForce, NewSession, OnDisk, PendingRestart, Prober, SessionError, Settings, Started, TurnedAway, layout, new_session, prove,
     sql,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// One step of a look may take this long.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -28,8 +28,6 @@ const SOON: Duration = Duration::from_millis(25);
 const WAITING: Duration = Duration::from_millis(200);
 /// Between looks while all is well.
 const IDLE: Duration = Duration::from_secs(1);
-/// Between two new sessions, which tell a hung postmaster from a healthy one.
-const NEWCOMER: Duration = Duration::from_secs(5);
 
 /// The agent's end. Cheap to clone.
 #[derive(Clone)]
@@ -180,7 +178,7 @@ struct Looker {
 
 impl Looker {
     async fn run(mut self) {
-        let (newcomer_result, mut newcomers) = tokio::sync::mpsc::channel::<(Moment, NewSession)>(1);
+        let (newcomer_result, mut newcomers) = mpsc::channel::<(Moment, NewSession)>(1);
         let mut next_newcomer = clock::now();
         let mut newcomer_out = false;
         loop {
@@ -194,22 +192,30 @@ impl Looker {
             };
             self.tell(found, begun);
             if !newcomer_out && self.postmaster.is_some() && begun >= next_newcomer {
-                (newcomer_out, next_newcomer) = (true, begun + NEWCOMER);
-                let (settings, result) = (lock(&self.shared.settings).clone(), newcomer_result.clone());
-                tokio::spawn(async move {
-                    let outcome = new_session::probe(&settings, LIMIT).await;
-                    let _looker_has_ended = result.send((begun, outcome)).await;
-                });
+                newcomer_out = true;
+                self.try_newcomer(begun, newcomer_result.clone());
             }
+            let newcomer_follows = self.postmaster.is_some() && !newcomer_out;
+            let pause = if newcomer_follows { pause.min(next_newcomer.since(clock::now())) } else { pause };
             tokio::select! {
                 () = self.shared.kick.notified() => {}
                 Some((tried, outcome)) = newcomers.recv() => {
                     newcomer_out = false;
                     self.prober.note(tried, &outcome);
+                    next_newcomer = clock::now() + self.prober.newcomer_pause();
                 }
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// Opens a new session beside the kept one, which tells a hung postmaster from a healthy one.
+    fn try_newcomer(&self, begun: Moment, result: mpsc::Sender<(Moment, NewSession)>) {
+        let settings = lock(&self.shared.settings).clone();
+        tokio::spawn(async move {
+            let outcome = new_session::probe(&settings, LIMIT).await;
+            let _looker_has_ended = result.send((begun, outcome)).await;
+        });
     }
 
     async fn look(&mut self, now: Moment) -> Postgres {
