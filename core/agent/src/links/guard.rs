@@ -1,12 +1,12 @@
-//! The link to the guard: commands out, reports in, and who waits for which job.
+//! The link to the guard: commands out, reports in.
 
+use super::jobs::{JobNews, Jobs, Order};
 use crate::run::{Fact, Facts};
 use rustix::fd::{AsRawFd, RawFd};
 use std::{
-    collections::BTreeMap,
     io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
@@ -28,7 +28,7 @@ pub struct GuardLink(Arc<Inner>);
 
 struct Inner {
     connection: Connection,
-    jobs: Mutex<BTreeMap<u64, mpsc::UnboundedSender<JobNews>>>,
+    jobs: Mutex<Jobs>,
     next_job: AtomicU64,
     /// The fence that this agent carried out itself, because the guard could not: 0 none, 1 running, 2 complete.
     own_fence: AtomicU8,
@@ -55,20 +55,12 @@ pub enum GuardError {
         /// Where its output is.
         log: String,
     },
+    /// It stands still, and there is no server any more that the order was for.
+    #[error("the guard did not answer, and this agent has fenced PostgreSQL in its place")]
+    Fenced,
     /// The link was closed meanwhile.
     #[error("the guard is gone")]
     Gone,
-}
-
-/// News of one job.
-#[derive(Clone, Copy, Debug)]
-pub enum JobNews {
-    /// Its process runs.
-    Spawned,
-    /// It ended.
-    Exited(Exit),
-    /// It was refused.
-    Refused(Refusal),
 }
 
 /// Follows one job.
@@ -132,6 +124,12 @@ impl GuardLink {
         self.0.own_fence.store(2, Ordering::SeqCst);
     }
 
+    /// Ends the waits for what the agent's own fence has made an end of: the guard may not answer for long. To be called when that fence is
+    /// complete; `dead`: the postmaster on the page, if it was seen to have ended.
+    pub fn end_waits(&self, dead: Option<i32>) {
+        self.jobs().fenced(dead);
+    }
+
     /// The guard has carried out something since this agent fenced in its place: what its page says counts again. A guard that had nothing
     /// left to reap does not count a fence of its own.
     fn guard_is_back(&self) {
@@ -147,7 +145,7 @@ impl GuardLink {
     pub async fn run_writer(&self, program: Program) -> Result<(), GuardError> {
         let (name, log) = (program_name(&program), program.log.display().to_string());
         let program = fitted(program);
-        let mut watch = self.begin(|job| Command::Spawn { job, kind: JobKind::Writer, program })?;
+        let mut watch = self.begin(Order::Write, |job| Command::Spawn { job, kind: JobKind::Writer, program })?;
         match watch.end().await? {
             Exit::Code(0) => Ok(()),
             exit => Err(GuardError::Ended { program: name, exit, log }),
@@ -157,13 +155,14 @@ impl GuardLink {
     /// Starts the postmaster; returns when its process runs.
     pub async fn start_postgres(&self, program: Program, primary_epoch: Option<u64>) -> Result<(), GuardError> {
         let program = fitted(program);
-        let mut watch = self.begin(|job| Command::StartPostgres { job, program, primary_epoch })?;
+        let order = Order::Start { before: self.page().postmaster() };
+        let mut watch = self.begin(order, |job| Command::StartPostgres { job, program, primary_epoch })?;
         watch.spawned().await
     }
 
     /// Tells PostgreSQL to promote to a timeline that was claimed; returns when it was told.
     pub async fn promote(&self, epoch: u64, timeline: u32) -> Result<(), GuardError> {
-        let mut watch = self.begin(|job| Command::Promote { job, epoch, timeline })?;
+        let mut watch = self.begin(Order::Change, |job| Command::Promote { job, epoch, timeline })?;
         match watch.end().await? {
             Exit::Code(0) => Ok(()),
             exit => Err(GuardError::Ended { program: "promotion".into(), exit, log: "the guard's log".into() }),
@@ -172,7 +171,7 @@ impl GuardLink {
 
     /// Stops PostgreSQL; returns when nothing of it is left.
     pub async fn stop_postgres(&self, mode: StopMode) -> Result<(), GuardError> {
-        let mut watch = self.begin(|job| Command::Stop { job, mode })?;
+        let mut watch = self.begin(Order::Change, |job| Command::Stop { job, mode })?;
         match watch.end().await {
             Ok(_) => Ok(()),
             // Nothing runs: that is what was wanted.
@@ -181,23 +180,24 @@ impl GuardLink {
         }
     }
 
-    fn begin(&self, command: impl FnOnce(u64) -> Command) -> Result<JobWatch, GuardError> {
+    fn begin(&self, order: Order, command: impl FnOnce(u64) -> Command) -> Result<JobWatch, GuardError> {
         let job = self.0.next_job.fetch_add(1, Ordering::Relaxed);
-        let (sender, news) = mpsc::unbounded_channel();
-        self.jobs().insert(job, sender);
+        let news = self.jobs().wait(job, order);
         let watch = JobWatch { link: self.clone(), job, news };
+        // Asked after the wait is known: a fence that completes from here on ends it.
+        if order == Order::Change && self.has_fenced() && self.fence_state() == FenceState::Complete {
+            return Err(GuardError::Fenced);
+        }
         self.send(&command(job))?;
         Ok(watch)
     }
 
-    fn jobs(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, mpsc::UnboundedSender<JobNews>>> {
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
         self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, job: u64, news: JobNews) {
-        if let Some(sender) = self.jobs().get(&job) {
-            let _nobody_waits_any_more = sender.send(news);
-        }
+        self.jobs().tell(job, news);
     }
 
     /// Reads reports until the guard is gone, and turns them into facts.
@@ -237,7 +237,10 @@ impl GuardLink {
                 }
             }
             Report::Spawned { job, .. } => {
-                self.guard_is_back();
+                // Of a job whose wait a fence has ended it is a late answer: the guard began it before the fence.
+                if self.jobs().knows(job) {
+                    self.guard_is_back();
+                }
                 self.tell(job, JobNews::Spawned);
             }
             Report::Exited { job, exit } => self.tell(job, JobNews::Exited(exit)),
@@ -281,6 +284,7 @@ impl JobWatch {
             Some(JobNews::Exited(exit)) => {
                 Err(GuardError::Ended { program: "postgres".into(), exit, log: "PostgreSQL's log".into() })
             }
+            Some(JobNews::Fenced) => Err(GuardError::Fenced),
             None => Err(GuardError::Gone),
         }
     }
@@ -291,6 +295,7 @@ impl JobWatch {
                 Some(JobNews::Spawned) => {}
                 Some(JobNews::Exited(exit)) => return Ok(exit),
                 Some(JobNews::Refused(reason)) => return Err(GuardError::Refused(reason)),
+                Some(JobNews::Fenced) => return Err(GuardError::Fenced),
                 None => return Err(GuardError::Gone),
             }
         }
@@ -299,7 +304,7 @@ impl JobWatch {
 
 impl Drop for JobWatch {
     fn drop(&mut self) {
-        self.link.jobs().remove(&self.job);
+        self.link.jobs().forget(self.job);
     }
 }
 

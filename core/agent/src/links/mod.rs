@@ -5,6 +5,7 @@
 mod directory;
 mod failsafe;
 mod guard;
+mod jobs;
 mod live;
 mod manifests;
 mod names;

@@ -5,7 +5,7 @@
 use super::GuardLink;
 use crate::run::{Fact, Facts, clock};
 use std::{
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::mpsc,
     thread,
@@ -76,11 +76,14 @@ fn fence(link: &GuardLink, data_dir: &Path, reason: FenceReason, facts: &Facts) 
     }
     link.own_fence_begins();
     tracing::error!(?reason, "the guard does not do its work; the agent fences PostgreSQL itself");
-    match tanist_guard::fence(data_dir, link.page().postmaster()) {
+    let postmaster = link.page().postmaster();
+    match tanist_guard::fence(data_dir, postmaster) {
         Ok(done) => {
             link.own_fence_complete();
             tracing::warn!(?done, "PostgreSQL was fenced by the agent");
+            // First the fact, then whoever waits: what is decided next must not meet the old state.
             facts.tell(Fact::PostgresChanged(Postgres::Unknown));
+            link.end_waits(postmaster.filter(|pid| is_dead(*pid)));
             leave_standby(data_dir);
         }
         Err(error) => {
@@ -95,4 +98,36 @@ fn fence(link: &GuardLink, data_dir: &Path, reason: FenceReason, facts: &Facts) 
     }
     facts.tell(Fact::Guard);
     false
+}
+
+/// Seen dead, and not reaped yet. A process that is not found may have been reaped, or not be ours to see: that proves nothing.
+fn is_dead(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| state(&stat) == Some('Z'))
+}
+
+/// The letter after the name, which stands in parentheses and may contain some.
+fn state(stat: &str) -> Option<char> {
+    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{process::Command, time::Instant};
+
+    #[test]
+    fn the_dead_are_told_from_those_that_live_or_are_gone() {
+        assert_eq!(state("7 (a) Z (b) S 1 7 7 0"), Some('S'));
+        let mut child = Command::new("/bin/cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        assert!(!is_dead(pid), "it waits for its input");
+        drop(child.stdin.take());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !is_dead(pid) {
+            assert!(Instant::now() < deadline, "it has not ended");
+            thread::yield_now();
+        }
+        assert!(child.wait().unwrap().success());
+        assert!(!is_dead(pid), "reaped");
+    }
 }
