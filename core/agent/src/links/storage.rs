@@ -28,6 +28,13 @@ const PERIOD: Duration = Duration::from_secs(1);
 const FAILURES: u32 = 2;
 /// So many writes in a row must succeed before a storage that did not work counts as good.
 const RECOVERED: u32 = 3;
+/// So many samples in a row must agree before more or less room counts; the time below alone may be that of one slow write.
+const SAMPLES: u32 = 3;
+/// So long room must lack before the storage counts as full: a large sort or a burst of WAL takes some for a moment.
+const LACKS: Duration = Duration::from_secs(3);
+/// So long there must be room before it counts as good again: a primary that stops because it is full deletes its temporary files, and
+/// would be as full as before were it started again for that.
+const HAS_ROOM: Duration = Duration::from_secs(10);
 /// What is written: a block.
 const BLOCK: [u8; 4096] = [0x7A; 4096];
 /// Its name, where the file system has no files without one.
@@ -50,13 +57,21 @@ struct Volume {
     begun: Option<Moment>,
     /// Room for others than root, bytes; `None`: it is not there, or one with the volume before.
     free: Option<u64>,
-    full: bool,
+    room: Room,
     failures: u32,
     /// What the last failure said.
     error: String,
     /// What was wrong; writes have to succeed for a while before it is forgotten.
     ailment: Option<Ailment>,
     sound: u32,
+}
+
+/// Whether it is full. One sample decides nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Room {
+    full: bool,
+    /// The newest samples, if they say otherwise: when the first was taken, and how many there are.
+    otherwise: Option<(Moment, u32)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,7 +175,7 @@ impl StorageLink {
 
 impl Volume {
     fn new(path: PathBuf) -> Self {
-        Self { path, begun: None, free: None, full: false, failures: 0, error: String::new(), ailment: None, sound: 0 }
+        Self { path, begun: None, free: None, room: Room::default(), failures: 0, error: String::new(), ailment: None, sound: 0 }
     }
 
     /// Notes that the write under way takes longer than a write may.
@@ -178,12 +193,16 @@ impl Volume {
         self.begun = None;
         self.free = None;
         match outcome {
-            Outcome::Nothing => (self.full, self.failures, self.ailment) = (false, 0, None),
+            Outcome::Nothing => {
+                self.room.note(false, now);
+                (self.failures, self.ailment) = (0, None);
+            }
             Outcome::Written { free, no_room } => {
                 self.free = Some(*free);
                 // Full at the limit, and not full again before twice as much: nothing changes hands for a byte.
                 let limit = settings.minimum_free;
-                self.full = *no_room || *free < limit || (self.full && *free < limit.saturating_mul(2));
+                let lacks = *no_room || *free < limit || (self.room.full && *free < limit.saturating_mul(2));
+                self.room.note(lacks, now);
                 (self.failures, self.sound) = (0, self.sound.saturating_add(1));
                 if self.sound >= RECOVERED {
                     self.ailment = None;
@@ -208,13 +227,29 @@ impl Volume {
     fn seen(&self, settings: &StorageSettings, now: Moment) -> StorageSeen {
         match &self.ailment {
             Some(Ailment { since, why }) => StorageSeen { state: Storage::Broken, since: *since, why: why.clone() },
-            None if self.full => {
+            None if self.room.full => {
                 let limit = settings.minimum_free >> 20;
                 let why = format!("{}: less than {limit} MB of room are left (tanist.storage.minimum_free)", self.path.display());
                 StorageSeen { state: Storage::Full, since: now, why }
             }
             None => StorageSeen::default(),
         }
+    }
+}
+
+impl Room {
+    /// Takes a sample in: room lacks, or does not.
+    fn note(&mut self, lacks: bool, now: Moment) {
+        if lacks == self.full {
+            self.otherwise = None;
+            return;
+        }
+        let (first, before) = self.otherwise.unwrap_or((now, 0));
+        let (samples, dwell) = (before.saturating_add(1), if lacks { LACKS } else { HAS_ROOM });
+        *self = match samples >= SAMPLES && now.since(first) >= dwell {
+            true => Self { full: lacks, otherwise: None },
+            false => Self { full: self.full, otherwise: Some((first, samples)) },
+        };
     }
 }
 

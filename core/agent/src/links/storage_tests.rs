@@ -30,6 +30,11 @@ impl Disk {
     fn free(&self, second: u64, free: u64) -> Storage {
         self.write(second, &Outcome::Written { free, no_room: false })
     }
+
+    /// What is said after the last of these seconds, in each of which so much is free.
+    fn every_second(&self, seconds: std::ops::Range<u64>, free: u64) -> Storage {
+        seconds.fold(Storage::Good, |_, second| self.free(second, free))
+    }
 }
 
 #[test]
@@ -72,27 +77,55 @@ fn one_failed_write_is_an_accident_two_are_not() {
 }
 
 #[test]
-fn full_at_the_limit_and_again_good_at_twice_as_much() {
+fn full_below_the_limit_and_again_good_at_twice_as_much() {
     let disk = Disk::new();
-    assert_eq!(disk.free(1, LIMIT), Storage::Good);
-    assert_eq!(disk.free(2, LIMIT - 1), Storage::Full);
-    assert_eq!(disk.free(3, 2 * LIMIT - 1), Storage::Full);
-    assert_eq!(disk.free(4, 2 * LIMIT), Storage::Good);
-    assert_eq!(disk.write(5, &Outcome::Written { free: 9 * LIMIT, no_room: true }), Storage::Full, "a quota, or no inodes");
-    assert_eq!(disk.free(6, 9 * LIMIT), Storage::Good);
-    assert_eq!(disk.write(7, &failed(Errno::NOENT)), Storage::Good, "a directory that is not there yet says nothing");
-    assert_eq!(disk.0.free(), None);
+    assert_eq!(disk.every_second(1..9, LIMIT), Storage::Good);
+    assert_eq!(disk.every_second(9..12, LIMIT - 1), Storage::Good);
+    assert_eq!(disk.free(12, LIMIT - 1), Storage::Full, "for three seconds");
+    assert_eq!(disk.every_second(13..40, 2 * LIMIT - 1), Storage::Full, "nothing changes hands for a byte");
+    assert_eq!(disk.every_second(40..50, 2 * LIMIT), Storage::Full);
+    assert_eq!(disk.free(50, 2 * LIMIT), Storage::Good, "for ten seconds");
+    let no_room = Outcome::Written { free: 9 * LIMIT, no_room: true };
+    let full = [51, 52, 53, 54].map(|second| disk.write(second, &no_room));
+    assert_eq!(full, [Storage::Good, Storage::Good, Storage::Good, Storage::Full], "a quota, or no inodes");
+    let absent = (55..66).map(|second| disk.write(second, &failed(Errno::NOENT)));
+    assert_eq!(absent.filter(|state| *state == Storage::Full).count(), 10, "a directory that is not there lacks no room");
+    assert_eq!((disk.0.judge(at(66)).state, disk.0.free()), (Storage::Good, None));
+}
+
+#[test]
+fn only_samples_in_a_row_count() {
+    let disk = Disk::new();
+    for start in [1, 5, 9] {
+        assert_eq!(disk.every_second(start..start + 3, 1), Storage::Good);
+        assert_eq!(disk.free(start + 3, LIMIT), Storage::Good, "room for a moment");
+    }
+    assert_eq!(disk.every_second(13..17, 1), Storage::Full);
+    // A shutdown deletes temporary files.
+    assert_eq!(disk.every_second(17..27, 9 * LIMIT), Storage::Full);
+    assert_eq!(disk.free(27, LIMIT), Storage::Full, "used up again");
+    assert_eq!(disk.every_second(28..38, 9 * LIMIT), Storage::Full);
+    assert_eq!(disk.free(38, 9 * LIMIT), Storage::Good);
+}
+
+#[test]
+fn two_samples_decide_nothing_however_far_apart_they_are() {
+    let disk = Disk::new();
+    assert_eq!([1, 9, 17].map(|second| disk.free(second, 1)), [Storage::Good, Storage::Good, Storage::Full]);
+    assert_eq!([26, 35, 44].map(|second| disk.free(second, 9 * LIMIT)), [Storage::Full, Storage::Full, Storage::Good]);
 }
 
 #[test]
 fn the_worst_volume_counts() {
     let volumes = ["/data", "/wal"].map(|path| Volume::new(path.into())).into();
     let link = StorageLink(Arc::new(Shared { settings: settings(), volumes: Mutex::new(volumes) }));
-    link.end(0, &Outcome::Written { free: 1, no_room: false }, at(1));
-    link.begin(1, at(1));
-    assert_eq!(link.judge(at(2)).state, Storage::Full);
-    assert_eq!(link.judge(at(11)).state, Storage::Broken);
-    assert!(link.judge(at(11)).why.contains("/wal"));
+    for second in 1..5 {
+        link.end(0, &Outcome::Written { free: 1, no_room: false }, at(second));
+    }
+    link.begin(1, at(4));
+    assert_eq!(link.judge(at(5)).state, Storage::Full);
+    assert_eq!(link.judge(at(14)).state, Storage::Broken);
+    assert!(link.judge(at(14)).why.contains("/wal"));
 }
 
 #[test]
