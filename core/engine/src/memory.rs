@@ -38,18 +38,26 @@ pub struct Memory {
     pub opening: Option<Epoch>,
     /// When the guard was first asked for a permission under the lease of that epoch, which it has not given since.
     pub permission_asked: Option<(Epoch, Moment)>,
+    /// When the guard was last asked to forget the permission of a lease that is over.
+    pub disarm_asked: Option<Moment>,
     /// Since when the end of the own WAL is not known to the holder of the lease of that epoch, which would promote.
     pub unplaced: Option<(Epoch, Moment)>,
     /// The failed job that has already been answered by giving up.
     pub failure_at: Option<Moment>,
     /// When PostgreSQL was first seen down under the held lease, and the lease's epoch.
     pub down_since: Option<(Epoch, Moment)>,
+    /// The restart that was asked for then has begun: the server is being stopped for it. Until it has been told.
+    pub restart_begun: Option<Moment>,
+    /// It has been seen down since.
+    pub restart_down: bool,
     /// The server was stopped for a restart under the lease of that epoch, and is started again.
     pub restarted: Option<Epoch>,
     /// The server was a standby when it last answered, or has been started as one.
     pub was_standby: bool,
     /// The standby follows the right leader of that epoch without streaming, since then.
     pub not_streaming: Option<(Epoch, Moment)>,
+    /// It was started anew under the lease of that epoch because it did not stream, and has not since.
+    pub started_anew: Option<Epoch>,
     /// The data directory has to be replaced by the data of the leader of this epoch (rewound or copied anew), and why.
     pub must_replace: Option<(Epoch, CloneWhy)>,
     /// pg_rewind has refused or failed under the leader of that epoch, and what it said.
@@ -61,6 +69,8 @@ pub struct Memory {
     pub replaced_for: Option<Epoch>,
     /// Synchronous standbys that are away, and when each was first missed.
     pub sync_missed: Vec<(MemberName, Moment)>,
+    /// Synchronous standbys whose member keys are gone, and when each was first missed.
+    pub sync_keyless: Vec<(MemberName, Moment)>,
     /// The position to which a standby must have flushed before `/sync` may name it.
     pub sync_target: Option<SyncTarget>,
     /// The last write of `/sync` that was asked for, by the revision it compares. While `/sync` is seen with that revision the write may

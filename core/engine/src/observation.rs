@@ -2,7 +2,7 @@
 
 use crate::{
     Epoch, Face, Failsafe, Job, Lease, Lsn, MemberState, Moment, Named, Policy, Position, Postgres, Revision, Role, Storage,
-    StorageSeen, Tags, Text, Timeline,
+    StorageSeen, Tags, Text, Timeline, Upstream,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, time::Duration};
@@ -62,6 +62,9 @@ pub struct Observation {
     /// The operator asked for a restart of PostgreSQL then; until it has been started again.
     #[serde(default)]
     pub restart: Option<Moment>,
+    /// This leader does not have the WAL any more that the standby here needs next, and nobody else is asked for it.
+    #[serde(default)]
+    pub wal_gone: Option<Upstream>,
     /// The service is being stopped: give up the lease in order, stop PostgreSQL, then end.
     pub stopping: bool,
     /// Failsafe mode.

@@ -55,6 +55,8 @@ pub enum Reason {
     WaitHeadStart { best: MemberName, until: Moment },
     #[error("no leader, the last one handed over to {to}, who goes first until {until}")]
     WaitHandoff { to: MemberName, until: Moment },
+    #[error("PostgreSQL is down, asking the other members for their positions until {until}")]
+    AskingSuccessors { until: Moment },
     #[error("no leader, asking the other members for their positions until {until}")]
     AskingPeers { until: Moment },
     #[error("no leader in the store, but {peer} says it is a running primary: not racing")]
@@ -96,7 +98,7 @@ pub enum Reason {
     StartingPrimary { epoch: Epoch },
     #[error("PostgreSQL crashed under this lease, fence complete: restarting it in place")]
     RestartInPlace,
-    #[error("PostgreSQL crashed under this lease, fence complete: releasing it for {candidate}")]
+    #[error("PostgreSQL crashed under this lease, fence complete: releasing it, {candidate} can lead")]
     FailOverAfterCrash { candidate: MemberName },
     #[error("holding the lease without a data directory that could lead: releasing it")]
     NoDataToLead,
@@ -124,9 +126,9 @@ pub enum Reason {
     LeadingInTrouble { epoch: Epoch, why: String },
     #[error("{why}: stopping PostgreSQL so that {to}, which has room, takes over")]
     MakingWay { to: MemberName, why: String },
-    #[error("{why}: handing the lease over to {to}, which has room")]
+    #[error("{why}: giving up the lease, {to} has room")]
     RoomElsewhere { to: MemberName, why: String },
-    #[error("the guard does not answer: handing the lease over to {to}")]
+    #[error("the guard does not answer: giving up the lease, {to} can lead")]
     GuardSilent { to: MemberName },
     #[error("leading with epoch {epoch}; synchronous replication: {step}")]
     Synchronising { epoch: Epoch, step: SyncStep },
@@ -169,7 +171,7 @@ pub enum Reason {
     #[error("stopping PostgreSQL to replace its data by those of {from}: {why}")]
     StoppingToReplace { from: MemberName, why: CloneWhy },
     #[error(
-        "own history left that of {from}{failure}, and the configuration says to keep the data: empty the directory to have it copied"
+        "keeping the data here ({failure}), as the configuration says, and not copying {from}: empty the directory to have it copied"
     )]
     KeepingDiverged { from: MemberName, failure: String },
     #[error("{from} has to be copied anew, but /sync still names this node: keeping its data until the leader has taken it out")]
@@ -221,6 +223,7 @@ impl Reason {
             Self::TakeOver => "take-over",
             Self::WaitHeadStart { .. } => "wait-head-start",
             Self::WaitHandoff { .. } => "wait-handoff",
+            Self::AskingSuccessors { .. } => "asking-successors",
             Self::AskingPeers { .. } => "asking-peers",
             Self::PeerStillPrimary { .. } => "peer-still-primary",
             Self::NotInSync { .. } => "not-in-sync",
@@ -293,7 +296,7 @@ impl Reason {
         "store-never-read", "probe-pending", "wait-for-probe", "job-running", "job-failed", "postgres-starting", "unresponsive",
         "fencing", "fence-running", "storage-broken", "foreign-data-directory", "lease-unknown", "primary-on-unknown-lease",
         "leader-vacant",
-        "handed-to-me", "new-cluster", "take-over", "wait-head-start", "wait-handoff", "asking-peers", "peer-still-primary",
+        "handed-to-me", "new-cluster", "take-over", "wait-head-start", "wait-handoff", "asking-successors", "asking-peers", "peer-still-primary",
         "not-in-sync", "may-not-lead", "not-named", "too-far-behind", "position-unknown", "directory-replaced", "not-of-this-history",
         "backing-off",
         "nothing-to-lead-with", "member-has-data", "twin", "bootstrapping", "arming", "starting-primary", "restart-in-place",

@@ -111,6 +111,8 @@ pub enum CloneWhy {
     NeverStarts,
     #[error("own history is not part of the leader's")]
     Diverged,
+    #[error("the leader does not have the write-ahead log any more that is needed next")]
+    WalGone,
     #[error("no streaming for long, and own history cannot be shown to be part of the leader's")]
     NeverStreams,
 }

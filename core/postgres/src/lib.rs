@@ -28,6 +28,7 @@ mod identify;
 mod in_force;
 mod kept;
 pub mod layout;
+pub mod leader;
 mod locks;
 mod mark;
 pub mod names;

@@ -2,57 +2,25 @@
 //! before it makes the links to them: after one that was interrupted nothing in the data directory says what it has left there. So the
 //! leader is asked before.
 
-use crate::{Settings, conninfo, plan};
+use crate::{
+    Settings,
+    leader::{self, LeaderError},
+};
 use std::{
     ffi::OsString,
     fs,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 use tanist_engine::Upstream;
 
-/// Why they are not known.
-#[derive(Debug, thiserror::Error)]
-pub enum TablespacesError {
-    /// The program could not be run.
-    #[error("{}: {error}", program.display())]
-    Run {
-        /// Which.
-        program: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// No answer in time.
-    #[error("psql: no answer within {0:?}")]
-    Timeout(Duration),
-    /// The leader refused.
-    #[error("{0}")]
-    Refused(String),
-}
-
 const SQL: &str = "SELECT pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace";
 
-/// Asks the leader for the locations, over the connection that a rewind would use. The password comes from the file that
-/// [`crate::configure::write_pgpass`] wrote.
-pub async fn of_leader(settings: &Settings, from: &Upstream, limit: Duration) -> Result<Vec<PathBuf>, TablespacesError> {
-    let program = settings.program("psql");
-    let mut command = tokio::process::Command::new(&program);
-    command.args(["--no-psqlrc", "--no-password", "--no-align", "--tuples-only", "--record-separator-zero", "--command", SQL]);
-    command.arg(conninfo::rewind_conninfo(settings, from)).env_clear().envs(plan::environment());
-    command.env("PGPASSFILE", &settings.pgpass).env("LC_ALL", "C");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let run = async { command.spawn()?.wait_with_output().await };
-    let output = match tokio::time::timeout(limit, run).await {
-        Err(_) => return Err(TablespacesError::Timeout(limit)),
-        Ok(Err(error)) => return Err(TablespacesError::Run { program, error }),
-        Ok(Ok(output)) => output,
-    };
-    if !output.status.success() {
-        return Err(TablespacesError::Refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
-    }
-    let locations = output.stdout.split(|byte| *byte == 0).map(|bytes| PathBuf::from(OsString::from_vec(bytes.to_vec())));
+/// Asks the leader for the locations.
+pub async fn of_leader(settings: &Settings, from: &Upstream, limit: Duration) -> Result<Vec<PathBuf>, LeaderError> {
+    let answer = leader::ask(settings, from, SQL, limit).await?;
+    let locations = answer.split(|byte| *byte == 0).map(|bytes| PathBuf::from(OsString::from_vec(bytes.to_vec())));
     // One in place has a relative path, the two that are always there have none. A line break has no place in a mark.
     let outside = |path: &PathBuf| path.is_absolute() && !path.as_os_str().as_encoded_bytes().contains(&b'\n');
     Ok(locations.filter(outside).map(|path| mapped(&settings.basebackup_options, path)).collect())

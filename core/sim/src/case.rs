@@ -5,6 +5,7 @@ use crate::{
     fault::{self, Fault},
     mutant::Mutant,
     options::Options,
+    rng::Rng,
     variation::varied,
 };
 use std::{fmt, str::FromStr};
@@ -26,7 +27,9 @@ impl Case {
     /// What kind of world it is.
     pub fn options(self, mutant: Option<Mutant>) -> Options {
         let options = Options::of(self.seed, mutant);
-        Options { brisk: self.brisk && !options.whole, eager: options.eager || self.eager, ..options }
+        let brisk = self.brisk && !options.whole;
+        let slow_checkpoints = brisk && Rng::new(self.seed).fork(24).chance(250);
+        Options { brisk, slow_checkpoints, eager: options.eager || self.eager, ..options }
     }
 
     /// What goes wrong in it.

@@ -3,6 +3,7 @@
 use crate::{
     absence::absence,
     combination::combination,
+    meanwhile::meanwhile,
     model::clock::{MS, SEC},
     one_by_one::one_by_one,
     options::Options,
@@ -179,6 +180,7 @@ pub fn schedule(seed: u64, options: &Options) -> Vec<Fault> {
     faults.extend(own_kinds(seed, options));
     faults.extend(absence(seed, options));
     faults.extend(storage::faults(seed, options));
+    faults.extend(meanwhile(seed, options));
     faults.sort_by_key(|fault| fault.at);
     faults
 }

@@ -11,6 +11,7 @@ pub mod coverage;
 pub mod exhaustive;
 pub mod fault;
 pub mod invariant;
+pub mod meanwhile;
 pub mod model;
 pub mod mutant;
 pub mod one_by_one;

@@ -48,6 +48,8 @@ pub struct Options {
     pub eager: bool,
     /// Time in which nothing goes on is cut short (`world::calm`), and what finds nothing new takes no time.
     pub brisk: bool,
+    /// The checkpoint before a planned stop takes up to half a minute.
+    pub slow_checkpoints: bool,
     /// The rule that is switched off.
     pub mutant: Option<Mutant>,
 }
@@ -94,6 +96,7 @@ impl Options {
             failsafe: Rng::new(seed).fork(19).chance(500),
             eager: Rng::new(seed).fork(20).chance(100),
             brisk: false,
+            slow_checkpoints: false,
             mutant,
         }
     }

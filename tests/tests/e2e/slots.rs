@@ -73,6 +73,32 @@ fn a_standby_that_was_away_finds_its_wal() {
     });
 }
 
+/// It was away for longer than its slot is kept, and the WAL that it needs is gone.
+#[test]
+fn a_standby_whose_wal_is_gone_is_copied() {
+    let mut cluster = Cluster::prepare(Kind::Local, 2, &options());
+    for node in &mut cluster.nodes {
+        node.edit(|text| text.replace("    synchronous_mode:", "    member_slots_ttl: 1\n    synchronous_mode:"));
+        node.start();
+    }
+    let primary = cluster.settled(false);
+    let away = 1 - primary;
+    let name = cluster.nodes[away].name.clone();
+    assert_eq!(cluster.nodes[away].stop(SLACK), Some(0));
+    expect("its slot is dropped", &cluster.nodes[primary], &[]);
+    move_on(&cluster.nodes[primary]);
+    let told = cluster.nodes[away].told().len();
+    cluster.nodes[away].start();
+    wait::until("it is copied", SLACK, || match cluster.nodes[away].told().split_off(told) {
+        told if told.contains("copying the leader's data directory") || told.contains("copying the data directory") => Ok(()),
+        told => Err(told),
+    });
+    cluster.settled(false);
+    expect("the standby uses its slot", &cluster.nodes[primary], &[&format!("{name}+")]);
+    let rows = sql::value(cluster.nodes[away].postgres, "SELECT count(*) FROM more_5").expect("its rows");
+    assert_eq!(rows, "1000");
+}
+
 #[test]
 fn a_new_leader_has_a_slot_for_everybody_and_none_for_ever() {
     let options = Options { postgresql: vec!["use_pg_rewind: true".into()], ..options() };

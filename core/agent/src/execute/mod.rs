@@ -142,8 +142,8 @@ impl Tools {
         });
     }
 
-    /// Begins the long job, which was decided with this memory.
-    pub fn begin_job(self: &Arc<Self>, job: Job, seen: &Observation, policy: &Policy, memory: &Memory) {
+    /// Begins the long job of that number, which was decided with this memory.
+    pub fn begin_job(self: &Arc<Self>, number: u64, job: Job, seen: &Observation, policy: &Policy, memory: &Memory) {
         let tools = self.clone();
         let names = SyncNames::for_job(&job, policy, &seen.store, memory);
         let (policy, seen) = (policy.clone(), seen.clone());
@@ -155,7 +155,7 @@ impl Tools {
                 tanist_engine::JobOutcome::Done => tracing::info!(job = job.name(), ?took, "done"),
                 tanist_engine::JobOutcome::Failed(why) => tracing::error!(job = job.name(), ?took, "failed: {why}"),
             }
-            tools.facts.tell(Fact::Job(outcome));
+            tools.facts.tell(Fact::Job(number, outcome));
         });
     }
 }

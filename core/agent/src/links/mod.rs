@@ -18,6 +18,7 @@ mod scripts;
 mod slots;
 mod storage;
 mod updater;
+pub(crate) mod wal;
 mod watch;
 
 pub use directory::DirectoryLink;

@@ -37,8 +37,8 @@ const MAX_HEADERS: usize = 64;
 const UNREAD_LIMIT: Duration = Duration::from_secs(10);
 /// After that a connection takes no further request.
 const LIFETIME: Duration = Duration::from_secs(60);
-/// What is being answered then has this much more; a switchover may take a while.
-const LAST_ANSWER: Duration = Duration::from_secs(120);
+/// What is being answered then has this much more; a restart may take a while.
+const LAST_ANSWER: Duration = Duration::from_secs(360);
 /// Rest after a connection could not be accepted, for instance for want of file descriptors.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 

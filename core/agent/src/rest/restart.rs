@@ -35,12 +35,19 @@ pub(super) async fn carry_out(api: &Api, body: &[u8]) -> (u16, String) {
     let asked = clock::now();
     tracing::warn!("a restart of PostgreSQL was asked for over REST");
     api.tools.facts.tell(Fact::Restart(Some(asked)));
-    match outcome(api, before, asked, request.timeout.unwrap_or(LIMIT)).await {
-        Ok(()) => (200, "restarted successfully".to_owned()),
-        Err(why) => {
-            api.tools.facts.tell(Fact::Restart(None));
-            (503, format!("restart failed: {why}"))
+    // Nobody waits for a request for ever: it is taken back at its limit, also when whoever made it has gone away.
+    let (watched, limit) = (api.clone(), request.timeout.unwrap_or(LIMIT));
+    let watch = tokio::spawn(async move {
+        let outcome = outcome(&watched, before, asked, limit).await;
+        if outcome.is_err() {
+            watched.tools.facts.tell(Fact::Restart(None));
         }
+        outcome
+    });
+    match watch.await {
+        Ok(Ok(())) => (200, "restarted successfully".to_owned()),
+        Ok(Err(why)) => (503, format!("restart failed: {why}")),
+        Err(error) => (503, format!("restart failed: {error}")),
     }
 }
 

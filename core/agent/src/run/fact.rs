@@ -1,7 +1,7 @@
 //! What the run loop is told. Everything that happens outside of it arrives as one of these.
 
 use super::effect::Effect;
-use tanist_engine::{JobOutcome, Moment, Peer, Policy, Postgres, StorageSeen, StoreView};
+use tanist_engine::{JobOutcome, Moment, Peer, Policy, Postgres, StorageSeen, StoreView, Upstream};
 
 /// One piece of news.
 #[derive(Debug)]
@@ -24,7 +24,9 @@ pub enum Fact {
     /// The storage of the data directory takes writes, or does not, or has no room.
     Storage(StorageSeen),
     /// A long job ended.
-    Job(JobOutcome),
+    Job(u64, JobOutcome),
+    /// Who does not have the WAL any more that the standby here needs next; nobody is known not to.
+    WalGone(Option<Upstream>),
     /// A short effect ended.
     Effect {
         /// Which.

@@ -31,7 +31,7 @@ use effect::UnderWay;
 use recorder::Recorder;
 use std::{sync::Arc, time::Duration};
 use tanist_engine::{
-    Action, Callback, Decision, Emission, Lease, Memory, Moment, Observation, Policy, Reason, Refusal, Role, audit, decide,
+    Action, Callback, Decision, Emission, Job, Lease, Memory, Moment, Observation, Policy, Reason, Refusal, Role, audit, decide,
 };
 use tokio::sync::mpsc;
 use world::World;
@@ -66,6 +66,8 @@ pub struct Loop {
     news: mpsc::UnboundedReceiver<Fact>,
     timer: clock::Timer,
     confirming: bool,
+    /// The lease was vacant in the last turn.
+    vacant: bool,
     /// Since when the lease has had this node's name and is not its own.
     twin_since: Option<Moment>,
     /// The last switchover refused here, for REST.
@@ -89,6 +91,11 @@ impl Loop {
     /// One turn: observe, decide, audit, record, begin what was decided.
     fn turn(&mut self, now: Moment) -> Decision {
         let seen = self.world.observe(&self.tools);
+        // Whoever races needs to know where its own WAL ends now.
+        let vacant = matches!(seen.lease, Lease::Vacant { .. });
+        if std::mem::replace(&mut self.vacant, vacant) != vacant && vacant {
+            self.tools.postgres.probe_now();
+        }
         let mut decision = decide(&self.policy, &self.memory, &seen, now);
         let violation = audit(&self.policy, &seen, &decision, now).err().map(|violation| violation.to_string());
         if let Some(violation) = &violation {
@@ -137,9 +144,9 @@ impl Loop {
             Action::Emit(emission) => self.tools.emit(emission.clone(), seen, decision.reason.to_string()),
             Action::Exit => self.ending = Some(Ending::Stopped),
             Action::Run(job) => {
-                if self.world.job().is_none() {
-                    self.world.begin(job.clone(), now);
-                    self.tools.begin_job(job.clone(), seen, &self.policy, &self.memory);
+                if self.world.job().is_none_or(|running| running.job == Job::Checkpoint) {
+                    let number = self.world.begin(job.clone(), now);
+                    self.tools.begin_job(number, job.clone(), seen, &self.policy, &self.memory);
                 }
             }
             _ => {
@@ -227,7 +234,7 @@ impl Loop {
                 let _in_time = tokio::time::timeout(LAST_RELEASE, release).await;
                 self.ending = Some(Ending::GuardDead);
             }
-            Fact::PostgresChanged(_) | Fact::Job(_) => {
+            Fact::PostgresChanged(_) | Fact::Job(..) => {
                 self.world.learn(fact, now);
                 // A look that is under way began too early to count: without another nothing would be known until the next regular one.
                 self.tools.postgres.probe_now();

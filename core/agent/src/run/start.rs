@@ -14,7 +14,7 @@ use crate::{
     execute::Tools,
     links::{
         DirectoryLink, FailsafeLink, GuardLink, LiveLink, NamesError, NamesLink, PeersLink, PluginsError, PluginsLink,
-        PostgresLink, PromiseError, PromiseLink, SlotsLink, StorageLink, watch_guard,
+        PostgresLink, PromiseError, PromiseLink, SlotsLink, StorageLink, wal, watch_guard,
     },
     rest::{self, RestError},
 };
@@ -141,7 +141,7 @@ pub async fn run_agent(
     });
     let status = StatusCell::default();
     rest::serve(tools.clone(), status.clone(), recorder.story())?;
-    spawn_tasks(&tools, dynamic, guard, facts, recorder.story())?;
+    spawn_tasks(&tools, dynamic, guard, (facts, status.clone()), recorder.story())?;
     let agent = Loop {
         world: World::new(tools.settings.name.clone()),
         memory: Memory::default(),
@@ -153,6 +153,7 @@ pub async fn run_agent(
         news,
         timer: clock::Timer::new()?,
         confirming: false,
+        vacant: false,
         twin_since: None,
         refused: None,
         ending: None,
@@ -167,11 +168,18 @@ pub async fn run_agent(
     Ok(ending)
 }
 
-fn spawn_tasks(tools: &Arc<Tools>, dynamic: Dynamic, guard: GuardLink, facts: Facts, story: Story) -> io::Result<()> {
+fn spawn_tasks(
+    tools: &Arc<Tools>,
+    dynamic: Dynamic,
+    guard: GuardLink,
+    (facts, status): (Facts, StatusCell),
+    story: Story,
+) -> io::Result<()> {
     tokio::spawn(store::follow(tools.clone(), dynamic, facts.clone(), story));
     let keeper = tools.clone();
     tokio::spawn(async move { keeper.keeper.keep_expiry_alive().await });
     tokio::spawn(SlotsLink::keep(tools.clone()));
+    tokio::spawn(wal::watch(tools.clone(), status));
     let reports = facts.clone();
     tokio::spawn(async move {
         if let Err(error) = guard.read_reports(reports.clone()).await {

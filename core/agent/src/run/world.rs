@@ -7,7 +7,7 @@ use crate::{execute::Tools, links::GuardLink};
 use std::collections::BTreeMap;
 use tanist_engine::{
     Armed, Epoch, FenceState, Guard, Job, JobReport, MemberName, Moment, Observation, Peer, Position, Postgres, RunningJob,
-    ServerRole, StorageSeen, StoreView, TimelineClaim,
+    ServerRole, StorageSeen, StoreView, TimelineClaim, Upstream,
 };
 
 /// The newest facts.
@@ -23,10 +23,14 @@ pub struct World {
     /// What a look says of the names in force is true if it was begun after this; never, while they are being changed.
     names_valid_from: Moment,
     job: Option<RunningJob>,
+    job_number: u64,
     last_job: Option<JobReport>,
     peers: BTreeMap<MemberName, Peer>,
     storage: StorageSeen,
-    restart: Option<Moment>,
+    /// Who does not have the WAL any more that the standby here needs.
+    wal_gone: Option<Upstream>,
+    /// A restart was asked for then, of a primary or of a standby.
+    restart: Option<(Moment, bool)>,
     stopping: bool,
 }
 
@@ -41,9 +45,11 @@ impl World {
             postgres_valid_from: Moment::ZERO,
             names_valid_from: Moment::ZERO,
             job: None,
+            job_number: 0,
             last_job: None,
             peers: BTreeMap::new(),
             storage: StorageSeen::default(),
+            wal_gone: None,
             restart: None,
             stopping: false,
         }
@@ -55,6 +61,7 @@ impl World {
             Fact::Store(view) => self.view = *view,
             Fact::Postgres { found, begun } if begun >= self.postgres_valid_from => {
                 self.postgres = found;
+                self.outlive_restart();
                 self.probed = begun;
                 if begun < self.names_valid_from {
                     self.postgres.names_unknown();
@@ -77,11 +84,12 @@ impl World {
                     self.restart = None;
                 }
                 self.postgres = state;
+                self.outlive_restart();
                 self.probed = now;
                 self.postgres_valid_from = now;
             }
-            Fact::Job(outcome) => {
-                if let Some(ended) = self.job.take() {
+            Fact::Job(number, outcome) => {
+                if let Some(ended) = self.job.take_if(|_| number == self.job_number) {
                     self.last_job = Some(JobReport { job: ended.job, outcome, at: now });
                 }
             }
@@ -89,9 +97,16 @@ impl World {
                 self.peers.insert(peer.name.clone(), peer);
             }
             Fact::Storage(seen) => self.storage = seen,
-            Fact::Restart(asked) => self.restart = asked,
+            Fact::WalGone(from) => self.wal_gone = from,
+            Fact::Restart(asked) => self.restart = asked.map(|at| (at, is_primary(&self.postgres))),
             Fact::Stop => self.stopping = true,
         }
+    }
+
+    /// A standby that is to be restarted and becomes the primary is not restarted any more, nor the other way round.
+    fn outlive_restart(&mut self) {
+        let changed = |asked_primary: bool| is_running(&self.postgres) && is_primary(&self.postgres) != asked_primary;
+        self.restart = self.restart.filter(|(_, asked_primary)| !changed(*asked_primary));
     }
 
     /// Whom commits wait for is being changed: until that has ended nobody knows it.
@@ -105,9 +120,11 @@ impl World {
         self.names_valid_from = now;
     }
 
-    /// A long job begins.
-    pub fn begin(&mut self, job: Job, now: Moment) {
+    /// A long job begins. Returns its number: what is heard of an earlier one, which this one did not wait for, is no news.
+    pub fn begin(&mut self, job: Job, now: Moment) -> u64 {
         self.job = Some(RunningJob { job, since: now });
+        self.job_number += 1;
+        self.job_number
     }
 
     /// The long job that runs.
@@ -138,7 +155,8 @@ impl World {
             directory: tools.directory.number(),
             storage: self.storage.clone(),
             unreadable: tools.postgres.unreadable(),
-            restart: self.restart,
+            restart: self.restart.map(|(at, _)| at),
+            wal_gone: self.wal_gone.clone(),
             stopping: self.stopping,
             failsafe: tools.failsafe.seen(&tools.keeper, clock::reading()),
         }
@@ -204,10 +222,18 @@ fn opener(claims: &[TimelineClaim], position: &Position) -> Epoch {
     claims.iter().filter(|claim| claim.timeline == position.timeline).map(|claim| claim.epoch).max().unwrap_or_default()
 }
 
+fn is_running(postgres: &Postgres) -> bool {
+    matches!(postgres, Postgres::Running(_))
+}
+
+fn is_primary(postgres: &Postgres) -> bool {
+    matches!(postgres, Postgres::Running(running) if matches!(running.role, ServerRole::Primary { .. }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tanist_engine::{Lsn, Running, SyncNames, Timeline};
+    use tanist_engine::{JobOutcome, Lsn, Running, StopMode, SyncNames, Timeline};
 
     fn look(names: SyncNames, begun: u64) -> Fact {
         let role = ServerRole::Primary {
@@ -246,5 +272,38 @@ mod tests {
         assert_eq!(names(&world), None, "still");
         world.learn(look(SyncNames::Nobody, 30), at(40));
         assert_eq!(names(&world), Some(SyncNames::Nobody));
+    }
+
+    fn standby() -> Fact {
+        let role =
+            ServerRole::Standby { position: None, replayed: Lsn(1), upstream: None, streaming: false, slot_differs: false };
+        Fact::PostgresChanged(Postgres::Running(Running { role, system_id: "1".to_owned(), version: 150_000 }))
+    }
+
+    /// Whoever asked for the restart of a standby did not ask for that of the primary it has become.
+    #[test]
+    fn a_restart_is_of_the_role_it_was_asked_in() {
+        let mut world = World::new("a".into());
+        let at = Moment::from_nanos;
+        world.learn(standby(), at(1));
+        world.learn(Fact::Restart(Some(at(2))), at(2));
+        world.learn(standby(), at(3));
+        assert!(world.restart.is_some());
+        world.learn(Fact::PostgresChanged(Postgres::Unknown), at(4));
+        assert!(world.restart.is_some(), "nothing is known of its role");
+        world.learn(look(SyncNames::Nobody, 5), at(5));
+        assert_eq!(world.restart, None);
+    }
+
+    #[test]
+    fn what_is_heard_of_an_earlier_job_is_no_news() {
+        let mut world = World::new("a".into());
+        let at = Moment::from_nanos;
+        let checkpoint = world.begin(Job::Checkpoint, at(1));
+        let stop = world.begin(Job::Stop(StopMode::Fast), at(2));
+        world.learn(Fact::Job(checkpoint, JobOutcome::Done), at(3));
+        assert_eq!(world.job().map(|running| running.job.name()), Some(Job::Stop(StopMode::Fast).name()));
+        world.learn(Fact::Job(stop, JobOutcome::Done), at(4));
+        assert!(world.job().is_none());
     }
 }

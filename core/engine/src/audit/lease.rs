@@ -42,8 +42,8 @@ pub(super) fn disarm(facts: &Facts<'_>) -> Result<(), Violation> {
     }
 }
 
-/// The agent ends only on request, with nothing writable, and without a lease.
+/// The agent ends only on request, with nothing writable, and without a lease that still runs.
 pub(super) fn exit(facts: &Facts<'_>) -> Result<(), Violation> {
-    let held = matches!(facts.seen.lease, Lease::Mine(_));
+    let held = matches!(&facts.seen.lease, Lease::Mine(held) if facts.now < held.until);
     if held || !facts.seen.stopping { Err(Violation::ExitTooEarly) } else { facts.quiet("ends") }
 }

@@ -29,7 +29,11 @@ fn callback(turn: &mut Turn<'_>) {
         return on_stop(turn);
     }
     let previous = turn.memory.announced.unwrap_or_default();
-    let Some((role, epoch)) = role(turn).filter(|(role, _)| turn.memory.announced != Some(*role)) else { return };
+    let Some((role, epoch)) = role(turn) else { return };
+    if turn.memory.announced == Some(role) {
+        return restarted(turn, role, epoch);
+    }
+    turn.memory.restart_begun = None;
     turn.memory.announced = Some(role);
     turn.memory.announced_epoch = epoch;
     let callback = match previous {
@@ -39,6 +43,23 @@ fn callback(turn: &mut Turn<'_>) {
         Role::Primary | Role::Replica | Role::Demoted => Callback::OnRoleChange,
     };
     turn.act(Action::Emit(Emission { callback, role, previous, epoch }));
+}
+
+/// PostgreSQL runs again in the same role after a restart that an operator asked for.
+fn restarted(turn: &mut Turn<'_>, role: Role, epoch: Epoch) {
+    let proved = match &turn.seen.postgres {
+        Postgres::Running(running) => match &running.role {
+            ServerRole::Primary { proof, .. } => proof.is_some(),
+            ServerRole::Standby { .. } => true,
+        },
+        _ => false,
+    };
+    if !(turn.memory.restart_down && proved) {
+        return;
+    }
+    (turn.memory.restart_begun, turn.memory.restart_down) = (None, false);
+    turn.memory.announced_epoch = epoch;
+    turn.act(Action::Emit(Emission { callback: Callback::OnRestart, role, previous: role, epoch }));
 }
 
 /// The last callback of the service: PostgreSQL was stopped in order.

@@ -4,7 +4,7 @@
 //! answers in hand; a member that does not answer within 300 ms is not waited for.
 
 use super::turn::Turn;
-use crate::{Action, MemberState, Moment, Peer, PeerAnswer, Role};
+use crate::{Action, MemberName, MemberState, Moment, Peer, PeerAnswer, Role};
 use std::time::Duration;
 
 /// How long the race waits for an answer.
@@ -12,6 +12,11 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Asks, unless that was done after `since`. Returns until when answers are waited for; nothing when all that will come are there.
 pub(super) fn ask(turn: &mut Turn<'_>, since: Moment) -> Option<Moment> {
+    ask_but(turn, since, None)
+}
+
+/// The same, without waiting for that one.
+pub(super) fn ask_but(turn: &mut Turn<'_>, since: Moment, but: Option<&MemberName>) -> Option<Moment> {
     let nobody = super::members::others(turn).all(|member| member.api_url.is_none());
     if nobody {
         return None;
@@ -25,7 +30,7 @@ pub(super) fn ask(turn: &mut Turn<'_>, since: Moment) -> Option<Moment> {
         }
     };
     let complete = super::members::others(turn)
-        .filter(|member| member.api_url.is_some())
+        .filter(|member| member.api_url.is_some() && Some(&member.name) != but)
         .all(|member| fresh(turn, since).any(|(peer, _)| peer.name == member.name));
     let until = asked_at + PATIENCE;
     (!complete && !turn.reached(until)).then_some(until)

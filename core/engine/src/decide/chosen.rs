@@ -18,6 +18,7 @@ pub(super) struct Chosen {
 /// The order in which they are chosen, the largest first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Rank<'a> {
+    alive: bool,
     room: bool,
     named: bool,
     demanded: bool,
@@ -29,6 +30,7 @@ struct Rank<'a> {
 
 /// Chooses, and remembers since when those are away that are missed.
 pub(super) fn choose(turn: &mut Turn<'_>, scene: &Scene<'_>) -> Chosen {
+    notice_keys(turn, scene);
     let away = |name: &&MemberName| **name != turn.seen.me && !fit(turn, scene, name);
     let present: Vec<MemberName> = incumbents(scene).filter(away).cloned().collect();
     let now = turn.now;
@@ -51,6 +53,26 @@ pub(super) fn choose(turn: &mut Turn<'_>, scene: &Scene<'_>) -> Chosen {
         standbys.truncate(turn.policy.synchronous.node_count() as usize);
     }
     Chosen { standbys: standbys.into_iter().collect(), grace }
+}
+
+/// Since when standbys that `/sync` names have no member key: their servers stream, and their agents are gone or do not reach the store.
+fn notice_keys(turn: &mut Turn<'_>, scene: &Scene<'_>) {
+    let known = std::mem::take(&mut turn.memory.sync_keyless);
+    let gone = scene.present.standbys.iter().filter(|name| **name != turn.seen.me && members::find(turn, name).is_none());
+    let since = |name: &MemberName| known.iter().find(|(missed, _)| missed == name).map_or(turn.now, |(_, since)| *since);
+    let keyless: Vec<(MemberName, Moment)> = gone.map(|name| (name.clone(), since(name))).collect();
+    for (_, since) in &keyless {
+        let until = *since + turn.policy.ttl * 2;
+        turn.wake(until);
+    }
+    turn.memory.sync_keyless = keyless;
+}
+
+/// Its agent can take the lease, or has not been away for long. One that cannot is named only where nobody else is there: were the leader
+/// lost, nobody could lead.
+fn is_alive(turn: &Turn<'_>, name: &MemberName) -> bool {
+    let since = turn.memory.sync_keyless.iter().find(|(missed, _)| missed == name).map(|(_, since)| *since);
+    since.is_none_or(|since| turn.now < since + turn.policy.ttl * 2)
 }
 
 /// Commits still wait for it and `/sync` does not name it any more, perhaps so that it may give up its data: it has to stream first.
@@ -120,6 +142,7 @@ fn ranked(turn: &Turn<'_>, scene: &Scene<'_>) -> Vec<MemberName> {
     let strange = |name: &&MemberName| mine && **name != turn.seen.me && members::find(turn, name).is_none();
     let strangers = scene.present.standbys.iter().filter(strange);
     let rank = |name| Rank {
+        alive: is_alive(turn, name),
         room: members::find(turn, name).is_none_or(|member| member.storage == Storage::Good),
         named: named(name),
         demanded: scene.names.demand().is_some_and(|(_, standbys)| standbys.contains(name)),

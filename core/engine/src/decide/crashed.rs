@@ -49,9 +49,15 @@ pub(super) fn recover(turn: &mut Turn<'_>, held: &Held, stopped: &Stopped) -> Re
     if turn.memory.restarted.is_some() {
         return start_primary(turn, held, Reason::Restarting { step: RestartStep::Start });
     }
-    if let Some(candidate) = members::candidate(turn).filter(|_| fails_over(turn)) {
-        turn.stay_out();
-        return release(turn, Some(candidate.clone()), Reason::FailOverAfterCrash { candidate });
+    if fails_over(turn) {
+        let since = turn.memory.down_since.map_or(turn.now, |(_, since)| since).max(turn.now.minus(turn.policy.ttl / 2));
+        if let Some(until) = members::asking(turn, since) {
+            return Reason::AskingSuccessors { until };
+        }
+        if let Some(candidate) = members::candidate(turn) {
+            turn.stay_out();
+            return release(turn, Some(candidate.clone()), Reason::FailOverAfterCrash { candidate });
+        }
     }
     start_primary(turn, held, Reason::RestartInPlace)
 }

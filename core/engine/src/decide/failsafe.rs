@@ -89,7 +89,7 @@ fn wanted(turn: &mut Turn<'_>) -> Option<Named> {
 /// A renewal is due after ttl/5 and has ttl/5 to be answered: from then on the store counts as silent. An agent that has adopted a lease
 /// has sent none before its first.
 fn silent_since(turn: &Turn<'_>, held: &Held) -> Moment {
-    let every = turn.policy.renew_every();
+    let every = super::renew::every(turn, held);
     if held.renewed == Moment::ZERO { held.attempted + every } else { held.renewed + every * 2 }
 }
 

@@ -23,6 +23,22 @@ pub(super) fn guarded(turn: &mut Turn<'_>) -> Option<Reason> {
     forbidden(turn).map(|cause| fence(turn, cause))
 }
 
+/// A permission is left of a lease that is not held any more, and nothing here could write: without it the guard does not fence, at its end,
+/// the standby that runs by then.
+pub(super) fn lay_down(turn: &mut Turn<'_>) {
+    let over = matches!(turn.seen.lease, Lease::Vacant { .. } | Lease::Theirs(_));
+    let known = !matches!(turn.seen.postgres, Postgres::Unknown) && turn.seen.guard.fence != FenceState::Running;
+    let left = turn.armed().is_some() && !turn.asked(|action| matches!(action, Action::Disarm));
+    if !(over && known && left) || turn.may_write() {
+        return;
+    }
+    // Asked again while the guard does not answer, and not at every turn.
+    if turn.memory.disarm_asked.is_none_or(|at| turn.reached(at + Duration::from_millis(100))) {
+        turn.memory.disarm_asked = Some(turn.now);
+        turn.act_first(Action::Disarm);
+    }
+}
+
 /// Why the writable PostgreSQL here must not be.
 fn forbidden(turn: &Turn<'_>) -> Option<FenceCause> {
     // The guard starts nothing writable unarmed: a server that was a standby and has gone silent is a hung standby.
@@ -79,5 +95,7 @@ pub(super) fn unresponsive(turn: &mut Turn<'_>, since: Moment) -> Reason {
     if let Some(held) = turn.held() {
         turn.give_up(held);
     }
+    // It did not end by itself.
+    turn.memory.started_alone = turn.memory.started_alone.map(|(epoch, times)| (epoch, times.saturating_sub(1)));
     fence(turn, FenceCause::Unresponsive)
 }

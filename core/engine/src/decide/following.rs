@@ -10,7 +10,7 @@ use super::{
     promise, replaced, restart, returning,
     turn::Turn,
 };
-use crate::{Action, CloneWhy, Face, Job, Position, Postgres, Reason, ServerRole, StartAs, StopMode, Theirs, Upstream};
+use crate::{Action, CloneWhy, Epoch, Face, Job, Position, Postgres, Reason, ServerRole, StartAs, StopMode, Theirs, Upstream};
 
 /// What a node does under somebody else's lease.
 pub(super) fn follow(turn: &mut Turn<'_>, theirs: &Theirs) -> Reason {
@@ -48,11 +48,17 @@ pub(super) fn follow(turn: &mut Turn<'_>, theirs: &Theirs) -> Reason {
 /// One that waits for WAL of a leader before this one will get none.
 fn starting(turn: &mut Turn<'_>, theirs: &Theirs) -> Reason {
     let to = turn.seen.last_job.as_ref().and_then(|last| match &last.job {
-        Job::Start(StartAs::Standby(Some(to))) => Some(to.epoch),
+        Job::Start(StartAs::Standby(Some(to))) => Some(to),
         _ => None,
     });
+    // The same server on the same timeline goes on sending what it sent, whatever the epoch is now.
+    let opened = |since: Epoch| turn.seen.store.timelines.iter().any(|claim| claim.epoch > since);
+    let other = |to: &Upstream, leader: &Upstream| {
+        let same = (&to.name, &to.endpoint) == (&leader.name, &leader.endpoint) && !opened(to.epoch);
+        to.epoch < leader.epoch && !same
+    };
     match proved(turn, theirs) {
-        Some((_, leader)) if to.is_some_and(|epoch| epoch < leader.epoch) => {
+        Some((_, leader)) if to.is_some_and(|to| other(to, &leader)) => {
             let reason = Reason::Repointing { leader: leader.name, epoch: leader.epoch };
             turn.run(Job::Stop(StopMode::Fast), reason)
         }
@@ -117,7 +123,7 @@ fn standby(turn: &mut Turn<'_>, theirs: &Theirs, here: Standby<'_>) -> Reason {
         return turn.run(Job::Follow(leader), reason);
     }
     if here.streaming {
-        turn.memory.not_streaming = None;
+        (turn.memory.not_streaming, turn.memory.started_anew) = (None, None);
         return Reason::Following { leader: leader.name };
     }
     let since = match turn.memory.not_streaming {
@@ -130,12 +136,19 @@ fn standby(turn: &mut Turn<'_>, theirs: &Theirs, here: Standby<'_>) -> Reason {
     if long && history == Ancestry::Uncertain && turn.memory.replaced_for != Some(theirs.epoch) {
         return replace_running(turn, theirs, CloneWhy::NeverStreams);
     }
+    let gone = turn.seen.wal_gone.as_ref() == Some(&leader);
+    if long && gone && turn.memory.replaced_for != Some(theirs.epoch) {
+        return replace_running(turn, theirs, CloneWhy::WalGone);
+    }
     let reason = Reason::WaitStreaming { leader: leader.name };
     // Its history is the leader's and it still does not stream: started anew it reads settings and timelines again. Its data stay, for
-    // the cause may be nothing but a link that is down.
-    if long && history != Ancestry::Uncertain {
-        turn.memory.not_streaming = Some((theirs.epoch, turn.now));
-        return turn.run(Job::Stop(StopMode::Fast), reason);
+    // the cause may be nothing but a link that is down; so once only, for it serves those who read.
+    if long && history != Ancestry::Uncertain && turn.memory.started_anew != Some(theirs.epoch) {
+        let reason = turn.run(Job::Stop(StopMode::Fast), reason);
+        if turn.asked(|action| matches!(action, Action::Run(_))) {
+            turn.memory.started_anew = Some(theirs.epoch);
+        }
+        return reason;
     }
     reason
 }
@@ -143,8 +156,8 @@ fn standby(turn: &mut Turn<'_>, theirs: &Theirs, here: Standby<'_>) -> Reason {
 /// Stops the standby so that its data can be replaced.
 fn replace_running(turn: &mut Turn<'_>, theirs: &Theirs, why: CloneWhy) -> Reason {
     // What pg_rewind says of them is known only after the stop.
-    if !turn.policy.diverged.rewind
-        && let Some(reason) = returning::keep(turn, theirs)
+    if !(turn.policy.diverged.rewind && why == CloneWhy::Diverged)
+        && let Some(reason) = returning::keep(turn, theirs, &why)
     {
         return reason;
     }

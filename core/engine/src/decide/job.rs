@@ -1,15 +1,18 @@
 //! While a long job runs: wait, but not longer than the operator allowed.
 
-use super::{fence::fence, members, turn::Turn};
+use super::{fence::fence, members, primary, turn::Turn};
 use crate::{FenceCause, Job, Moment, Reason, StartAs, Storage};
 use std::time::Duration;
 
 /// A promotion takes at least so long before it is given up.
 const PROMOTION: Duration = Duration::from_secs(60);
 
-/// Waits for the running job.
+/// Waits for the running job. A checkpoint is not waited for by a standby: it may take a minute, in which the leader may die.
 pub(super) fn running(turn: &mut Turn<'_>) -> Option<Reason> {
     let running = turn.seen.job.as_ref()?;
+    if running.job == Job::Checkpoint && !turn.seen.postgres.may_be_writable() {
+        return None;
+    }
     let too_long = match &running.job {
         Job::Stop(_) => stop_too_long(turn, running.since),
         Job::Start(StartAs::Primary { .. }) => start_too_long(turn),
@@ -18,14 +21,17 @@ pub(super) fn running(turn: &mut Turn<'_>) -> Option<Reason> {
     };
     Some(too_long.unwrap_or_else(|| {
         permit_on(turn);
+        if running.job == Job::Checkpoint {
+            primary::beside(turn);
+        }
         Reason::JobRunning { job: running.job.name().to_owned() }
     }))
 }
 
-/// The leader key was lost and put back while something is being opened: the permission follows the lease to its new epoch, or it would end
-/// with the old one's term, and what is being opened be fenced.
+/// The leader key was lost and put back while something is being opened, or shut down: the permission follows the lease to its new epoch,
+/// or it would end with the old one's term, and the server be fenced in the middle.
 fn permit_on(turn: &mut Turn<'_>) {
-    let Some(held) = turn.held().filter(|_| turn.seen.is_opening() && turn.memory.giving_up.is_none()) else { return };
+    let Some(held) = turn.held().filter(|_| turn.may_write() && turn.memory.giving_up.is_none()) else { return };
     if turn.armed().is_some_and(|armed| armed.epoch < held.epoch) {
         turn.arm(held);
     }
@@ -45,7 +51,7 @@ fn stop_too_long(turn: &mut Turn<'_>, since: Moment) -> Option<Reason> {
 fn promote_too_long(turn: &mut Turn<'_>, since: Moment) -> Option<Reason> {
     let held = turn.held()?;
     let limit = turn.policy.primary_start_timeout.unwrap_or_default().max(PROMOTION).max(turn.policy.ttl * 3);
-    if !turn.reached(since + limit) {
+    if !turn.reached(since + limit) || members::asking(turn, since + limit).is_some() {
         return None;
     }
     members::successor(turn)?;
@@ -60,7 +66,7 @@ pub(super) fn start_too_long(turn: &mut Turn<'_>) -> Option<Reason> {
     let restarted = turn.memory.restarted == Some(held.epoch);
     let limit = turn.policy.primary_start_timeout.filter(|limit| *limit > Duration::ZERO || !restarted)?;
     let until = turn.memory.down_since?.1 + limit;
-    if !turn.reached(until) {
+    if !turn.reached(until) || members::asking(turn, until).is_some() {
         return None;
     }
     members::candidate(turn)?;

@@ -1,7 +1,13 @@
 //! This node holds the lease.
 
 use super::{bootstrap, crashed, fence::fence, job, primary, promote, storage, turn::Turn};
-use crate::{Action, FenceCause, Held, MemberName, Postgres, Reason, ServerRole};
+use crate::{Action, FenceCause, Held, MemberName, Moment, Postgres, Reason, ServerRole};
+use std::time::Duration;
+
+/// So long an answer of the store is waited for.
+const ANSWER: Duration = Duration::from_secs(1);
+/// What the store has not shown for so long is written once more.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// By what PostgreSQL is here.
 pub(super) fn hold(turn: &mut Turn<'_>, held: &Held) -> Reason {
@@ -42,6 +48,10 @@ pub(super) fn lost(turn: &mut Turn<'_>) -> Option<Reason> {
     if !turn.is_quiet() {
         return Some(fence(turn, FenceCause::LeaseOver));
     }
+    // The store may be away for long, and a service that ends has nothing left to give up.
+    if turn.seen.stopping && turn.now >= held.until {
+        return None;
+    }
     let reason = if giving_up { Reason::GivingUp { epoch: held.epoch } } else { Reason::LeaseLost };
     Some(release(turn, None, reason))
 }
@@ -66,16 +76,69 @@ pub(super) fn released(turn: &mut Turn<'_>, held: &Held) -> Option<Reason> {
     Some(release(turn, handoff, Reason::LeaseLost))
 }
 
+/// A renewal is overdue. What ends in a release is not begun: it could not land.
+pub(super) fn store_is_silent(turn: &mut Turn<'_>) -> bool {
+    let Some(held) = turn.held() else { return false };
+    let every = super::renew::every(turn, held);
+    let renewed = if held.renewed == Moment::ZERO { held.attempted } else { held.renewed };
+    let silent = turn.now >= renewed + every + every.min(ANSWER);
+    if silent {
+        turn.wake(turn.now + ANSWER);
+    }
+    silent
+}
+
 /// Gives the lease up. Only called where nothing can write.
+///
+/// Synchronous mode hands it to whom `/sync` names. In asynchronous mode the race decides, by the positions and priorities of that moment: what
+/// the store says of them is up to loop_wait old. Only whom an operator has asked for goes first. Before that the leader says where its
+/// history ends.
 pub(super) fn release(turn: &mut Turn<'_>, handoff: Option<MemberName>, reason: Reason) -> Reason {
+    if tells_its_end(turn) {
+        return reason;
+    }
+    let asked = turn.seen.store.switchover.as_ref().and_then(|asked| asked.candidate.as_ref());
+    let races = !turn.by_sync() && handoff.as_ref() != asked;
+    let clear_switchover = handoff.is_some() && is_asked(turn);
+    if races && handoff.is_some() {
+        // Whoever gave way for others does not come before them.
+        let until = turn.now + turn.policy.ttl / 2;
+        turn.memory.no_lead_until = turn.memory.no_lead_until.max(Some(until));
+    }
+    let handoff = handoff.filter(|_| !races);
+    let again = matches!((&turn.memory.released, turn.held()), (Some((of, _)), Some(held)) if *of == held.epoch);
     if let Some(held) = turn.held() {
         turn.memory.released = Some((held.epoch, handoff.clone()));
     }
-    let ours =
-        turn.seen.store.switchover.as_ref().is_some_and(|asked| asked.leader.as_ref().is_none_or(|name| *name == turn.seen.me));
-    if turn.seen.guard.armed.is_some() && !turn.may_write() {
+    // A guard that stood still, in whose place the agent has fenced, has its permission yet: it would fence the standby that is started next.
+    if (turn.seen.guard.armed.is_some() || !again) && !turn.may_write() {
         turn.act(Action::Disarm);
     }
-    let clear_switchover = handoff.is_some() && ours;
     turn.step(Action::Release { handoff, clear_switchover }, reason)
+}
+
+/// `/failover` is for this leader.
+fn is_asked(turn: &Turn<'_>) -> bool {
+    let asked = turn.seen.store.switchover.as_ref();
+    asked.is_some_and(|asked| asked.leader.as_ref().is_none_or(|name| *name == turn.seen.me))
+}
+
+/// Asynchronous mode: a primary that was shut down in order knows where its history ends, and who has less of it by more than is allowed
+/// shall not lead. `true`: it is being told; not for long, for the release must not wait for a store that does not answer.
+fn tells_its_end(turn: &mut Turn<'_>) -> bool {
+    let Postgres::Stopped(stopped) = &turn.seen.postgres else { return false };
+    let Some((_, since)) = turn.memory.down_since else { return false };
+    if turn.held().is_none_or(|held| turn.now >= held.until) {
+        return false;
+    }
+    let known = turn.seen.store.optime.is_none_or(|optime| optime >= stopped.position.lsn);
+    if turn.by_sync() || known || !(stopped.clean && stopped.was_primary) || turn.reached(since + ANSWER) {
+        return false;
+    }
+    // The store shows it a moment after it was told.
+    if turn.memory.status_at.is_none_or(|at| at < since || turn.reached(at + AGAIN)) {
+        turn.memory.status_at = Some(turn.now);
+        turn.act(Action::PublishStatus { optime: stopped.position.lsn });
+    }
+    true
 }

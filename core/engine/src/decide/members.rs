@@ -1,7 +1,7 @@
 //! Who else could lead: members as the store shows them, judged from the leader's side.
 
-use super::{history, quorum, turn::Turn};
-use crate::{Epoch, Member, MemberName, MemberState, Position, Role, ServerRole, StandbySeen, Storage};
+use super::{ask, history, quorum, turn::Turn};
+use crate::{Epoch, Member, MemberName, MemberState, Moment, Position, Role, ServerRole, StandbySeen, Storage};
 
 /// The member of that name.
 pub(super) fn find<'a>(turn: &Turn<'a>, name: &MemberName) -> Option<&'a Member> {
@@ -34,14 +34,33 @@ fn of_this_history(turn: &Turn<'_>, member: &Member) -> bool {
     place.is_some_and(|(timeline, lsn)| !history::strayed(Position { opened_by: Epoch::NONE, timeline, lsn }, &turn.seen.store))
 }
 
+/// Not further behind what the leader last told than the race allows: it would not take the lease otherwise. A member key tells a position
+/// once in loop_wait; what it has answered since may be more.
+fn is_near(turn: &Turn<'_>, member: &Member) -> bool {
+    let answers = ask::fresh(turn, turn.now.minus(turn.policy.ttl)).filter(|(peer, _)| peer.name == member.name);
+    let there = answers.filter_map(|(_, answer)| answer.position.map(|position| position.lsn)).chain(member.lsn).max();
+    let lag = turn.seen.store.optime.unwrap_or_default().0.saturating_sub(there.unwrap_or_default().0);
+    lag <= turn.policy.maximum_lag_on_failover
+}
+
 /// Nothing is lost with it that the mode forbids to lose.
 fn loses_nothing(turn: &Turn<'_>, member: &Member, named: bool) -> bool {
-    if turn.by_sync() { named } else { of_this_history(turn, member) }
+    if turn.by_sync() { named } else { of_this_history(turn, member) && is_near(turn, member) }
+}
+
+/// Asynchronous mode: asks the others for their positions, once since then; until when their answers are waited for.
+pub(super) fn asking(turn: &mut Turn<'_>, since: Moment) -> Option<Moment> {
+    if turn.by_sync() { None } else { ask::ask(turn, since) }
 }
 
 /// Who could take over at once without a loss the mode forbids, and has room: the confirmed synchronous standby, or in asynchronous mode
 /// the member of this history that is furthest ahead.
 pub(super) fn candidate(turn: &Turn<'_>) -> Option<MemberName> {
+    candidate_among(turn, |_| true)
+}
+
+/// The same among those.
+pub(super) fn candidate_among(turn: &Turn<'_>, those: impl Fn(&MemberName) -> bool) -> Option<MemberName> {
     // Where several have to agree on a new leader, so many must be there.
     let electing = turn.seen.store.electors().map_or(0, quorum::electing);
     let there = others(turn).filter(|member| could_lead(member) && is_sync_standby(turn, &member.name)).count();
@@ -49,10 +68,12 @@ pub(super) fn candidate(turn: &Turn<'_>) -> Option<MemberName> {
         return None;
     }
     let may = |member: &&Member| loses_nothing(turn, member, is_sync_standby(turn, &member.name));
-    let best = others(turn)
-        .filter(|member| is_fit(member))
-        .filter(may)
-        .max_by_key(|member| (member.lsn, member.tags.failover_priority.unwrap_or(1), std::cmp::Reverse(&member.name)))?;
+    let best = others(turn).filter(|member| is_fit(member) && those(&member.name)).filter(may).max_by_key(|member| {
+        let (lsn, priority) = (member.lsn, member.tags.failover_priority.unwrap_or(1));
+        // Where each of them is enough by itself nothing lies between them but what the operator prefers.
+        let preferred = if electing == 1 { priority } else { 0 };
+        (preferred, lsn, priority, std::cmp::Reverse(&member.name))
+    })?;
     Some(best.name.clone())
 }
 
@@ -61,6 +82,14 @@ pub(super) fn successor(turn: &Turn<'_>) -> Option<MemberName> {
     let sync = turn.seen.store.electors();
     let named = |member: &&Member| loses_nothing(turn, member, sync.is_some_and(|sync| sync.names(&member.name)));
     others(turn).filter(|member| is_fit(member)).find(named).map(|member| member.name.clone())
+}
+
+/// Nobody but this node may lead, whoever comes back.
+pub(super) fn only_this_one(turn: &Turn<'_>) -> bool {
+    match turn.seen.store.electors() {
+        Some(sync) => sync.leader.iter().chain(&sync.standbys).all(|name| *name == turn.seen.me),
+        None => others(turn).all(|member| !member.tags.may_lead()),
+    }
 }
 
 /// `/sync` was written by this node and names `name` as standby.

@@ -64,6 +64,7 @@ pub fn decide_from(policy: &Policy, memory: Memory, seen: &Observation, now: Mom
     turn.notice();
     let reason = situation(&mut turn);
     replaced::settle(&mut turn);
+    fence::lay_down(&mut turn);
     renew::renew(&mut turn);
     let reason = failsafe::failsafe(&mut turn, reason);
     announce::announce(&mut turn);

@@ -3,9 +3,10 @@
 //! The order of the first minutes: arm (a new epoch of the same holder is armed anew, nothing restarts) → `/initialize` of a new
 //! cluster → its users → write probe → the cluster's face. Nobody is told of a primary that has not been seen to accept a write.
 
-use super::{fence::fence, members, promote, restart, storage, switchover, sync, turn::Turn};
+use super::{fence::fence, leading, members, promote, restart, storage, switchover, sync, turn::Turn};
 use crate::{
-    Action, Face, FenceCause, Held, Job, JobOutcome, Lsn, Position, Reason, Running, ServerRole, SyncNames, Timeline, WriteProof,
+    Action, Face, FenceCause, Held, Job, JobOutcome, Lsn, Position, Postgres, Reason, Running, ServerRole, SyncNames, Timeline,
+    WriteProof,
 };
 
 /// What leading needs of `ServerRole::Primary`.
@@ -51,10 +52,7 @@ pub(super) fn lead(turn: &mut Turn<'_>, held: &Held, running: &Running) -> Reaso
         turn.arm(held);
         return Reason::Arming { epoch: held.epoch };
     }
-    if let Some(reason) = switchover::carry_out(turn, &primary).or_else(|| storage::hand_over(turn, running)) {
-        return reason;
-    }
-    if let Some(reason) = restart::stop(turn) {
+    if let Some(reason) = planned(turn, running, &primary) {
         return reason;
     }
     // Until the store knows the cluster somebody else may make another one. A new cluster's names match nobody, and stay so.
@@ -78,6 +76,25 @@ pub(super) fn lead(turn: &mut Turn<'_>, held: &Held, running: &Running) -> Reaso
         Some(step) => Reason::Synchronising { epoch: held.epoch, step },
         None => Reason::Leading { epoch: held.epoch },
     }
+}
+
+/// What an operator or the storage wants of a primary that could go on. Not while the store is silent: the lease could not be handed over
+/// and would be over before a server that was stopped is back, for failsafe mode extends it only under one that runs.
+fn planned(turn: &mut Turn<'_>, running: &Running, primary: &Primary<'_>) -> Option<Reason> {
+    if leading::store_is_silent(turn) {
+        return None;
+    }
+    switchover::carry_out(turn, primary).or_else(|| storage::hand_over(turn, running)).or_else(|| restart::stop(turn))
+}
+
+/// What goes on while the checkpoint before a planned stop runs, which may take a minute: commits that wait for a standby that has gone,
+/// and the bound on what a failover may lose.
+pub(super) fn beside(turn: &mut Turn<'_>) {
+    let (Some(held), Postgres::Running(running)) = (turn.held(), &turn.seen.postgres) else { return };
+    let settled = turn.seen.store.initialize.is_some() && turn.memory.giving_up.is_none();
+    let Some(primary) = view(running).filter(|_| settled && turn.armed_for(held)) else { return };
+    sync::step(turn, held, &primary);
+    status(turn, primary.position.lsn);
 }
 
 /// Makes the cluster know this primary; nothing when it does.

@@ -75,10 +75,11 @@ fn may_not(turn: &Turn<'_>, held: &Held, position: Option<Position>) -> Option<R
     }
 }
 
-/// Asynchronous mode, and the end of the own WAL is not known: it was when the race was won, but the server has been started anew since,
-/// perhaps with other data, or the lease has come back by itself. Whoever could lead does after a ttl.
+/// The end of the own WAL is not known: what it received is being replayed since the server was started, perhaps with other data. Until that
+/// is over nobody knows which timelines it would have to pass over, nor, in asynchronous mode, how much is missing. Whoever else could lead
+/// does after a ttl.
 fn unplaced(turn: &mut Turn<'_>, held: &Held, position: Option<Position>) -> Option<Reason> {
-    if position.is_some() || enough::electors(turn, held).is_some() || turn.seen.store.optime.is_none() {
+    if position.is_some() {
         turn.memory.unplaced = None;
         return None;
     }

@@ -7,13 +7,13 @@
 //! is: only when the better one did not. Losing a race costs nothing, the acquiring transaction decides it.
 
 use super::{
-    ask, enough, history, members,
+    ask, enough, history, members, promise,
     promote::outside,
     replaced,
     turn::Turn,
     vacant::{Vacancy, acquire, other_primary, out_of_race},
 };
-use crate::{Epoch, Lsn, MemberName, MemberState, Moment, Peer, PeerAnswer, Position, Reason, Storage};
+use crate::{Epoch, Lease, Lsn, Member, MemberName, MemberState, Moment, Peer, PeerAnswer, Position, Reason, Storage};
 use std::{cmp::Reverse, time::Duration};
 
 /// Between two candidates of one position: more than `ask::PATIENCE`, so that the best is off before the second starts.
@@ -96,7 +96,7 @@ fn by_right(turn: &mut Turn<'_>, vacancy: Vacancy, handed: bool) -> Reason {
     if let Some(reason) = abort(turn, vacancy.since) {
         return reason;
     }
-    if let Some(reason) = roomier(turn, vacancy).filter(|_| !handed) {
+    if let Some(reason) = roomier(turn, vacancy).or_else(|| preferred(turn, vacancy)).filter(|_| !handed) {
         return reason;
     }
     acquire(turn, vacancy, won(turn, vacancy, handed))
@@ -113,10 +113,25 @@ fn roomier(turn: &mut Turn<'_>, vacancy: Vacancy) -> Option<Reason> {
     (!turn.reached(until)).then_some(Reason::WaitHeadStart { best, until })
 }
 
+/// Another one that may lead as well is preferred by the operator.
+fn preferred(turn: &mut Turn<'_>, vacancy: Vacancy) -> Option<Reason> {
+    let sync = turn.seen.store.sync.as_ref()?;
+    let mine = turn.policy.tags.failover_priority.unwrap_or(1);
+    let priority = |member: &Member| member.tags.failover_priority.unwrap_or(1);
+    let may = |member: &&Member| sync.names(&member.name) && members::is_fit(member) && priority(member) > mine;
+    let better: Vec<&Member> = members::others(turn).filter(may).collect();
+    let best = better.iter().max_by_key(|member| (priority(member), Reverse(&member.name)))?.name.clone();
+    let until = vacancy.since + HEAD_START * u32::try_from(better.len()).unwrap_or(u32::MAX);
+    (!turn.reached(until)).then_some(Reason::WaitHeadStart { best, until })
+}
+
 /// Asynchronous mode: by what the others answer. So also where several have to agree: whoever has most goes first, and then need not
 /// hand over.
 fn by_position(turn: &mut Turn<'_>, vacancy: Vacancy, position: Option<Position>, rules: Rules) -> Reason {
     let Some(position) = position else { return Reason::PositionUnknown };
+    if vacancy.released && looks_again(turn, vacancy) {
+        return Reason::ProbePending;
+    }
     if let Some(reason) = behind(turn, position).filter(|_| !rules.restricted) {
         return reason;
     }
@@ -124,7 +139,7 @@ fn by_position(turn: &mut Turn<'_>, vacancy: Vacancy, position: Option<Position>
         return acquire(turn, vacancy, won(turn, vacancy, true));
     }
     let since = answers_from(turn, vacancy);
-    if let Some(until) = ask::ask(turn, since) {
+    if let Some(until) = ask::ask_but(turn, since, gone(turn)) {
         return Reason::AskingPeers { until };
     }
     if let Some(reason) = abort(turn, vacancy.since) {
@@ -145,6 +160,23 @@ fn by_position(turn: &mut Turn<'_>, vacancy: Vacancy, position: Option<Position>
     match best.filter(|_| !turn.reached(until)) {
         Some(best) => Reason::WaitHeadStart { best, until },
         None => acquire(turn, vacancy, won(turn, vacancy, false)),
+    }
+}
+
+/// What the leader wrote last may have come since the last look here: there is one that was begun afterwards, or none for a second.
+fn looks_again(turn: &mut Turn<'_>, vacancy: Vacancy) -> bool {
+    let late = turn.seen.probed < vacancy.since && !turn.reached(vacancy.since + Duration::from_secs(1));
+    if late {
+        promise::look_again(turn);
+    }
+    late
+}
+
+/// Whoever released the lease stays out, and may be gone: his answer is not waited for.
+fn gone<'a>(turn: &Turn<'a>) -> Option<&'a MemberName> {
+    match &turn.seen.lease {
+        Lease::Vacant { last_holder, released: true, .. } => last_holder.as_ref(),
+        _ => None,
     }
 }
 

@@ -1,16 +1,14 @@
 //! Renewal of the held lease: every ttl/5, one attempt at a time, beside whatever else happens (SAFETY §3).
 
 use super::turn::Turn;
-use crate::{Action, FenceState};
+use crate::{Action, FenceState, Held};
+use std::time::Duration;
 
 /// Asks for a renewal when one is due, and wakes for the next.
 pub(super) fn renew(turn: &mut Turn<'_>) {
     let Some(held) = turn.held() else { return };
     turn.wake(held.until);
-    // A ttl that was made longer holds from the next renewal on: until then the lease is as short as it was.
-    let present = held.until.since(held.renewed) * 100 / 99;
-    let every = turn.policy.renew_every().min(present / 5);
-    let due = turn.reached(held.attempted + every);
+    let due = turn.reached(held.attempted + every(turn, held));
     // A lease that is over is never revived: the page of the guard counted it down in the same way. While a fence runs nothing may
     // extend what is being ended. Whoever releases or leaves does not renew.
     let over =
@@ -19,4 +17,10 @@ pub(super) fn renew(turn: &mut Turn<'_>) {
     if due && !held.in_flight && !over && !leaving {
         turn.act(Action::Renew);
     }
+}
+
+/// How often this lease is renewed. A ttl that was made longer holds from the next renewal on: until then the lease is as short as it was.
+pub(super) fn every(turn: &Turn<'_>, held: &Held) -> Duration {
+    let present = held.until.since(held.renewed) * 100 / 99;
+    turn.policy.renew_every().min(present / 5)
 }

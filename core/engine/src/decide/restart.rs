@@ -12,14 +12,16 @@ pub(super) fn stop(turn: &mut Turn<'_>) -> Option<Reason> {
     // One checkpoint is enough, whatever became of it.
     let after = |report: &JobReport| report.at >= asked && matches!(report.job, Job::Checkpoint | Job::Stop(_));
     if turn.seen.last_job.as_ref().is_some_and(after) {
+        turn.memory.restart_begun = Some(asked);
         return Some(turn.run(Job::Stop(StopMode::Fast), Reason::Restarting { step: RestartStep::Stop }));
     }
     Some(turn.run(Job::Checkpoint, Reason::Restarting { step: RestartStep::Checkpoint }))
 }
 
-/// The primary was stopped for a restart and for nothing else: it is started again instead of failing over.
+/// The primary was stopped for a restart and for nothing else: it is started again instead of failing over, also when whoever asked for it
+/// does not wait any more.
 pub(super) fn comes_back(turn: &Turn<'_>, stopped: &Stopped) -> bool {
-    let Some(asked) = turn.seen.restart else { return false };
+    let Some(asked) = turn.seen.restart.or(turn.memory.restart_begun) else { return false };
     let for_this = |report: &JobReport| report.at >= asked && matches!(report.job, Job::Stop(_) | Job::Start(_));
     stopped.clean && stopped.was_primary && turn.seen.last_job.as_ref().is_some_and(for_this)
 }

@@ -11,7 +11,7 @@ use super::{
     replaced, storage,
     turn::Turn,
 };
-use crate::{Action, CloneWhy, Epoch, Face, FenceCause, Job, Reason, StartAs, Stopped, Theirs, Upstream};
+use crate::{Action, CloneWhy, Epoch, Face, FenceCause, Job, JobOutcome, Moment, Reason, StartAs, Stopped, Theirs, Upstream};
 
 /// Data without a server, while `theirs` leads.
 pub(super) fn come_back(turn: &mut Turn<'_>, theirs: &Theirs, stopped: &Stopped) -> Reason {
@@ -45,14 +45,30 @@ const STARTS: u32 = 3;
 fn replay_own(turn: &mut Turn<'_>, theirs: &Theirs, stopped: &Stopped) -> Reason {
     let tried = turn.memory.started_alone.filter(|(epoch, _)| *epoch == theirs.epoch).map(|(_, times)| times);
     if tried.is_some_and(|times| times >= STARTS) {
-        return clone(turn, theirs, CloneWhy::NeverStarts);
+        match keep(turn, theirs, &CloneWhy::NeverStarts) {
+            None => return clone(turn, theirs, CloneWhy::NeverStarts),
+            // What keeps it from starting may be mended.
+            Some(reason) if !rested(turn) => return reason,
+            Some(_) => {}
+        }
     }
     let crashed = stopped.was_primary && !stopped.clean;
+    // What could not even be started has not ended.
+    let begun =
+        !turn.seen.last_job.as_ref().is_some_and(|last| {
+            matches!((&last.job, &last.outcome), (Job::Start(StartAs::Standby(None)), JobOutcome::Failed(_)))
+        });
     let reason = start_standby(turn, stopped, None);
     if (crashed || tried.is_some()) && turn.asked(|action| matches!(action, Action::Run(_))) {
-        turn.memory.started_alone = Some((theirs.epoch, tried.unwrap_or(0) + 1));
+        turn.memory.started_alone = Some((theirs.epoch, (tried.unwrap_or(0) + u32::from(begun || tried.is_none())).min(STARTS)));
     }
     reason
+}
+
+/// The last attempt was a while ago.
+fn rested(turn: &mut Turn<'_>) -> bool {
+    let last = turn.seen.last_job.as_ref().map_or(Moment::ZERO, |last| last.at);
+    turn.reached(last + turn.policy.loop_wait)
 }
 
 /// The candidate may be waiting for the promise of the old leader, whose position counts like no other: it is given by a standby.
@@ -66,7 +82,12 @@ pub(super) fn start_standby(turn: &mut Turn<'_>, stopped: &Stopped, upstream: Op
     if !stopped.clean && !turn.fence_complete() {
         return fence(turn, FenceCause::Leftovers);
     }
-    turn.run(Job::Start(StartAs::Standby(upstream)), Reason::StartingStandby)
+    let reason = turn.run(Job::Start(StartAs::Standby(upstream)), Reason::StartingStandby);
+    if turn.held().is_none() && turn.asked(|action| matches!(action, Action::Run(_))) {
+        // What is left of a permission ends with the lease it was for, and would end this server with it.
+        turn.act_first(Action::Disarm);
+    }
+    reason
 }
 
 /// The data are not, or cannot be shown to be, part of the leader's history: rewound where that is possible, copied anew, or kept.
@@ -80,7 +101,7 @@ fn replace(turn: &mut Turn<'_>, theirs: &Theirs, stopped: &Stopped, why: CloneWh
         && why == CloneWhy::Diverged
         && failed_rewind(turn, theirs.epoch).is_none();
     if !rewinds {
-        return keep(turn, theirs).unwrap_or_else(|| clone(turn, theirs, why));
+        return keep(turn, theirs, &why).unwrap_or_else(|| clone(turn, theirs, why));
     }
     // Before that pg_rewind takes the two for equal, and leaves all as it is.
     if !checkpointed(turn, face) {
@@ -91,11 +112,15 @@ fn replace(turn: &mut Turn<'_>, theirs: &Theirs, stopped: &Stopped, why: CloneWh
 }
 
 /// The operator wants to see such data before they are replaced.
-pub(super) fn keep(turn: &Turn<'_>, theirs: &Theirs) -> Option<Reason> {
+pub(super) fn keep(turn: &Turn<'_>, theirs: &Theirs, why: &CloneWhy) -> Option<Reason> {
+    // Nothing is lost with data of which the leader has all.
+    if *why == CloneWhy::WalGone {
+        return None;
+    }
     let failed = failed_rewind(turn, theirs.epoch);
     let policy = turn.policy.diverged;
     let copies = if failed.is_some() { policy.copy_after_failure } else { policy.copy };
-    let failure = failed.map(|error| format!(", pg_rewind failed ({error})")).unwrap_or_default();
+    let failure = failed.map_or_else(|| why.to_string(), |error| format!("{why}; pg_rewind failed: {error}"));
     (!copies).then(|| Reason::KeepingDiverged { from: theirs.holder.clone(), failure })
 }
 

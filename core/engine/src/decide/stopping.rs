@@ -22,6 +22,8 @@ pub(super) fn stop(turn: &mut Turn<'_>) -> Option<Reason> {
             Job::Clone { .. } | Job::Rewind { .. } | Job::Bootstrap if !turn.seen.postgres.may_be_writable() => {
                 return Some(leave(turn));
             }
+            // A standby stops beside it.
+            Job::Checkpoint if !turn.seen.postgres.may_be_writable() => {}
             _ => return Some(wait_for_job(turn, running.since)),
         }
     }
@@ -84,7 +86,7 @@ fn stop_postgres(turn: &mut Turn<'_>) -> Reason {
 
 /// Nothing of PostgreSQL runs: release, then end.
 fn leave(turn: &mut Turn<'_>) -> Reason {
-    if turn.held().is_some() {
+    if turn.held().is_some_and(|held| turn.now < held.until) {
         let to = heir(turn);
         return release(turn, to, Reason::Stopping { step: StopStep::Release });
     }

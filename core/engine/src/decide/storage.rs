@@ -24,7 +24,7 @@ pub(super) fn out_of_race(turn: &Turn<'_>) -> Option<Reason> {
 pub(super) fn make_way(turn: &mut Turn<'_>) -> Option<Reason> {
     let held = turn.held().filter(|_| is_broken(turn))?;
     if turn.may_write() {
-        heir(turn)?;
+        members::candidate(turn)?;
     }
     turn.give_up(held);
     if !turn.is_quiet() {
@@ -44,25 +44,15 @@ pub(super) fn hand_over(turn: &mut Turn<'_>, running: &Running) -> Option<Reason
     if turn.seen.storage.state != Storage::Full || !matches!(running.role, ServerRole::Primary { .. }) {
         return None;
     }
-    let to = heir(turn).filter(|to| turn.by_sync() || members::streaming(&running.role, to).is_some())?;
+    let streams = |to: &MemberName| turn.by_sync() || members::streaming(&running.role, to).is_some();
+    let to = members::candidate_among(turn, streams)?;
     let why = turn.seen.storage.why.clone();
     Some(turn.run(Job::Stop(StopMode::Fast), Reason::MakingWay { to, why }))
 }
 
 /// Who has room, where there is none for a stopped primary to be started again.
 pub(super) fn fails_over(turn: &Turn<'_>) -> Option<MemberName> {
-    heir(turn).filter(|_| turn.seen.storage.state != Storage::Good)
-}
-
-/// Who would lead at once: one whose storage is good, and who in asynchronous mode is not too far behind for the race.
-fn heir(turn: &Turn<'_>) -> Option<MemberName> {
-    let heir = members::candidate(turn)?;
-    if turn.by_sync() {
-        return Some(heir);
-    }
-    let there = members::find(turn, &heir).and_then(|member| member.lsn)?;
-    let lag = turn.seen.store.optime.map_or(0, |optime| optime.0.saturating_sub(there.0));
-    (lag <= turn.policy.maximum_lag_on_failover).then_some(heir)
+    members::candidate(turn).filter(|_| turn.seen.storage.state != Storage::Good)
 }
 
 /// The reason of a leader in trouble says so.

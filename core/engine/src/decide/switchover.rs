@@ -28,9 +28,11 @@ pub(super) fn carry_out(turn: &mut Turn<'_>, primary: &Primary<'_>) -> Option<Re
     let SwitchoverProgress { revision, seen_at, chosen } =
         known.unwrap_or(SwitchoverProgress { revision: asked.revision, seen_at: turn.now, chosen: None });
     let candidate = choose(turn, asked, primary.role, primary.position.lsn.0);
-    let first = candidate.as_ref().ok().map(|candidate| Chosen { candidate: candidate.clone(), checkpoint_at: turn.now });
+    // Chosen anew until the stop: the best when it was asked for may be out of reach a minute later.
     let begun = chosen.as_ref().map(|chosen| chosen.checkpoint_at);
-    turn.memory.switchover = Some(SwitchoverProgress { revision, seen_at, chosen: chosen.or(first) });
+    let checkpoint_at = begun.unwrap_or(turn.now);
+    let best = candidate.as_ref().ok().map(|candidate| Chosen { candidate: candidate.clone(), checkpoint_at });
+    turn.memory.switchover = Some(SwitchoverProgress { revision, seen_at, chosen: best.or(chosen) });
     let candidate = match candidate {
         Ok(candidate) => candidate,
         Err(why) if may_pass(&why) && turn.now < seen_at + PATIENCE => {
@@ -75,9 +77,10 @@ pub(super) fn hand_over(turn: &mut Turn<'_>, stopped: &Stopped) -> Option<Reason
     let remembered = turn.memory.switchover.as_ref().and_then(|progress| progress.chosen.as_ref());
     let remembered = remembered.map(|chosen| chosen.candidate.clone());
     let wanted = asked.candidate.clone().or(remembered);
-    let to = match wanted {
-        Some(name) => Some(name).filter(|name| able(turn, name) && safe(turn, name)),
-        None => members::candidate(turn),
+    let wanted = wanted.filter(|name| able(turn, name) && safe(turn, name));
+    let to = match asked.candidate {
+        Some(_) => wanted,
+        None => wanted.or_else(|| members::candidate(turn)),
     };
     Some(match to {
         Some(to) => release(turn, Some(to.clone()), Reason::SwitchoverRelease { to }),

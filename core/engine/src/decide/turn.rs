@@ -51,6 +51,11 @@ impl<'a> Turn<'a> {
         self.actions.push(action);
     }
 
+    /// Asks for an effect that comes before those asked for so far.
+    pub fn act_first(&mut self, action: Action) {
+        self.actions.insert(0, action);
+    }
+
     /// Asks for an effect that is the whole answer to the situation.
     pub fn step(&mut self, action: Action, reason: Reason) -> Reason {
         self.act(action);
@@ -75,9 +80,9 @@ impl<'a> Turn<'a> {
         self.now >= at
     }
 
-    /// Begins a long job, unless one is running, or this very one has just ended.
+    /// Begins a long job, unless one is running, or this very one has just ended. A checkpoint is not waited for: nothing depends on it.
     pub fn run(&mut self, job: Job, reason: Reason) -> Reason {
-        if let Some(running) = &self.seen.job {
+        if let Some(running) = self.seen.job.as_ref().filter(|running| running.job != Job::Checkpoint || job == Job::Checkpoint) {
             return Reason::JobRunning { job: running.job.name().to_owned() };
         }
         // It would hang, or fail. What has to end is fenced.
@@ -183,6 +188,7 @@ impl<'a> Turn<'a> {
             self.memory.was_standby = !as_primary;
         }
         let down = matches!(seen.postgres, Postgres::Stopped(_) | Postgres::Starting { .. });
+        self.memory.restart_down = self.memory.restart_begun.is_some() && (self.memory.restart_down || down);
         self.memory.down_since = match (self.held(), down, self.memory.down_since) {
             (Some(held), true, Some((epoch, since))) if epoch == held.epoch => Some((epoch, since)),
             (Some(held), true, _) => Some((held.epoch, now)),
@@ -303,8 +309,9 @@ impl<'a> Turn<'a> {
         self.stay_out();
     }
 
-    /// This node stays out of the next races.
+    /// This node stays out of the next races; for a moment only where nobody else may lead.
     pub fn stay_out(&mut self) {
-        self.memory.no_lead_until = Some(self.now + self.policy.ttl * 2);
+        let span = if super::members::only_this_one(self) { self.policy.renew_every() } else { self.policy.ttl * 2 };
+        self.memory.no_lead_until = Some(self.now + span);
     }
 }

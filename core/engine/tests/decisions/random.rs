@@ -163,6 +163,7 @@ fn observation(dice: &mut Dice, now: Moment) -> Observation {
         directory: 0,
         storage: StorageSeen { state: dice.storage(), since: dice.moment(now), why: "it hangs".to_owned() },
         restart: (dice.roll(6) == 0).then_some(now),
+        wal_gone: (dice.roll(4) == 0).then(|| dice.upstream()),
         unreadable: dice.maybe(|dice| dice.moment(now)),
         stopping: dice.roll(6) == 0,
         failsafe: Failsafe {

@@ -309,6 +309,7 @@ pub fn observation(state: &State, place: u8, scope: &Scope) -> Observation {
         peers: others.map(|other| peer(state, node, other)).collect(),
         storage: StorageSeen::default(),
         restart: None,
+        wal_gone: None,
         unreadable: None,
         stopping: false,
         probed: NOW,

@@ -2,12 +2,14 @@
 //! behind the last `/status` is lost.
 
 use crate::world::World;
-use tanist_engine::{Lsn, MemberName, SyncNames, Upstream};
+use std::time::Duration;
+use tanist_engine::{Lsn, MemberName, Moment, SyncNames, Upstream};
 
 impl World {
     /// A write returned as committed.
     pub(crate) fn acknowledged(&mut self, node: usize, lsn: u64) {
         self.coverage.acknowledged += 1;
+        self.check_strict(node);
         // Promised: this node was the leader of `/sync` since the mode was last off. A stale one counts as well: it must not acknowledge.
         if !self.checks.synchronous[node] || self.checks.store_restored {
             return;
@@ -92,6 +94,20 @@ impl World {
             self.violate("I2", text);
         }
         self.check_bound(node);
+    }
+
+    /// A checkpoint before a planned stop of a primary ends that was begun then: `/status` was told on while it ran.
+    pub(crate) fn check_status(&mut self, node: usize, begun: Moment) {
+        let agent = &self.nodes[node].agent;
+        let (now, waits) = (self.reading(node).boot, agent.policy.loop_wait + Duration::from_secs(2));
+        let calm = self.now > self.checks.struck[node].max(self.checks.harmed[node]) && !self.checks.store_restored;
+        let leads = self.leader() == Some(node) && self.can_write(node) && agent.mirror.watching;
+        let told = self.store.snap.optime();
+        let moved = self.nodes[node].pg.wal.end() > told.map_or(0, |optime| optime.0);
+        if now.since(begun) > waits && calm && leads && moved && told == self.checks.status_at_checkpoint {
+            let text = format!("{} has told no position since its checkpoint began", self.names[node]);
+            self.violate("status", text);
+        }
     }
 
     fn check_bound(&mut self, node: usize) {

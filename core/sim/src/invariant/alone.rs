@@ -7,7 +7,7 @@ use crate::{
     model::{clock::SEC, store::FAILOVER},
     world::World,
 };
-use tanist_engine::Role;
+use tanist_engine::{Member, MemberState, Role};
 
 /// A commit that has waited for so long is not served.
 const SERVED: u64 = SEC;
@@ -39,6 +39,8 @@ enum Next {
     Anybody,
     Another,
     TheSame,
+    /// This one.
+    This(usize),
 }
 
 /// The guard or the agent lives and knows at once that this node cannot lead any more.
@@ -83,10 +85,11 @@ impl World {
     pub(crate) fn begin_alone(&mut self, node: usize, fault: &Fault) {
         self.checks.alone = None;
         let Some(leader) = self.leader().filter(|_| self.patroni.is_none() && !self.checks.store_restored) else { return };
-        let others = self.faults.iter().filter(|other| other.at <= self.now && other.at + other.span >= self.now).count();
+        let others = self.faults.iter().filter(|other| other.at <= self.now && other.at + other.span + SEC >= self.now).count();
         let named = self.store.snap.record().is_some_and(|(record, _)| record.failsafe.is_some());
         let away = fault.kind == Kind::StoreDown || fault.kind == Kind::CutFromStore && node == leader;
-        let switches = self.store.snap.get(FAILOVER).is_some();
+        let asked = |node: usize| self.nodes[node].agent.seen.stopping || self.nodes[node].agent.seen.restart.is_some();
+        let switches = self.store.snap.get(FAILOVER).is_some() || (0..self.nodes.len()).any(asked);
         if others != 1 || switches || !(befalls_one(fault.kind) || away && named) || self.well(false).is_err() {
             return;
         }
@@ -118,11 +121,39 @@ impl World {
         }
     }
 
+    /// An operator asks for a switchover of a cluster in which all is well: whoever is asked for and may lead does, and the leader is not
+    /// stopped for anybody else.
+    pub(crate) fn asked_for(&mut self, leader: Option<usize>, candidate: Option<usize>) {
+        let Some(alone) = self.checks.alone.filter(|alone| alone.kind == Kind::Switchover) else { return };
+        let here = alone.leader;
+        let sync = self.store.snap.sync().filter(|sync| sync.leader.is_some());
+        let synchronous = self.nodes[here].agent.policy.synchronous.is_on();
+        // The mode has come into force, or has not yet.
+        if sync.is_some() != synchronous {
+            return;
+        }
+        let next = match candidate {
+            _ if leader.is_some_and(|leader| leader != here) => Next::TheSame,
+            Some(candidate) => {
+                let tags = self.options.tags(candidate);
+                let barred = tags.nofailover || tags.failover_priority == Some(0);
+                let unnamed = sync.is_some_and(|sync| !sync.standbys.contains(&self.names[candidate]));
+                if candidate == here || barred || unnamed { Next::TheSame } else { Next::This(candidate) }
+            }
+            None => Next::Another,
+        };
+        self.checks.alone = Some(Alone { next, ..alone });
+    }
+
     /// After every event.
     pub(crate) fn check_alone(&mut self) {
         let Some(mut alone) = self.checks.alone else { return };
         let writes = self.can_write(alone.leader);
         alone.ended |= !writes;
+        if alone.ended && alone.kind == Kind::Switchover && alone.next == Next::TheSame {
+            let text = format!("{} is stopped for a switchover that cannot be", self.names[alone.leader]);
+            return self.violate("switchover", text);
+        }
         if !writes && alone.stays.is_some_and(|until| self.now <= until) {
             let text = format!("{} cannot write any more although failsafe mode keeps it", self.names[alone.leader]);
             return self.violate("failsafe", text);
@@ -152,7 +183,9 @@ impl World {
     fn check_next(&mut self, alone: Alone) {
         let same = self.can_write(alone.leader);
         // A write of a member key from before may land late, and says until it is written over that the member cannot lead.
-        let replica = |node: usize| self.store.snap.member(node).is_some_and(|member| member.role == Role::Replica);
+        let ready = |member: &Member| matches!(member.state, MemberState::Running | MemberState::Streaming);
+        let replica =
+            |node: usize| self.store.snap.member(node).is_some_and(|member| member.role == Role::Replica && ready(member));
         if !(0..self.nodes.len()).all(|node| node == alone.leader || self.can_write(node) || replica(node)) {
             return;
         }
@@ -160,6 +193,8 @@ impl World {
             Next::Anybody => false,
             Next::Another => same,
             Next::TheSame => !same,
+            // Refused, where it was a little too far behind.
+            Next::This(candidate) => !same && !self.can_write(candidate),
         };
         if wrong {
             let text = format!(

@@ -11,6 +11,7 @@ const MOST: u64 = 300;
 pub struct Busy {
     second: u64,
     turns: u64,
+    last: u64,
 }
 
 impl World {
@@ -19,7 +20,11 @@ impl World {
         let second = self.now / SEC;
         let busy = &mut self.checks.busy[node];
         if busy.second != second {
-            *busy = Busy { second, turns: 0 };
+            *busy = Busy { second, ..Busy::default() };
+        }
+        // What an agent that stood still finds waiting it takes in at once.
+        if std::mem::replace(&mut busy.last, self.now) == self.now {
+            return;
         }
         busy.turns += 1;
         let turns = busy.turns;

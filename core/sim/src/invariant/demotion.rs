@@ -12,8 +12,10 @@ use crate::{
         postgres::Server,
         store::{FAILOVER, LEADER},
     },
-    world::{World, storage},
+    world::{World, event::Process, storage},
 };
+use std::time::Duration;
+use tanist_engine::{Lease, Moment, Postgres, ServerRole, Upstream};
 
 /// How hard a fault is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +135,56 @@ impl World {
         let armed = self.armed_epoch(node);
         let other = record.is_some_and(|(record, revision)| armed.is_some_and(|armed| armed != record.epoch_at(revision)));
         other || self.store.snap.get(LEADER).is_none()
+    }
+
+    /// An agent stops its server. A primary is not stopped for others while the store is silent: nobody could lead. A standby that streams from the primary is stopped only where somebody asked for that, or its data go.
+    pub(crate) fn check_stopped(&mut self, node: usize) {
+        let here = &self.nodes[node];
+        let (seen, memory) = (&here.agent.seen, &here.agent.memory);
+        if let (Server::Primary, Lease::Mine(held), false) = (here.pg.server, &seen.lease, seen.stopping) {
+            // An agent that has adopted a lease has renewed it under no name of its own yet.
+            let age = if held.renewed == Moment::ZERO { Duration::ZERO } else { self.reading(node).boot.since(held.renewed) };
+            if age > here.agent.policy.ttl * 2 / 5 + Duration::from_millis(500) {
+                let text = format!("{} is stopped in order while the store is silent", self.names[node]);
+                return self.violate("demotion", text);
+            }
+        }
+        let streams = here.pg.server == Server::Standby && here.pg.connection.is_some_and(|(from, _)| self.can_write(from));
+        let asked = seen.stopping || seen.restart.is_some() || memory.restart_begun.is_some() || memory.must_replace.is_some();
+        // It knows what it has seen.
+        let known = matches!(&seen.postgres, Postgres::Running(running) if matches!(running.role, ServerRole::Standby { streaming: true, .. }));
+        // What it starts with goes on sending what it needs.
+        let continues =
+            |from: usize| self.nodes[from].pg.wal.send(here.pg.wal.timeline(), here.pg.wal.end(), here.pg.wal.end()).is_some();
+        let shown = self.store.snap.face().and_then(|face| self.find(&face.name)).filter(|shown| self.can_write(*shown));
+        // Promoted anew it may not.
+        let same = |shown: usize, upstream: &Upstream| {
+            upstream.name == self.names[shown] && self.nodes[shown].pg.writable_epoch <= upstream.epoch
+        };
+        let from = shown.filter(|shown| here.pg.upstream.as_ref().is_some_and(|upstream| same(*shown, upstream)));
+        let starts = matches!(here.pg.server, Server::Starting { as_primary: false, .. }) && here.pg.rewound;
+        if starts && from.is_some_and(continues) && !asked && !self.checks.store_restored {
+            let text = format!("{} becomes consistent with what its leader sends, and is stopped", self.names[node]);
+            return self.violate("demotion", text);
+        }
+        if streams && known && !asked && !self.checks.store_restored {
+            self.violate("demotion", format!("{} streams and is stopped", self.names[node]));
+        }
+    }
+
+    /// The guard fences at the end of a permission. One of a lease that this node has given up ended with it: a standby is not fenced for it.
+    pub(crate) fn check_fenced(&mut self, node: usize) {
+        let armed = self.armed_epoch(node);
+        let held = self.store.snap.record().is_some_and(|(record, revision)| {
+            record.holder == self.names[node] && !record.released && Some(record.epoch_at(revision)) == armed
+        });
+        let here = &self.nodes[node];
+        // Whoever stood still may not have come to it.
+        let knows = here.runs(Process::Agent) && here.agent.mirror.watching && self.now > self.checks.struck[node] + SEC;
+        let standby = matches!(here.pg.server, Server::Standby | Server::Starting { as_primary: false, .. });
+        if standby && !held && knows && !self.checks.store_restored {
+            self.violate("demotion", format!("{} is a standby and is fenced at the end of a permission", self.names[node]));
+        }
     }
 
     /// The server of a node is about to end. A switchover that was asked for is carried out when somebody can take over, however late.

@@ -3,7 +3,7 @@
 use crate::{
     model::{
         clock::SEC,
-        store::{HANDOFF, LEADER, SYNC, Value},
+        store::{FAILOVER, HANDOFF, LEADER, SYNC, Value},
     },
     world::World,
 };
@@ -12,9 +12,13 @@ impl World {
     /// After every commit of the store.
     pub(crate) fn check_commit(&mut self) {
         self.check_mode();
+        if let Some(Value::Failover { candidate: Some(candidate), .. }) = self.store.snap.get(FAILOVER).map(|kv| &*kv.value) {
+            self.checks.asked_for = Some(candidate.clone());
+        }
         let sync = self.store.snap.revision_of(SYNC);
         if std::mem::replace(&mut self.checks.sync_revision, sync) != sync {
             self.check_all_electors();
+            self.check_may_be_named();
         }
         self.check_face();
         let leader = self.store.snap.get(LEADER).map(|kv| kv.value.clone());
@@ -43,6 +47,9 @@ impl World {
             self.check_overlap(before, holder);
         }
         if released {
+            if let Some(holder) = holder {
+                self.check_gave_way(holder);
+            }
             self.checks.handed =
                 self.store.snap.get(HANDOFF).filter(|kv| kv.revision == revision).and_then(|kv| match &*kv.value {
                     // One of an epoch before, when a leader key was put back meanwhile, means nothing.
@@ -56,9 +63,10 @@ impl World {
             }
             if let Some(holder) = holder {
                 self.checks.optime[holder] = self.nodes[holder].agent.mirror.snap.as_ref().and_then(|snap| snap.optime());
+                self.check_may_lead(holder);
                 self.check_race(holder);
             }
-            self.checks.handed = None;
+            (self.checks.handed, self.checks.asked_for) = (None, None);
         }
         if epoch < self.checks.lease_epoch && !self.checks.store_restored {
             self.violate("I4", format!("the lease's epoch fell from {} to {epoch}", self.checks.lease_epoch));

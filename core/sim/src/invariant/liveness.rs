@@ -4,6 +4,7 @@ use crate::{
     model::{
         clock::SEC,
         postgres::{Dir, Server},
+        store::FAILOVER,
     },
     world::World,
 };
@@ -113,6 +114,9 @@ impl World {
             if here.pg.slot_differs {
                 return Err("a standby does not use its slot");
             }
+        }
+        if self.store.snap.get(FAILOVER).is_some() && self.patroni.is_none() {
+            return Err("a switchover is asked for and neither carried out nor refused");
         }
         if self.nodes.iter().any(|here| !here.queue.waiting.is_empty() || here.plugin.waits()) {
             return Err("callbacks wait");

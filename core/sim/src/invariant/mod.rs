@@ -17,6 +17,8 @@ mod liveness;
 mod one_primary;
 mod permission;
 mod plugin;
+mod strict;
+mod tags;
 mod terms;
 mod told;
 mod usurped;
@@ -102,6 +104,10 @@ pub struct Checks {
     pub(crate) usurped: Vec<Option<u64>>,
     /// In whose favour the lease was given up, until somebody takes it.
     pub(crate) handed: Option<Handoff>,
+    /// Whom `/failover` asked for since somebody last took the lease.
+    pub(crate) asked_for: Option<tanist_engine::MemberName>,
+    /// `/status` when the last checkpoint before a planned stop began.
+    pub(crate) status_at_checkpoint: Option<Lsn>,
     /// Until then something is to blame for the end of a node's leadership.
     pub(crate) blamed: Vec<u64>,
     /// When each node last ceased to be writable.
@@ -119,6 +125,8 @@ pub struct Checks {
     pub(crate) leader_key: Option<Rc<Value>>,
     /// The revision of `/sync` after the last commit.
     pub(crate) sync_revision: u64,
+    /// The commits of a node wait, as a strict cluster wants it.
+    pub(crate) strict: Vec<bool>,
     /// The guard has taken the deadline, per node.
     pub(crate) taken: Vec<bool>,
     /// The shortest and the longest ttl that was ever configured.
@@ -138,6 +146,7 @@ impl Checks {
             delivered: vec![0; nodes],
             told: vec![told::Told::default(); nodes],
             owed: (0..nodes).map(|_| plugin::Owed::default()).collect(),
+            strict: vec![false; nodes],
             taken: vec![false; nodes],
             busy: vec![busy::Busy::default(); nodes],
             robbed: vec![false; nodes],

@@ -24,9 +24,10 @@ fn wrong(before: &Told, emission: &Emission) -> Option<&'static str> {
         _ if before.stopped => "after on_stop",
         _ if *previous != before.role => "from a role that was not told",
         Callback::OnStart if before.role != Role::Uninitialized => "once more",
-        Callback::OnRoleChange if before.role == Role::Uninitialized => "before on_start",
+        Callback::OnRoleChange | Callback::OnRestart if before.role == Role::Uninitialized => "before on_start",
         Callback::OnRoleChange | Callback::OnStart if *role == before.role => "and changes nothing",
         Callback::OnStop if !same => "with another role or epoch than was told last",
+        Callback::OnRestart if *role != before.role => "with another role than was told last",
         Callback::OnRoleChange if *role == Role::Demoted && before.role != Role::Primary => "and was no primary",
         Callback::OnRoleChange if *role == Role::Demoted && *epoch != before.epoch => "of another epoch than it was a primary of",
         _ => return None,
@@ -78,7 +79,7 @@ mod tests {
 
     #[test]
     fn each_follows_from_the_last() {
-        use Callback::{OnRoleChange, OnStart, OnStop};
+        use Callback::{OnRestart, OnRoleChange, OnStart, OnStop};
         use Role::{Demoted, Primary, Replica, Uninitialized};
         let nothing = Told::default();
         let primary = Told { role: Primary, epoch: Epoch(7), ..nothing };
@@ -90,6 +91,9 @@ mod tests {
             (primary, told(OnRoleChange, Primary, Demoted, 6), Some("of another epoch than it was a primary of")),
             (primary, told(OnRoleChange, Replica, Demoted, 7), Some("from a role that was not told")),
             (primary, told(OnStop, Primary, Primary, 7), None),
+            (primary, told(OnRestart, Primary, Primary, 7), None),
+            (primary, told(OnRestart, Primary, Replica, 8), Some("with another role than was told last")),
+            (nothing, told(OnRestart, Uninitialized, Uninitialized, 0), Some("before on_start")),
             (primary, told(OnStop, Primary, Primary, 8), Some("with another role or epoch than was told last")),
             (Told { stopped: true, ..primary }, told(OnStop, Primary, Primary, 7), Some("after on_stop")),
         ] {

@@ -2,7 +2,10 @@
 //! it must. And whoever the lease was handed to, if he is well.
 
 use crate::{
-    model::clock::MS,
+    model::{
+        clock::MS,
+        postgres::{Dir, Server},
+    },
     world::{World, view},
 };
 use std::time::Duration;
@@ -17,7 +20,8 @@ const AT_ONCE: u64 = 600 * MS;
 impl World {
     /// Somebody took a lease that another one had.
     pub(crate) fn check_race(&mut self, winner: usize) {
-        if self.store.snap.face().is_none() || self.checks.store_restored {
+        // Whom an operator has asked for while nobody led goes first.
+        if self.store.snap.face().is_none() || self.checks.store_restored || self.is_asked_for(winner) {
             return;
         }
         let heir = self.handed().and_then(|to| self.find(&to));
@@ -28,7 +32,9 @@ impl World {
                 let text = format!("{winner} took the lease that was handed to {heir}, which is well");
                 return self.violate("heir", text);
             }
-            return;
+            if heir != winner {
+                return;
+            }
         }
         let synchronous = view::config(&self.store.snap).is_none_or(|config| config.mode.is_on());
         let named = self.store.snap.sync().is_some_and(|sync| sync.leader.is_some());
@@ -64,6 +70,29 @@ impl World {
             let text = format!("{} took the lease although {}, which is well, has more", self.names[winner], self.names[better]);
             self.violate("race", text);
         }
+    }
+
+    /// Asynchronous mode: a crashed primary that could be started again has given its lease up, and nobody else is near enough to take it.
+    pub(crate) fn check_gave_way(&mut self, node: usize) {
+        let here = &self.nodes[node];
+        let agent = &here.agent;
+        let crashed = here.pg.server == Server::Down && here.pg.dir == Dir::Cluster && here.pg.was_primary && !here.pg.clean;
+        // For nothing else than that.
+        let decided = agent.reason == "fail-over-after-crash";
+        let named = self.store.snap.sync().is_some_and(|sync| sync.leader.is_some());
+        if !(crashed && decided) || named || agent.policy.synchronous.is_on() || self.checks.store_restored {
+            return;
+        }
+        let optime = self.store.snap.optime().map_or(0, |optime| optime.0);
+        let near = |other: usize| optime.saturating_sub(self.nodes[other].pg.wal.end()) <= self.options.maximum_lag;
+        if !(0..self.nodes.len()).any(|other| other != node && near(other) && self.nodes[other].pg.dir == Dir::Cluster) {
+            let text = format!("{} gives way, and everybody else is too far behind to lead", self.names[node]);
+            self.violate("race", text);
+        }
+    }
+
+    fn is_asked_for(&self, node: usize) -> bool {
+        self.checks.asked_for.as_ref() == Some(&self.names[node])
     }
 
     /// Failsafe mode keeps it from taking the lease, or did so long before: it has agreed to wait for the old leader, or was not

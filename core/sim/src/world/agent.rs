@@ -14,8 +14,8 @@ use crate::{
 };
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
-    Action, Armed, CloneWhy, Decision, Epoch, Failsafe, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres,
-    Reading, Reason, Recorded, Storage, StorageSeen, StoreView, audit, decide_from, failsafe::Naming,
+    Action, Armed, CloneWhy, Decision, Epoch, Failsafe, FenceState, Guard, Job, Lease, Memory, Moment, Observation, Policy,
+    Postgres, Reading, Reason, Recorded, Storage, StorageSeen, StoreView, audit, decide_from, failsafe::Naming,
 };
 
 /// What a call to the store is for.
@@ -134,6 +134,8 @@ pub struct Agent {
     pub member: Option<tanist_engine::Member>,
     /// The round of questions under way, and the answers so far.
     pub round: Option<RoundUnderWay>,
+    /// The kind of the last decision's reason.
+    pub reason: &'static str,
     /// The last decision asked for nothing.
     pub settled: Option<Settled>,
     last_reason: Option<Reason>,
@@ -173,6 +175,7 @@ impl Agent {
                 directory: 0,
                 storage: StorageSeen::default(),
                 restart: None,
+                wal_gone: None,
                 unreadable: None,
                 stopping: false,
                 failsafe: Failsafe { tidy: true, ..Failsafe::default() },
@@ -201,6 +204,7 @@ impl Agent {
             unresponsive: None,
             member: None,
             round: None,
+            reason: "",
             settled: None,
             last_reason: None,
         }
@@ -283,7 +287,12 @@ impl World {
         let now = self.reading(node);
         let agent = &mut self.nodes[node].agent;
         let before = std::mem::replace(&mut agent.seen.lease, Lease::Unknown);
+        let vacant = matches!(before, Lease::Vacant { .. });
         let lease = agent.keeper.lease_after(before, now);
+        // Whoever races needs to know where its own WAL ends now.
+        if !vacant && matches!(lease, Lease::Vacant { .. }) {
+            self.kick(node);
+        }
         self.see_failsafe(node);
         self.observe_lease(node, lease);
         self.check_terms(node, now);
@@ -296,10 +305,17 @@ impl World {
         let (rested, told) = (memory.no_lead_until, self.trace.tells().then(|| memory.clone()));
         let mut decision = decide_from(&agent.policy, memory, &agent.seen, now.boot);
         let verdict = audit(&agent.policy, &agent.seen, &decision, now.boot).err();
+        self.nodes[node].agent.reason = decision.reason.kind();
         self.hash(node, &decision);
-        if let Some((_, CloneWhy::Diverged)) = &decision.memory.must_replace
-            && !replaces
-        {
+        let thrown_away = match &decision.reason {
+            // Of one that does not start, or never streams, that cannot be known.
+            Reason::Cloning { why, .. } | Reason::StoppingToReplace { why, .. } => {
+                !matches!(why, CloneWhy::NeverStarts | CloneWhy::NeverStreams | CloneWhy::WalGone)
+            }
+            Reason::Rewinding { .. } => true,
+            _ => !replaces && matches!(decision.memory.must_replace, Some((_, CloneWhy::Diverged))),
+        };
+        if thrown_away && decision.actions.iter().any(|action| matches!(action, Action::Run(_) | Action::RaiseData { .. })) {
             self.check_strayed(node);
         }
         if let Some(memory) = told {
@@ -374,7 +390,7 @@ impl World {
             Action::AdoptDirectory => self.adopt_seen_directory(node),
             Action::Exit => self.agent_exits(node),
             Action::Run(job) => {
-                if self.nodes[node].agent.seen.job.is_none() {
+                if self.nodes[node].agent.seen.job.as_ref().is_none_or(|running| running.job == Job::Checkpoint) {
                     self.begin_job(node, job, now);
                 }
             }

@@ -219,7 +219,9 @@ impl World {
 
     fn ask_switchover(&mut self, candidate: usize, choice: u64) {
         let leader = self.leader().filter(|_| choice & 1 == 0).map(|leader| self.names[leader].clone());
-        let candidate = (choice & 2 == 0).then(|| self.names[candidate].clone());
+        let asked = (choice & 2 == 0).then_some(candidate);
+        self.asked_for(self.leader().filter(|_| choice & 1 == 0), asked);
+        let candidate = asked.map(|candidate| self.names[candidate].clone());
         self.operator_writes(store::FAILOVER, Value::Failover { leader, candidate });
     }
 

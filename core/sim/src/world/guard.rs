@@ -18,7 +18,9 @@ impl World {
     /// Sends a command.
     pub fn command(&mut self, node: usize, command: Command) {
         let took = self.rng.range(MS / 20, MS);
-        self.later(node, took, Local::Command(Box::new(command)));
+        let at = (self.now + took).max(self.nodes[node].commands_at);
+        self.nodes[node].commands_at = at;
+        self.later(node, at - self.now, Local::Command(Box::new(command)));
     }
 
     /// An event in the guard's process. The deadline comes before everything else.
@@ -63,6 +65,7 @@ impl World {
             return;
         }
         self.say_node(node, || "guard: the lease is over, fencing".into());
+        self.check_fenced(node);
         self.take_deadline(node);
         self.guard_fences(node);
     }

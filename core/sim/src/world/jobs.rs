@@ -34,17 +34,44 @@ impl World {
                 let replaced = self.nodes[node].agent.seen.directory_replaced;
                 self.command(node, Command::Start { job: number, primary, upstream, names, replaced });
             }
+            Job::Promote { .. } if !self.knows_its_end(node) => {
+                self.fail_job(node, number, "the timeline of the standby is not known")
+            }
             Job::Promote { epoch, timeline } => self.command(node, Command::Promote { job: number, epoch, timeline: timeline.0 }),
-            Job::Stop(mode) => self.command(node, Command::Stop { job: number, mode }),
+            Job::Stop(mode) => {
+                self.check_stopped(node);
+                self.command(node, Command::Stop { job: number, mode });
+            }
             Job::Promise { .. } => {
                 let after = self.barrier(node);
                 self.later(node, after, Local::Work { job: number });
             }
-            Job::Follow(_) | Job::Checkpoint | Job::PostBootstrap => {
+            Job::Checkpoint => {
+                let after = self.checkpoint_takes();
+                self.later(node, after, Local::Work { job: number });
+            }
+            Job::Follow(_) | Job::PostBootstrap => {
                 let after = self.rng.range(3 * MS, 120 * MS);
                 self.later(node, after, Local::Work { job: number });
             }
         }
+    }
+
+    /// How long the checkpoint before a planned stop takes: as long as there is much to write.
+    fn checkpoint_takes(&mut self) -> u64 {
+        let took = self.rng.range(3 * MS, 120 * MS);
+        if !self.options.slow_checkpoints {
+            return took;
+        }
+        let took = took * self.rng.range(1, 250);
+        self.checks.status_at_checkpoint = self.store.snap.optime();
+        self.slowed("a checkpoint", took);
+        took
+    }
+
+    fn knows_its_end(&self, node: usize) -> bool {
+        let Postgres::Running(running) = &self.nodes[node].agent.seen.postgres else { return false };
+        matches!(running.role, ServerRole::Standby { position: Some(_), .. })
     }
 
     fn begin_replacement(&mut self, node: usize, job: u64, from: &MemberName, rewinds: bool, names: SyncNames) {
@@ -120,7 +147,10 @@ impl World {
                 here.agent.seen.promised = Some(Promised { cut, ..here.fence.clone() });
                 cut
             }
-            Job::Checkpoint => matches!(server, Server::Primary | Server::Standby) && !hung,
+            Job::Checkpoint => {
+                self.check_status(node, running.since);
+                matches!(server, Server::Primary | Server::Standby) && !hung
+            }
             Job::PostBootstrap if server == Server::Primary && !hung => {
                 self.nodes[node].pg.wal.write(500);
                 self.wal_grew(node);

@@ -39,6 +39,8 @@ pub struct Node {
     pub agent: Agent,
     /// The guard.
     pub guard: Guard,
+    /// The last command that was sent to the guard arrives then: they stay in order.
+    pub commands_at: u64,
     /// The highest epoch that was promised here, and to whom, on the disk.
     pub fence: tanist_engine::Promised,
     /// Whom the own records may name, on the disk.
@@ -95,6 +97,7 @@ impl Node {
             clock,
             agent,
             guard: Guard::new(0, 0),
+            commands_at: 0,
             fence: tanist_engine::Promised::default(),
             kept: None,
             pg: Pg::new(),

@@ -144,8 +144,11 @@ impl World {
         let changed = view::config(&snap).is_some_and(|config| config.rule(&mut agent.policy));
         if changed {
             agent.keeper.ttl = agent.policy.ttl;
-            self.store.grants[node] = agent.policy.ttl.as_nanos() as u64;
+            let reserves = agent.policy.synchronous.is_on();
+            self.reserve_names(node, reserves);
+            self.store.grants[node] = self.nodes[node].agent.policy.ttl.as_nanos() as u64;
         }
+        let agent = &mut self.nodes[node].agent;
         let known = agent.mirror.viewed.replace(Rc::clone(&snap));
         let news = view::read(known.as_deref(), &snap, now, &mut agent.seen.store);
         if news == News::Timelines {
@@ -159,6 +162,14 @@ impl World {
             agent.seen.store.timelines = claims;
         }
         news != News::Idle || changed
+    }
+
+    /// The rules have changed, and with them the file of a standby: it gets the reserved name as soon as the mode asks for it.
+    fn reserve_names(&mut self, node: usize, reserves: bool) {
+        let pg = &mut self.nodes[node].pg;
+        if reserves && matches!(pg.server, Server::Standby | Server::Starting { as_primary: false, .. }) {
+            (pg.names_file, pg.names, pg.names_next) = (SyncNames::Reserved, SyncNames::Reserved, None);
+        }
     }
 
     /// What the agent says of itself over REST.

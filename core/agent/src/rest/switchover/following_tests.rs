@@ -35,6 +35,7 @@ fn status(leader: &str, epoch: u64) -> Status {
         directory: 0,
         storage: StorageSeen::default(),
         restart: None,
+        wal_gone: None,
         unreadable: None,
         stopping: false,
         failsafe: Failsafe::default(),

@@ -66,6 +66,10 @@ pub fn apply(scene: &mut Scene, command: &str, words: &[&str]) {
         "guard" => guard(scene, &words),
         "restart" => scene.seen.restart = (!words.has("done")).then_some(now),
         "stopping" => scene.seen.stopping = true,
+        "wal-gone" => {
+            let (name, epoch) = at_epoch(words.first());
+            scene.seen.wal_gone = Some(Upstream { endpoint: endpoint(&name), name, epoch });
+        }
         "peer" => peer(scene, &words),
         "probed" => scene.seen.probed = moment(words.first(), now),
         // A write of /sync over that revision was asked for.

@@ -51,6 +51,7 @@ impl Default for Scene {
             directory: 0,
             storage: StorageSeen::default(),
             restart: None,
+            wal_gone: None,
             unreadable: None,
             stopping: false,
             failsafe: Failsafe { tidy: true, ..Failsafe::default() },
