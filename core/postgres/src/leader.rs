@@ -1,4 +1,5 @@
-//! What the leader says over the connection that a rewind would use, and whether it still has the write-ahead log that a standby needs next.
+//! What the leader says over the connection that a rewind would use, and whether it still has the write-ahead log that a standby needs
+//! next.
 //!
 //! PostgreSQL does not tell the latter but in its log: a walreceiver whose WAL is gone asks for it for ever ("requested WAL segment … has
 //! already been removed", PostgreSQL documentation, 27.2.5).

@@ -131,7 +131,7 @@ const FOUND: [u64; 106] = [
 ];
 
 /// Variations that did.
-const VARIED: [&str; 29] = [
+const VARIED: [&str; 51] = [
     "250166677/1243e",
     "204115019/387e",
     "204115019/699e",
@@ -161,6 +161,28 @@ const VARIED: [&str; 29] = [
     "340066582b",
     "345036287b",
     "350128921b",
+    "53",
+    "581",
+    "833",
+    "1379",
+    "463",
+    "828",
+    "600004",
+    "610018",
+    "640294",
+    "640211",
+    "99003528b",
+    "99010076b",
+    "99006276b",
+    "99018837b",
+    "370000929b",
+    "380008473b",
+    "98006054b",
+    "370060986b",
+    "370073333b",
+    "370079964b",
+    "95001809b",
+    "94009218b",
 ];
 
 /// Seeds whose story became a rule.
@@ -229,6 +251,15 @@ const VARIED: [&str; 29] = [
 /// - 50079b: a restart that the operator asked for was fenced as soon as it began, because `primary_start_timeout` was 0.
 /// - 333017615b: asynchronous mode, the lease came back by itself to a standby whose data had been replaced by an older copy, and which was
 ///   promoted before the end of its WAL was known.
+/// - 53, 581: an old primary that this node ended itself three times, because it hung, was taken for one that never starts, and copied
+///   over.
+/// - 833, 1379: a rewound server was stopped, and so copied anew, because its leader had a new epoch for the same lease.
+/// - 463, 828, 99003528b, 99010076b: a permission of a lease that was over was left with the guard, which fenced the standby that ran by
+///   then.
+/// - 600004, 610018: a synchronous standby that won while it still replayed was asked to promote, which the shipped agent refuses.
+/// - 640294, 640211: a crashed primary handed the lease to whoever had told its position last, and a better one lost what it had.
+/// - 99006276b: whoever had given the lease up for others was started at once, and won it back (while this was built). 99018837b: the same
+///   server on another timeline was taken for the one that a rewound server waited for (likewise).
 /// - 2240, 6216: a permission that the guard refused (for an epoch older than its newest, for less than a fence may take) was asked for as
 ///   fast as it was refused.
 /// - 118, 274, 16930: what the store had taken and not shown yet was written as fast as it answered; a vacancy that a store gone back did
@@ -236,7 +267,8 @@ const VARIED: [&str; 29] = [
 /// - 98, 194, 471, 1538, 1799, 1125, 12678, 17497, 20002866, 20011741, 20016345, 20028741, 30021677, 1053374, 30040676,
 ///   100066711, 100473285, 210215407, 210221160, 230349523, 240037723, 270014037, 270044873, 270047252, 260233864, 260251788, 270197047,
 ///   270204914, 252600929, 263556448, 263112861, 302562537, 230070032/4296e, 1017349b, 335014292b, 330018128b, 331027798b, 331024179b,
-///   332047092b, 340066582b, 345036287b, 350128921b: what models and checks had to learn.
+///   332047092b, 340066582b, 345036287b, 350128921b, 370000929b, 380008473b, 98006054b, 370060986b, 370073333b, 370079964b, 95001809b,
+///   94009218b: what models and checks had to learn.
 #[test]
 fn seeds_that_once_found_something_find_nothing() {
     // By agents as they are, and as they were when most of these were found.

@@ -19,7 +19,15 @@ macro_rules! on_both_stores {
     };
 }
 
-on_both_stores!(store_cut_off_from_the_primary, store_gone_and_back, switchover, epochs_raised, slow_promotion, service_stopped);
+on_both_stores!(
+    store_cut_off_from_the_primary,
+    store_gone_and_back,
+    switchover,
+    switchover_asynchronous,
+    epochs_raised,
+    slow_promotion,
+    service_stopped
+);
 
 /// The address of a node.
 fn address(cluster: &Cluster, index: usize) -> IpAddr {
@@ -109,6 +117,23 @@ fn switchover(kind: Kind) {
     println!("write gap {:?}", notes.gap_after(fault));
     let wrong = rest::request("POST", cluster.nodes[old].rest, "/switchover", r#"{"leader":"nobody"}"#).expect("an answer");
     assert_eq!(wrong.0, 412, "a leader that does not lead: {}", wrong.1);
+}
+
+/// Asynchronous mode, to nobody in particular, again and again: whoever has everything takes over, and nothing is lost.
+fn switchover_asynchronous(kind: Kind) {
+    let cluster = Cluster::start(kind, 3, &Options { synchronous: false, ..Options::default() });
+    let writer = cluster.writer();
+    for _ in 0..4 {
+        let old = cluster.settled(false);
+        let fault = Cluster::now();
+        let body = format!(r#"{{"leader":"{}"}}"#, cluster.nodes[old].name);
+        let (code, text) = rest::request("POST", cluster.nodes[old].rest, "/switchover", &body).expect("an answer");
+        assert_eq!(code, 200, "{text}");
+        cluster.next_primary(old, SLACK);
+        writer.writes_again(SLACK);
+        println!("write gap {:?}", writer.so_far().gap_after(fault));
+    }
+    cluster.verdict(writer, false);
 }
 
 /// A promotion that takes 3 s: the new leader says so, but nothing points to it before it is writable.

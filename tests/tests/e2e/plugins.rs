@@ -144,6 +144,21 @@ fn record_and_scripts_follow_the_primary(kind: Kind) {
     assert!(watch.asked() > 200, "only {} answers", watch.asked());
     assert_eq!(seen, expected, "what a client saw");
     assert_eq!(named.history(), expected.concat(), "what the server did");
+    restarts_are_told(&cluster, &script);
+}
+
+/// A restart that an operator asks for is called by its name, on a standby and on the primary.
+fn restarts_are_told(cluster: &Cluster, script: &Script) {
+    let primary = cluster.primary().expect("a primary");
+    for (index, word) in [((primary + 1) % 3, "on_restart replica e2e"), (primary, "on_restart primary e2e")] {
+        let node = &cluster.nodes[index];
+        let before = script.calls(node);
+        let (code, text) = rest::request("POST", node.rest, "/restart", "{}").expect("an answer");
+        assert_eq!(code, 200, "{text}");
+        let expected: Vec<&str> = before.iter().map(String::as_str).chain([word]).collect();
+        script.has_called(node, &expected);
+    }
+    assert_eq!(cluster.settled(true), primary, "the leader is the same");
 }
 
 /// Each new primary in turn, with a signature, refused, left without an answer, and then taken, under one key.

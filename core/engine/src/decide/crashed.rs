@@ -93,8 +93,7 @@ fn start_primary(turn: &mut Turn<'_>, held: &Held, reason: Reason) -> Reason {
         return release(turn, None, Reason::EpochNotNewer { mine: held.epoch, known });
     }
     if !turn.armed_for(held) {
-        let heir = members::candidate(turn);
-        return permission::wait(turn, held, heir, Reason::Arming { epoch: held.epoch });
+        return permission::wait(turn, held, members::candidate, Reason::Arming { epoch: held.epoch });
     }
     let first = turn.seen.store.primary.is_none();
     let reason = if first { Reason::StartingPrimary { epoch: held.epoch } } else { reason };

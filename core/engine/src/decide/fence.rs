@@ -23,8 +23,8 @@ pub(super) fn guarded(turn: &mut Turn<'_>) -> Option<Reason> {
     forbidden(turn).map(|cause| fence(turn, cause))
 }
 
-/// A permission is left of a lease that is not held any more, and nothing here could write: without it the guard does not fence, at its end,
-/// the standby that runs by then.
+/// A permission is left of a lease that is not held any more, and nothing here could write: without it the guard does not fence, at its
+/// end, the standby that runs by then.
 pub(super) fn lay_down(turn: &mut Turn<'_>) {
     let over = matches!(turn.seen.lease, Lease::Vacant { .. } | Lease::Theirs(_));
     let known = !matches!(turn.seen.postgres, Postgres::Unknown) && turn.seen.guard.fence != FenceState::Running;

@@ -90,9 +90,9 @@ pub(super) fn store_is_silent(turn: &mut Turn<'_>) -> bool {
 
 /// Gives the lease up. Only called where nothing can write.
 ///
-/// Synchronous mode hands it to whom `/sync` names. In asynchronous mode the race decides, by the positions and priorities of that moment: what
-/// the store says of them is up to loop_wait old. Only whom an operator has asked for goes first. Before that the leader says where its
-/// history ends.
+/// Synchronous mode hands it to whom `/sync` names. In asynchronous mode the race decides, by the positions and priorities of that
+/// moment: what the store says of them is up to loop_wait old. Only whom an operator has asked for goes first. Before that the leader
+/// says where its history ends.
 pub(super) fn release(turn: &mut Turn<'_>, handoff: Option<MemberName>, reason: Reason) -> Reason {
     if tells_its_end(turn) {
         return reason;
@@ -110,7 +110,8 @@ pub(super) fn release(turn: &mut Turn<'_>, handoff: Option<MemberName>, reason: 
     if let Some(held) = turn.held() {
         turn.memory.released = Some((held.epoch, handoff.clone()));
     }
-    // A guard that stood still, in whose place the agent has fenced, has its permission yet: it would fence the standby that is started next.
+    // A guard that stood still, in whose place the agent has fenced, has its permission yet: it would fence the standby that is started
+    // next.
     if (turn.seen.guard.armed.is_some() || !again) && !turn.may_write() {
         turn.act(Action::Disarm);
     }

@@ -4,14 +4,20 @@
 //! that lasts, while the agent goes on renewing the lease: nobody could lead. So after half a ttl the lease goes to whoever can, if
 //! anybody can.
 
-use super::{leading::release, turn::Turn};
+use super::{leading::release, members, turn::Turn};
 use crate::{Held, MemberName, Reason};
 
-/// Asks for the permission, for which `reason` waits; or hands over to `heir`. Nothing here can write.
-pub(super) fn wait(turn: &mut Turn<'_>, held: &Held, heir: Option<MemberName>, reason: Reason) -> Reason {
+/// Who could lead instead, as it is seen then.
+type Heir = fn(&Turn<'_>) -> Option<MemberName>;
+
+/// Asks for the permission, for which `reason` waits; or hands over to the heir. Nothing here can write.
+pub(super) fn wait(turn: &mut Turn<'_>, held: &Held, heir: Heir, reason: Reason) -> Reason {
     let asked = turn.memory.permission_asked.filter(|(epoch, _)| *epoch == held.epoch).map(|(_, since)| since);
-    let silent = asked.is_some_and(|since| turn.reached(since + turn.policy.ttl / 2));
-    if let Some(to) = heir.filter(|_| silent) {
+    let silent_since = asked.map(|since| since + turn.policy.ttl / 2).filter(|at| turn.reached(*at));
+    if let Some(since) = silent_since
+        && members::asking(turn, since).is_none()
+        && let Some(to) = heir(turn)
+    {
         turn.stay_out();
         return release(turn, Some(to.clone()), Reason::GuardSilent { to });
     }

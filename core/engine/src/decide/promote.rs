@@ -36,8 +36,7 @@ pub(super) fn promote(turn: &mut Turn<'_>, held: &Held, position: Option<Positio
         return release(turn, None, Reason::GivingUp { epoch });
     }
     if !turn.armed_for(held) {
-        let heir = members::successor(turn);
-        return permission::wait(turn, held, heir, Reason::Promoting { step: PromoteStep::Arm });
+        return permission::wait(turn, held, members::successor, Reason::Promoting { step: PromoteStep::Arm });
     }
     let timeline = claim.timeline;
     turn.run(Job::Promote { epoch, timeline }, Reason::Promoting { step: PromoteStep::Open { timeline } })
@@ -75,9 +74,9 @@ fn may_not(turn: &Turn<'_>, held: &Held, position: Option<Position>) -> Option<R
     }
 }
 
-/// The end of the own WAL is not known: what it received is being replayed since the server was started, perhaps with other data. Until that
-/// is over nobody knows which timelines it would have to pass over, nor, in asynchronous mode, how much is missing. Whoever else could lead
-/// does after a ttl.
+/// The end of the own WAL is not known: what it received is being replayed since the server was started, perhaps with other data. Until
+/// that is over nobody knows which timelines it would have to pass over, nor, in asynchronous mode, how much is missing. Whoever else could
+/// lead does after a ttl.
 fn unplaced(turn: &mut Turn<'_>, held: &Held, position: Option<Position>) -> Option<Reason> {
     if position.is_some() {
         turn.memory.unplaced = None;
@@ -85,7 +84,8 @@ fn unplaced(turn: &mut Turn<'_>, held: &Held, position: Option<Position>) -> Opt
     }
     let since = turn.memory.unplaced.filter(|(epoch, _)| *epoch == held.epoch).map_or(turn.now, |(_, since)| since);
     turn.memory.unplaced = Some((held.epoch, since));
-    if turn.reached(since + turn.policy.ttl) && members::successor(turn).is_some() {
+    let until = since + turn.policy.ttl;
+    if turn.reached(until) && members::asking(turn, until).is_none() && members::successor(turn).is_some() {
         turn.stay_out();
         return Some(release(turn, None, Reason::PositionUnknown));
     }

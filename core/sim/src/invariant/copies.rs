@@ -6,7 +6,7 @@ use crate::{
     model::postgres::Dir,
     world::{World, view},
 };
-use tanist_engine::{Lease, Member, MemberState};
+use tanist_engine::{Action, CloneWhy, Decision, Lease, Member, MemberState, Reason};
 
 impl World {
     /// The data directory is about to be copied over.
@@ -19,8 +19,24 @@ impl World {
         }
     }
 
-    /// A node has found that its history has left that of the leader it sees: only when it has.
-    pub(crate) fn check_strayed(&mut self, node: usize) {
+    /// After a decision: data are found to have left the leader's history, or are about to be replaced for that. `replaces`: that was found
+    /// before.
+    pub(crate) fn check_thrown_away(&mut self, node: usize, decision: &Decision, replaces: bool) {
+        let thrown_away = match &decision.reason {
+            // Of one that does not start, or never streams, that cannot be known.
+            Reason::Cloning { why, .. } | Reason::StoppingToReplace { why, .. } => {
+                !matches!(why, CloneWhy::NeverStarts | CloneWhy::NeverStreams | CloneWhy::WalGone)
+            }
+            Reason::Rewinding { .. } => true,
+            _ => !replaces && matches!(decision.memory.must_replace, Some((_, CloneWhy::Diverged))),
+        };
+        if thrown_away && decision.actions.iter().any(|action| matches!(action, Action::Run(_) | Action::RaiseData { .. })) {
+            self.check_strayed(node);
+        }
+    }
+
+    /// Data have left the history of the leader that the node sees: only when they have.
+    fn check_strayed(&mut self, node: usize) {
         let Lease::Theirs(theirs) = &self.nodes[node].agent.seen.lease else { return };
         let Some(leader) = self.find(&theirs.holder) else { return };
         let (here, there) = (&self.nodes[node], &self.nodes[leader].pg);

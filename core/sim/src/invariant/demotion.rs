@@ -137,7 +137,8 @@ impl World {
         other || self.store.snap.get(LEADER).is_none()
     }
 
-    /// An agent stops its server. A primary is not stopped for others while the store is silent: nobody could lead. A standby that streams from the primary is stopped only where somebody asked for that, or its data go.
+    /// An agent stops its server. A primary is not stopped for others while the store is silent: nobody could lead. A standby that streams
+    /// from the primary, or becomes consistent with what it sends, is stopped only where somebody asked for that, or its data go.
     pub(crate) fn check_stopped(&mut self, node: usize) {
         let here = &self.nodes[node];
         let (seen, memory) = (&here.agent.seen, &here.agent.memory);
@@ -152,7 +153,10 @@ impl World {
         let streams = here.pg.server == Server::Standby && here.pg.connection.is_some_and(|(from, _)| self.can_write(from));
         let asked = seen.stopping || seen.restart.is_some() || memory.restart_begun.is_some() || memory.must_replace.is_some();
         // It knows what it has seen.
-        let known = matches!(&seen.postgres, Postgres::Running(running) if matches!(running.role, ServerRole::Standby { streaming: true, .. }));
+        let known = match &seen.postgres {
+            Postgres::Running(running) => matches!(running.role, ServerRole::Standby { streaming: true, .. }),
+            _ => false,
+        };
         // What it starts with goes on sending what it needs.
         let continues =
             |from: usize| self.nodes[from].pg.wal.send(here.pg.wal.timeline(), here.pg.wal.end(), here.pg.wal.end()).is_some();
@@ -172,7 +176,8 @@ impl World {
         }
     }
 
-    /// The guard fences at the end of a permission. One of a lease that this node has given up ended with it: a standby is not fenced for it.
+    /// The guard fences at the end of a permission. One of a lease that this node has given up ended with it: a standby is not fenced for
+    /// it.
     pub(crate) fn check_fenced(&mut self, node: usize) {
         let armed = self.armed_epoch(node);
         let held = self.store.snap.record().is_some_and(|(record, revision)| {

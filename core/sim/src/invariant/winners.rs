@@ -85,7 +85,8 @@ impl World {
         }
         let optime = self.store.snap.optime().map_or(0, |optime| optime.0);
         let near = |other: usize| optime.saturating_sub(self.nodes[other].pg.wal.end()) <= self.options.maximum_lag;
-        if !(0..self.nodes.len()).any(|other| other != node && near(other) && self.nodes[other].pg.dir == Dir::Cluster) {
+        let whole = |other: usize| self.nodes[other].pg.dir == Dir::Cluster && !self.strayed(other);
+        if !(0..self.nodes.len()).any(|other| other != node && near(other) && whole(other)) {
             let text = format!("{} gives way, and everybody else is too far behind to lead", self.names[node]);
             self.violate("race", text);
         }

@@ -14,8 +14,8 @@ use crate::{
 };
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
-    Action, Armed, CloneWhy, Decision, Epoch, Failsafe, FenceState, Guard, Job, Lease, Memory, Moment, Observation, Policy,
-    Postgres, Reading, Reason, Recorded, Storage, StorageSeen, StoreView, audit, decide_from, failsafe::Naming,
+    Action, Armed, Decision, Epoch, Failsafe, FenceState, Guard, Job, Lease, Memory, Moment, Observation, Policy, Postgres,
+    Reading, Reason, Recorded, Storage, StorageSeen, StoreView, audit, decide_from, failsafe::Naming,
 };
 
 /// What a call to the store is for.
@@ -307,17 +307,7 @@ impl World {
         let verdict = audit(&agent.policy, &agent.seen, &decision, now.boot).err();
         self.nodes[node].agent.reason = decision.reason.kind();
         self.hash(node, &decision);
-        let thrown_away = match &decision.reason {
-            // Of one that does not start, or never streams, that cannot be known.
-            Reason::Cloning { why, .. } | Reason::StoppingToReplace { why, .. } => {
-                !matches!(why, CloneWhy::NeverStarts | CloneWhy::NeverStreams | CloneWhy::WalGone)
-            }
-            Reason::Rewinding { .. } => true,
-            _ => !replaces && matches!(decision.memory.must_replace, Some((_, CloneWhy::Diverged))),
-        };
-        if thrown_away && decision.actions.iter().any(|action| matches!(action, Action::Run(_) | Action::RaiseData { .. })) {
-            self.check_strayed(node);
-        }
+        self.check_thrown_away(node, &decision, replaces);
         if let Some(memory) = told {
             self.record(node, now, memory, &decision, verdict.as_ref().map(ToString::to_string));
         }
@@ -326,8 +316,10 @@ impl World {
             return;
         }
         let agent = &mut self.nodes[node].agent;
-        // Where the storage is in trouble the position of another one may be what is waited for.
-        let calm = agent.seen.storage.state == Storage::Good;
+        // Where the storage is in trouble the position of another one may be what is waited for, and `/status` before a release.
+        let down = matches!(agent.seen.postgres, Postgres::Stopped(_) | Postgres::Starting { .. });
+        let releases = down && matches!(agent.seen.lease, Lease::Mine(_));
+        let calm = agent.seen.storage.state == Storage::Good && !releases;
         let settled = Settled::after(&decision, &agent.policy, matches!(agent.seen.lease, Lease::Mine(_)), now.boot);
         agent.settled = settled.filter(|_| calm);
         let actions = std::mem::take(&mut decision.actions);
