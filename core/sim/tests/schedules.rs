@@ -131,7 +131,7 @@ const FOUND: [u64; 106] = [
 ];
 
 /// Variations that did.
-const VARIED: [&str; 51] = [
+const VARIED: [&str; 52] = [
     "250166677/1243e",
     "204115019/387e",
     "204115019/699e",
@@ -183,6 +183,7 @@ const VARIED: [&str; 51] = [
     "370079964b",
     "95001809b",
     "94009218b",
+    "93002168b",
 ];
 
 /// Seeds whose story became a rule.
@@ -268,7 +269,7 @@ const VARIED: [&str; 51] = [
 ///   100066711, 100473285, 210215407, 210221160, 230349523, 240037723, 270014037, 270044873, 270047252, 260233864, 260251788, 270197047,
 ///   270204914, 252600929, 263556448, 263112861, 302562537, 230070032/4296e, 1017349b, 335014292b, 330018128b, 331027798b, 331024179b,
 ///   332047092b, 340066582b, 345036287b, 350128921b, 370000929b, 380008473b, 98006054b, 370060986b, 370073333b, 370079964b, 95001809b,
-///   94009218b: what models and checks had to learn.
+///   94009218b, 93002168b: what models and checks had to learn.
 #[test]
 fn seeds_that_once_found_something_find_nothing() {
     // By agents as they are, and as they were when most of these were found.

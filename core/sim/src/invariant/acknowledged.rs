@@ -1,7 +1,7 @@
 //! I2: an acknowledged write of a synchronous cluster is in every later primary; of an asynchronous one at most `maximum_lag_on_failover`
 //! behind the last `/status` is lost.
 
-use crate::world::World;
+use crate::{fault::Kind, model::clock::SEC, world::World};
 use std::time::Duration;
 use tanist_engine::{Lsn, MemberName, Moment, SyncNames, Upstream};
 
@@ -100,7 +100,11 @@ impl World {
     pub(crate) fn check_status(&mut self, node: usize, begun: Moment) {
         let agent = &self.nodes[node].agent;
         let (now, waits) = (self.reading(node).boot, agent.policy.loop_wait + Duration::from_secs(2));
-        let calm = self.now > self.checks.struck[node].max(self.checks.harmed[node]) && !self.checks.store_restored;
+        // What was asked for is what the checkpoint is for.
+        let before = self.now.saturating_sub(now.since(begun).as_nanos() as u64 + 5 * SEC);
+        let calm = self.faults.iter().all(|fault| {
+            matches!(fault.kind, Kind::Switchover | Kind::StopService) || fault.at > self.now || fault.at + fault.span < before
+        }) && !self.checks.store_restored;
         let leads = self.leader() == Some(node) && self.can_write(node) && agent.mirror.watching;
         let told = self.store.snap.optime();
         let moved = self.nodes[node].pg.wal.end() > told.map_or(0, |optime| optime.0);

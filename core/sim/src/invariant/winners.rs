@@ -38,7 +38,8 @@ impl World {
         }
         let synchronous = view::config(&self.store.snap).is_none_or(|config| config.mode.is_on());
         let named = self.store.snap.sync().is_some_and(|sync| sync.leader.is_some());
-        if synchronous || named || !self.undisturbed(winner) {
+        // Whoever is handed the lease goes at once, whatever befell him.
+        if synchronous || named || heir != Some(winner) && !self.undisturbed(winner) {
             return;
         }
         // An old leader whose guard and agent stand still goes on writing, and a standby goes on receiving after it has said what it has.

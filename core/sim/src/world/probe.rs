@@ -146,6 +146,8 @@ impl World {
             agent.keeper.ttl = agent.policy.ttl;
             let reserves = agent.policy.synchronous.is_on();
             self.reserve_names(node, reserves);
+            // Names of the mode before are on their way out.
+            self.checks.strict[node] = false;
             self.store.grants[node] = self.nodes[node].agent.policy.ttl.as_nanos() as u64;
         }
         let agent = &mut self.nodes[node].agent;
