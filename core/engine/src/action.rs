@@ -206,6 +206,11 @@ impl Job {
     pub fn makes_primary(&self) -> bool {
         matches!(self, Self::Promote { .. } | Self::Start(StartAs::Primary { .. }))
     }
+
+    /// Another job may begin beside it, and its end then is no news: it writes nothing that anything depends on, and may take a minute.
+    pub fn gives_way(&self) -> bool {
+        matches!(self, Self::Checkpoint)
+    }
 }
 
 /// How PostgreSQL is started.

@@ -115,4 +115,9 @@ impl Tags {
     pub fn may_lead(self) -> bool {
         !self.nofailover && self.failover_priority.is_none_or(|priority| priority > 0)
     }
+
+    /// What decides among equals.
+    pub fn priority(self) -> i32 {
+        self.failover_priority.unwrap_or(1)
+    }
 }

@@ -135,7 +135,7 @@ pub fn rewind(settings: &Settings, from: &Upstream, major: u32, dry_run: bool) -
     let log = if dry_run { "rewind-check.log" } else { "rewind.log" };
     let mut command = Command::new(settings, settings.program("pg_rewind"), log)?;
     command.argv.extend(["-D".to_owned(), text(&settings.data_dir)?, "--no-ensure-shutdown".to_owned()]);
-    if settings.parameters.get("restore_command").is_some_and(|command| !command.trim().is_empty()) {
+    if settings.restores() {
         if major >= 15 {
             command.argv.push(format!("--config-file={}", text(&settings.config_file())?));
         }

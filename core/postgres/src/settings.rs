@@ -157,6 +157,11 @@ impl Settings {
         self.config_dir.join("postgresql.conf")
     }
 
+    /// WAL may come from elsewhere than a leader.
+    pub fn restores(&self) -> bool {
+        self.parameters.get("restore_command").is_some_and(|command| !command.trim().is_empty())
+    }
+
     /// A program of PostgreSQL.
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin_dir.join(name)

@@ -32,7 +32,7 @@ pub(crate) async fn watch(tools: Arc<Tools>, status: StatusCell) {
         };
         let long = clock::now() >= *since.get_or_insert_with(clock::now) + status.policy.ttl * 2;
         let settings = tools.postgres.settings();
-        if !long || settings.parameters.get("restore_command").is_some_and(|command| !command.trim().is_empty()) {
+        if !long || settings.restores() {
             continue;
         }
         match leader::has_lost(&settings, &from, next, LIMIT).await {

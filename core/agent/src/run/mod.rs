@@ -31,7 +31,7 @@ use effect::UnderWay;
 use recorder::Recorder;
 use std::{sync::Arc, time::Duration};
 use tanist_engine::{
-    Action, Callback, Decision, Emission, Job, Lease, Memory, Moment, Observation, Policy, Reason, Refusal, Role, audit, decide,
+    Action, Callback, Decision, Emission, Lease, Memory, Moment, Observation, Policy, Reason, Refusal, Role, audit, decide,
 };
 use tokio::sync::mpsc;
 use world::World;
@@ -144,7 +144,7 @@ impl Loop {
             Action::Emit(emission) => self.tools.emit(emission.clone(), seen, decision.reason.to_string()),
             Action::Exit => self.ending = Some(Ending::Stopped),
             Action::Run(job) => {
-                if self.world.job().is_none_or(|running| running.job == Job::Checkpoint) {
+                if self.world.job().is_none_or(|running| running.job.gives_way()) {
                     let number = self.world.begin(job.clone(), now);
                     self.tools.begin_job(number, job.clone(), seen, &self.policy, &self.memory);
                 }

@@ -3,10 +3,10 @@
 use super::{Violation, facts::Facts, history, promise};
 use crate::{Action, Epoch, FenceState, Job, Lease, Postgres, Running, ServerRole, StartAs, Timeline, Upstream};
 
-/// One writer of the data directory at a time. A checkpoint writes nothing that anything depends on.
+/// One writer of the data directory at a time.
 pub(super) fn at_most_one(facts: &Facts<'_>, actions: &[Action]) -> Result<(), Violation> {
     let begun = actions.iter().filter(|action| matches!(action, Action::Run(_))).count();
-    let free = facts.seen.job.as_ref().is_none_or(|running| running.job == Job::Checkpoint);
+    let free = facts.seen.job.as_ref().is_none_or(|running| running.job.gives_way());
     if begun > usize::from(free) { Err(Violation::TwoJobs) } else { Ok(()) }
 }
 

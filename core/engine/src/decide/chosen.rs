@@ -35,7 +35,7 @@ pub(super) fn choose(turn: &mut Turn<'_>, scene: &Scene<'_>) -> Chosen {
     let present: Vec<MemberName> = incumbents(scene).filter(away).cloned().collect();
     let now = turn.now;
     let known = std::mem::take(&mut turn.memory.sync_missed);
-    let since = |name: &MemberName| known.iter().find(|(missed, _)| missed == name).map_or(now, |(_, since)| *since);
+    let since = |name: &MemberName| members::first_missed(&known, name).unwrap_or(now);
     turn.memory.sync_missed = present.into_iter().map(|name| (name.clone(), since(&name))).collect();
     let missed = turn.memory.sync_missed.clone();
     let (mut standbys, mut grace) = (ranked(turn, scene), None);
@@ -59,7 +59,7 @@ pub(super) fn choose(turn: &mut Turn<'_>, scene: &Scene<'_>) -> Chosen {
 fn notice_keys(turn: &mut Turn<'_>, scene: &Scene<'_>) {
     let known = std::mem::take(&mut turn.memory.sync_keyless);
     let gone = scene.present.standbys.iter().filter(|name| **name != turn.seen.me && members::find(turn, name).is_none());
-    let since = |name: &MemberName| known.iter().find(|(missed, _)| missed == name).map_or(turn.now, |(_, since)| *since);
+    let since = |name: &MemberName| members::first_missed(&known, name).unwrap_or(turn.now);
     let keyless: Vec<(MemberName, Moment)> = gone.map(|name| (name.clone(), since(name))).collect();
     for (_, since) in &keyless {
         let until = *since + turn.policy.ttl * 2;
@@ -71,8 +71,7 @@ fn notice_keys(turn: &mut Turn<'_>, scene: &Scene<'_>) {
 /// Its agent can take the lease, or has not been away for long. One that cannot is named only where nobody else is there: were the leader
 /// lost, nobody could lead.
 fn is_alive(turn: &Turn<'_>, name: &MemberName) -> bool {
-    let since = turn.memory.sync_keyless.iter().find(|(missed, _)| missed == name).map(|(_, since)| *since);
-    since.is_none_or(|since| turn.now < since + turn.policy.ttl * 2)
+    members::first_missed(&turn.memory.sync_keyless, name).is_none_or(|since| turn.now < since + turn.policy.ttl * 2)
 }
 
 /// Commits still wait for it and `/sync` does not name it any more, perhaps so that it may give up its data: it has to stream first.
@@ -147,7 +146,7 @@ fn ranked(turn: &Turn<'_>, scene: &Scene<'_>) -> Vec<MemberName> {
         named: named(name),
         demanded: scene.names.demand().is_some_and(|(_, standbys)| standbys.contains(name)),
         complete: has_everything(scene, name),
-        priority: members::find(turn, name).and_then(|member| member.tags.failover_priority).unwrap_or(1),
+        priority: members::find(turn, name).map_or(1, |member| member.tags.priority()),
         flushed: seen(scene, name).map_or(0, |standby| standby.flushed.0),
         name: Reverse(name),
     };

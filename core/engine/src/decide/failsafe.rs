@@ -5,8 +5,9 @@
 //! means no extension, and the guard ends the primary as without this mode. A failed comparison is not silence: then the lease is lost,
 //! and nothing here is asked.
 
-use super::turn::Turn;
+use super::{members, renew, turn::Turn};
 use crate::{Action, Epoch, FenceState, Held, Lease, MemberName, Moment, Named, Postgres, Reason, ServerRole};
+use std::time::Duration;
 
 /// The names and addresses in one record take at most this many bytes.
 const MOST: usize = 8 << 10;
@@ -76,7 +77,7 @@ fn wanted(turn: &mut Turn<'_>) -> Option<Named> {
     let gone: Vec<(MemberName, String)> = gone.map(|(name, url)| (name.clone(), url.clone())).collect();
     let before = std::mem::take(&mut turn.memory.failsafe_missed);
     for (name, url) in gone {
-        let since = before.iter().find(|(missed, _)| *missed == name).map_or(turn.now, |(_, since)| *since);
+        let since = members::first_missed(&before, &name).unwrap_or(turn.now);
         if !turn.reached(since + turn.policy.ttl * 2) {
             turn.memory.failsafe_missed.push((name.clone(), since));
             named.insert(name, url);
@@ -87,10 +88,11 @@ fn wanted(turn: &mut Turn<'_>) -> Option<Named> {
 }
 
 /// A renewal is due after ttl/5 and has ttl/5 to be answered: from then on the store counts as silent. An agent that has adopted a lease
-/// has sent none before its first.
+/// does not wait for its first.
 fn silent_since(turn: &Turn<'_>, held: &Held) -> Moment {
-    let every = super::renew::every(turn, held);
-    if held.renewed == Moment::ZERO { held.attempted + every } else { held.renewed + every * 2 }
+    let adopted = held.renewed == Moment::ZERO;
+    let patience = if adopted { Duration::ZERO } else { renew::every(turn, held) };
+    renew::due(turn, held) + patience
 }
 
 /// Whoever gives up, releases or leaves does not hold on.

@@ -10,7 +10,7 @@ const PROMOTION: Duration = Duration::from_secs(60);
 /// Waits for the running job. A checkpoint is not waited for by a standby: it may take a minute, in which the leader may die.
 pub(super) fn running(turn: &mut Turn<'_>) -> Option<Reason> {
     let running = turn.seen.job.as_ref()?;
-    if running.job == Job::Checkpoint && !turn.seen.postgres.may_be_writable() {
+    if running.job.gives_way() && !turn.seen.postgres.may_be_writable() {
         return None;
     }
     let too_long = match &running.job {
@@ -21,7 +21,7 @@ pub(super) fn running(turn: &mut Turn<'_>) -> Option<Reason> {
     };
     Some(too_long.unwrap_or_else(|| {
         permit_on(turn);
-        if running.job == Job::Checkpoint {
+        if running.job.gives_way() {
             primary::beside(turn);
         }
         Reason::JobRunning { job: running.job.name().to_owned() }

@@ -1,11 +1,9 @@
 //! This node holds the lease.
 
-use super::{bootstrap, crashed, fence::fence, job, primary, promote, storage, turn::Turn};
-use crate::{Action, FenceCause, Held, MemberName, Moment, Postgres, Reason, ServerRole};
+use super::{bootstrap, crashed, fence::fence, job, primary, promote, renew, storage, turn::Turn};
+use crate::{Action, FenceCause, Held, MemberName, Postgres, Reason, ServerRole};
 use std::time::Duration;
 
-/// So long an answer of the store is waited for.
-const ANSWER: Duration = Duration::from_secs(1);
 /// What the store has not shown for so long is written once more.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -76,18 +74,6 @@ pub(super) fn released(turn: &mut Turn<'_>, held: &Held) -> Option<Reason> {
     Some(release(turn, handoff, Reason::LeaseLost))
 }
 
-/// A renewal is overdue. What ends in a release is not begun: it could not land.
-pub(super) fn store_is_silent(turn: &mut Turn<'_>) -> bool {
-    let Some(held) = turn.held() else { return false };
-    let every = super::renew::every(turn, held);
-    let renewed = if held.renewed == Moment::ZERO { held.attempted } else { held.renewed };
-    let silent = turn.now >= renewed + every + every.min(ANSWER);
-    if silent {
-        turn.wake(turn.now + ANSWER);
-    }
-    silent
-}
-
 /// Gives the lease up. Only called where nothing can write.
 ///
 /// Synchronous mode hands it to whom `/sync` names. In asynchronous mode the race decides, by the positions and priorities of that
@@ -133,7 +119,7 @@ fn tells_its_end(turn: &mut Turn<'_>) -> bool {
         return false;
     }
     let known = turn.seen.store.optime.is_none_or(|optime| optime >= stopped.position.lsn);
-    if turn.by_sync() || known || !(stopped.clean && stopped.was_primary) || turn.reached(since + ANSWER) {
+    if turn.by_sync() || known || !(stopped.clean && stopped.was_primary) || turn.reached(since + renew::ANSWER) {
         return false;
     }
     // The store shows it a moment after it was told.

@@ -69,7 +69,7 @@ pub(super) fn candidate_among(turn: &Turn<'_>, those: impl Fn(&MemberName) -> bo
     }
     let may = |member: &&Member| loses_nothing(turn, member, is_sync_standby(turn, &member.name));
     let best = others(turn).filter(|member| is_fit(member) && those(&member.name)).filter(may).max_by_key(|member| {
-        let (lsn, priority) = (member.lsn, member.tags.failover_priority.unwrap_or(1));
+        let (lsn, priority) = (member.lsn, member.tags.priority());
         // Where each of them is enough by itself nothing lies between them but what the operator prefers.
         let preferred = if electing == 1 { priority } else { 0 };
         (preferred, lsn, priority, std::cmp::Reverse(&member.name))
@@ -82,6 +82,11 @@ pub(super) fn successor(turn: &Turn<'_>) -> Option<MemberName> {
     let sync = turn.seen.store.electors();
     let named = |member: &&Member| loses_nothing(turn, member, sync.is_some_and(|sync| sync.names(&member.name)));
     others(turn).filter(|member| is_fit(member)).find(named).map(|member| member.name.clone())
+}
+
+/// When it was first missed, by a list of those that are.
+pub(super) fn first_missed(missed: &[(MemberName, Moment)], name: &MemberName) -> Option<Moment> {
+    missed.iter().find(|(known, _)| known == name).map(|(_, since)| *since)
 }
 
 /// Nobody but this node may lead, whoever comes back.

@@ -3,7 +3,7 @@
 //! The order of the first minutes: arm (a new epoch of the same holder is armed anew, nothing restarts) → `/initialize` of a new
 //! cluster → its users → write probe → the cluster's face. Nobody is told of a primary that has not been seen to accept a write.
 
-use super::{fence::fence, leading, members, promote, restart, storage, switchover, sync, turn::Turn};
+use super::{fence::fence, members, promote, renew, restart, storage, switchover, sync, turn::Turn};
 use crate::{
     Action, Face, FenceCause, Held, Job, JobOutcome, Lsn, Position, Postgres, Reason, Running, ServerRole, SyncNames, Timeline,
     WriteProof,
@@ -81,7 +81,7 @@ pub(super) fn lead(turn: &mut Turn<'_>, held: &Held, running: &Running) -> Reaso
 /// What an operator or the storage wants of a primary that could go on. Not while the store is silent: the lease could not be handed over
 /// and would be over before a server that was stopped is back, for failsafe mode extends it only under one that runs.
 fn planned(turn: &mut Turn<'_>, running: &Running, primary: &Primary<'_>) -> Option<Reason> {
-    if leading::store_is_silent(turn) {
+    if renew::is_overdue(turn) {
         return None;
     }
     switchover::carry_out(turn, primary).or_else(|| storage::hand_over(turn, running)).or_else(|| restart::stop(turn))

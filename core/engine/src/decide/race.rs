@@ -116,8 +116,8 @@ fn roomier(turn: &mut Turn<'_>, vacancy: Vacancy) -> Option<Reason> {
 /// Another one that may lead as well is preferred by the operator.
 fn preferred(turn: &mut Turn<'_>, vacancy: Vacancy) -> Option<Reason> {
     let sync = turn.seen.store.sync.as_ref()?;
-    let mine = turn.policy.tags.failover_priority.unwrap_or(1);
-    let priority = |member: &Member| member.tags.failover_priority.unwrap_or(1);
+    let mine = turn.policy.tags.priority();
+    let priority = |member: &Member| member.tags.priority();
     let may = |member: &&Member| sync.names(&member.name) && members::is_fit(member) && priority(member) > mine;
     let better: Vec<&Member> = members::others(turn).filter(may).collect();
     let best = better.iter().max_by_key(|member| (priority(member), Reverse(&member.name)))?.name.clone();
@@ -262,7 +262,7 @@ fn better(
     let me = Rank {
         room: turn.seen.storage.state == Storage::Good,
         position: Some(position),
-        priority: turn.policy.tags.failover_priority.unwrap_or(1),
+        priority: turn.policy.tags.priority(),
         name: Reverse(&turn.seen.me),
     };
     // Who is out of the race by his own judgement (`behind`) is not waited for.
@@ -274,7 +274,7 @@ fn better(
         ask::fresh(turn, since).filter(|(peer, answer)| fit(answer, vacancy) && races(peer, answer)).map(|(peer, answer)| Rank {
             room: answer.storage == Storage::Good,
             position: answer.position,
-            priority: answer.tags.failover_priority.unwrap_or(1),
+            priority: answer.tags.priority(),
             name: Reverse(&peer.name),
         });
     let mut better: Vec<Rank<'_>> = ranks.filter(|rank| *rank > me).collect();

@@ -54,13 +54,14 @@ fn replay_own(turn: &mut Turn<'_>, theirs: &Theirs, stopped: &Stopped) -> Reason
     }
     let crashed = stopped.was_primary && !stopped.clean;
     // What could not even be started has not ended.
-    let begun =
-        !turn.seen.last_job.as_ref().is_some_and(|last| {
+    let failed =
+        turn.seen.last_job.as_ref().is_some_and(|last| {
             matches!((&last.job, &last.outcome), (Job::Start(StartAs::Standby(None)), JobOutcome::Failed(_)))
         });
     let reason = start_standby(turn, stopped, None);
     if (crashed || tried.is_some()) && turn.asked(|action| matches!(action, Action::Run(_))) {
-        turn.memory.started_alone = Some((theirs.epoch, (tried.unwrap_or(0) + u32::from(begun || tried.is_none())).min(STARTS)));
+        let times = tried.map_or(1, |times| times + u32::from(!failed));
+        turn.memory.started_alone = Some((theirs.epoch, times.min(STARTS)));
     }
     reason
 }

@@ -23,7 +23,7 @@ pub(super) fn stop(turn: &mut Turn<'_>) -> Option<Reason> {
                 return Some(leave(turn));
             }
             // A standby stops beside it.
-            Job::Checkpoint if !turn.seen.postgres.may_be_writable() => {}
+            _ if running.job.gives_way() && !turn.seen.postgres.may_be_writable() => {}
             _ => return Some(wait_for_job(turn, running.since)),
         }
     }

@@ -109,7 +109,7 @@ fn choose(turn: &Turn<'_>, asked: &Switchover, role: &ServerRole, position: u64)
         let able = able.filter(|member| member.storage == Storage::Good);
         let best = able.max_by_key(|member| {
             let flushed = members::streaming(role, &member.name).map(|standby| standby.flushed);
-            (flushed, member.tags.failover_priority.unwrap_or(1), std::cmp::Reverse(&member.name))
+            (flushed, member.tags.priority(), std::cmp::Reverse(&member.name))
         });
         return best.map(|member| member.name.clone()).ok_or(Refusal::NoCandidate);
     };

@@ -80,9 +80,9 @@ impl<'a> Turn<'a> {
         self.now >= at
     }
 
-    /// Begins a long job, unless one is running, or this very one has just ended. A checkpoint is not waited for: nothing depends on it.
+    /// Begins a long job, unless one is running that does not give way, or this very one has just ended.
     pub fn run(&mut self, job: Job, reason: Reason) -> Reason {
-        if let Some(running) = self.seen.job.as_ref().filter(|running| running.job != Job::Checkpoint || job == Job::Checkpoint) {
+        if let Some(running) = self.seen.job.as_ref().filter(|running| !running.job.gives_way() || running.job == job) {
             return Reason::JobRunning { job: running.job.name().to_owned() };
         }
         // It would hang, or fail. What has to end is fenced.

@@ -41,7 +41,6 @@ impl World {
             return;
         }
         let pg = &self.nodes[node].pg;
-        let waited = [Some(&pg.names), pg.names_next.as_ref()].into_iter().flatten();
         let enough = |names: &SyncNames| {
             let Some((count, standbys)) = names.demand() else { return *names == SyncNames::Nobody };
             let has = |standby: &MemberName| {
@@ -50,7 +49,7 @@ impl World {
             };
             standbys.iter().filter(|standby| has(standby)).count() >= count as usize
         };
-        if !waited.into_iter().any(enough) {
+        if !pg.names_in_use().any(enough) {
             let text = format!("{} acknowledged {lsn} of branch {branch} by standbys that do not have it", self.names[node]);
             self.violate("I2", text);
         }

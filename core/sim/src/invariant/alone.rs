@@ -2,6 +2,7 @@
 //! without a primary that acknowledges no longer than a failover takes; it does not wait for whatever is away to come back. And where
 //! failsafe mode is on, the store or the leader's way to it may be away for as long as it likes.
 
+use super::tags::may_lead;
 use crate::{
     fault::{Fault, Kind},
     model::{clock::SEC, store::FAILOVER},
@@ -135,8 +136,7 @@ impl World {
         let next = match candidate {
             _ if leader.is_some_and(|leader| leader != here) => Next::TheSame,
             Some(candidate) => {
-                let tags = self.options.tags(candidate);
-                let barred = tags.nofailover || tags.failover_priority == Some(0);
+                let barred = !may_lead(self.options.tags(candidate));
                 let unnamed = sync.is_some_and(|sync| !sync.standbys.contains(&self.names[candidate]));
                 if candidate == here || barred || unnamed { Next::TheSame } else { Next::This(candidate) }
             }

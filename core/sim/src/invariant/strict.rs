@@ -19,8 +19,7 @@ impl World {
             return;
         }
         // Whatever process still has the names before.
-        let waits =
-            [Some(&here.pg.names), here.pg.names_next.as_ref()].into_iter().flatten().all(|names| *names != SyncNames::Nobody);
+        let waits = here.pg.names_in_use().all(|names| *names != SyncNames::Nobody);
         if !waits && self.checks.strict[node] {
             let text = format!("{} acknowledges a commit of a strict cluster for which nobody waited", self.names[node]);
             return self.violate("strict", text);

@@ -4,7 +4,7 @@ use crate::world::World;
 use tanist_engine::Tags;
 
 /// By hand, not by the engine's own words, which would judge themselves.
-fn may_lead(tags: Tags) -> bool {
+pub(super) fn may_lead(tags: Tags) -> bool {
     !tags.nofailover && tags.failover_priority != Some(0)
 }
 

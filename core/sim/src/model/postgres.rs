@@ -156,6 +156,11 @@ impl Pg {
         }
     }
 
+    /// What some process or other has.
+    pub fn names_in_use(&self) -> impl Iterator<Item = &SyncNames> {
+        [Some(&self.names), self.names_next.as_ref()].into_iter().flatten()
+    }
+
     /// Accepts writes.
     pub fn writable(&self) -> bool {
         self.server == Server::Primary

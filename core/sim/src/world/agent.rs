@@ -14,8 +14,8 @@ use crate::{
 };
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 use tanist_engine::{
-    Action, Armed, Decision, Epoch, Failsafe, FenceState, Guard, Job, Lease, Memory, Moment, Observation, Policy, Postgres,
-    Reading, Reason, Recorded, Storage, StorageSeen, StoreView, audit, decide_from, failsafe::Naming,
+    Action, Armed, Decision, Epoch, Failsafe, FenceState, Guard, Lease, Memory, Moment, Observation, Policy, Postgres, Reading,
+    Reason, Recorded, Storage, StorageSeen, StoreView, audit, decide_from, failsafe::Naming,
 };
 
 /// What a call to the store is for.
@@ -382,7 +382,7 @@ impl World {
             Action::AdoptDirectory => self.adopt_seen_directory(node),
             Action::Exit => self.agent_exits(node),
             Action::Run(job) => {
-                if self.nodes[node].agent.seen.job.as_ref().is_none_or(|running| running.job == Job::Checkpoint) {
+                if self.nodes[node].agent.seen.job.as_ref().is_none_or(|running| running.job.gives_way()) {
                     self.begin_job(node, job, now);
                 }
             }
