@@ -115,6 +115,8 @@ pub enum CloneWhy {
     WalGone,
     #[error("no streaming for long, and own history cannot be shown to be part of the leader's")]
     NeverStreams,
+    #[error("rewound for an earlier leader, and own history cannot be shown to be part of this one's")]
+    Unplaced,
 }
 
 /// Where the orderly stop of the node stands.

@@ -31,10 +31,12 @@ pub(super) fn come_back(turn: &mut Turn<'_>, theirs: &Theirs, stopped: &Stopped)
     if !stopped.end_known {
         return replay_own(turn, theirs, stopped);
     }
-    if ancestry(stopped.position, face.timeline, &turn.seen.store.timelines) == Ancestry::Diverged {
-        return replace(turn, theirs, stopped, CloneWhy::Diverged);
+    match ancestry(stopped.position, face.timeline, &turn.seen.store.timelines) {
+        Ancestry::Diverged => replace(turn, theirs, stopped, CloneWhy::Diverged),
+        // Where nobody can feed it, it neither answers nor ends.
+        Ancestry::Uncertain if stopped.is_incomplete() => replace(turn, theirs, stopped, CloneWhy::Unplaced),
+        Ancestry::Uncertain | Ancestry::Prefix => start_standby(turn, stopped, Some(upstream)),
     }
-    start_standby(turn, stopped, Some(upstream))
 }
 
 /// So often an old primary is started in vain before its data are given up.
