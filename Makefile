@@ -47,8 +47,7 @@ SCHEDULES ?= 1000000
 SEED ?= 1
 
 sim: ## hunt the engine with random schedules; SCHEDULES=10000000 SEED=1
-	cargo build -p tanist-sim --profile hunt
-	target/hunt/tanist-sim fuzz --schedules $(SCHEDULES) --seed $(SEED)
+	hunt=$$(core/sim/build-hunt.sh) && "$$hunt" fuzz --schedules $(SCHEDULES) --seed $(SEED)
 
 sim-exhaustive: ## every interleaving of two and of three nodes within 3 epochs and 2 faults; some 20 million states, 2 GB
 	cargo build -p tanist-sim --profile hunt

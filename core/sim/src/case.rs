@@ -1,8 +1,10 @@
-//! One schedule by its name: `SEED`, or `SEED/VARIATION` for the same world with its faults changed a little. A `b` behind it is the brisk
-//! form, which hunts run; an `e` makes the agents eager, as all were when the first scenarios were found.
+//! One schedule by its name: `SEED`, or `SEED/VARIATION` for the same world with its faults changed a little; `SEED.PATH` for another one
+//! of its family. A `b` behind it is the brisk form, which hunts run; an `e` makes the agents eager, as all were when the first scenarios
+//! were found.
 
 use crate::{
-    fault::{self, Fault},
+    branching::{FAMILY, Path, Script, Tail},
+    fault,
     mutant::Mutant,
     options::Options,
     rng::Rng,
@@ -15,6 +17,8 @@ use std::{fmt, str::FromStr};
 pub struct Case {
     /// Its world and every chance in it.
     pub seed: u64,
+    /// Which of its family.
+    pub path: Path,
     /// Which change of its faults; zero: none.
     pub variation: u64,
     /// Nothing is waited for (`Options::brisk`).
@@ -33,9 +37,10 @@ impl Case {
     }
 
     /// What goes wrong in it.
-    pub fn faults(self) -> Vec<Fault> {
+    pub fn script(self) -> Script {
         let options = self.options(None);
-        varied(fault::schedule(self.seed, &options), self, &options)
+        let faults = varied(fault::schedule(self.seed, &options), self, &options);
+        Script { faults, tails: std::array::from_fn(|parting| Tail::of(self, parting)) }
     }
 
     /// The same with another change of its faults.
@@ -53,6 +58,9 @@ impl From<u64> for Case {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.seed)?;
+        if !self.path.is_straight() {
+            write!(f, ".{}", self.path)?;
+        }
         if self.variation != 0 {
             write!(f, "/{}", self.variation)?;
         }
@@ -65,16 +73,22 @@ impl FromStr for Case {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text} is no schedule: SEED or SEED/VARIATION, perhaps with a b, an e or be behind it");
+        let wrong = || {
+            format!(
+                "{text} is no schedule: SEED, SEED.PATH, SEED/VARIATION or SEED.PATH/VARIATION, perhaps with a b, an e or be behind it"
+            )
+        };
         let (name, eager) = text.strip_suffix('e').map_or((text, false), |name| (name, true));
         let (name, brisk) = name.strip_suffix('b').map_or((name, false), |name| (name, true));
         let (seed, variation) = name.split_once('/').unwrap_or((name, "0"));
+        let (seed, path) = seed.split_once('.').map_or((seed, None), |(seed, path)| (seed, Some(path)));
+        let path = path.map_or(Ok(Path::default()), |path| path.parse().map_err(|()| wrong()))?;
         let number = |text: &str| text.parse::<u64>().map_err(|_| wrong());
-        Ok(Self { seed: number(seed)?, variation: number(variation)?, brisk, eager })
+        Ok(Self { seed: number(seed)?, path, variation: number(variation)?, brisk, eager })
     }
 }
 
-/// Many schedules: those of seeds that follow one another, or variations of one.
+/// Many schedules: the families of seeds that follow one another, or variations of one.
 #[derive(Clone, Copy, Debug)]
 pub enum Cases {
     /// From this seed on, in the brisk form.
@@ -87,7 +101,7 @@ impl Cases {
     /// The schedule of this number.
     pub fn at(self, index: u64) -> Case {
         match self {
-            Self::From(first) => Case { brisk: true, ..first.wrapping_add(index).into() },
+            Self::From(first) => Case { brisk: true, path: Path::number(index), ..first.wrapping_add(index / FAMILY).into() },
             Self::Around(case, first) => case.variation(first.wrapping_add(index)),
         }
     }
@@ -105,10 +119,10 @@ mod tests {
 
     #[test]
     fn a_name_is_read_as_it_is_written() {
-        for name in ["7", "7e", "7b", "7be", "7/3", "7/3e", "7/3b", "7/3be"] {
+        for name in ["7", "7e", "7b", "7be", "7/3", "7/3e", "7/3b", "7/3be", "7.01", "7.37b", "7.13/3be"] {
             assert_eq!(name.parse::<Case>().unwrap().to_string(), name);
         }
-        for name in ["", "e", "b", "7eb", "7/", "/3", "x", "7/3/1"] {
+        for name in ["", "e", "b", "7eb", "7/", "/3", "x", "7/3/1", "7.", "7.2", "7.00", "7.40", "7/3.01"] {
             assert!(name.parse::<Case>().unwrap_err().starts_with(name), "{name}");
         }
     }

@@ -4,6 +4,7 @@
 //! wrong, then everything heals. Invariants are judged after every event, by the truth of the models.
 
 pub mod absence;
+pub mod branching;
 pub mod case;
 pub mod combination;
 pub mod command;

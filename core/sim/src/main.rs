@@ -10,7 +10,7 @@ use tanist_sim::{
 
 const HELP: &str = "tanist-sim: a deterministic simulator of whole clusters over the shipped engine
 
-  fuzz --schedules N --seed S [--jobs N]     many schedules; the last line is a summary; exit code 1 on a violation
+  fuzz --schedules N --seed S [--jobs N]     many schedules, 32 of each seed; the last line is a summary; exit code 1 on a violation
     [--around SEED]                          variations of this one, from the Sth on
   run SEED [--save FILE]                     one schedule as a story; FILE gets its decisions
   shrink SEED                                the smallest list of faults that still breaks the same invariant
@@ -21,7 +21,8 @@ const HELP: &str = "tanist-sim: a deterministic simulator of whole clusters over
   mutants [--schedules N] [--seed S]         switches rules off and shows which seed catches each
   mutants --source DIR [--only NAME]         the same with bad changes of the engine's source, from the repository in DIR
 
-A SEED may also be SEED/VARIATION, and have letters behind it. b is the brisk form, which fuzz runs: time in which nothing goes on is left
+A SEED may also be SEED.PATH, another schedule of its family, which begins alike and goes another way when faults begin; or SEED/VARIATION,
+with its faults changed a little; and have letters behind it. b is the brisk form, which fuzz runs: time in which nothing goes on is left
 out. e: agents that write again what the store has not shown yet.
 
   --mutant NAME                              with fuzz, run, shrink, exhaustive: switch that rule off";
@@ -81,7 +82,7 @@ fn dispatch(arguments: &[String]) -> Result<bool, String> {
             let schedules = number(rest, "--schedules")?.unwrap_or(10_000);
             command::source::source(Path::new(&root), first, schedules, jobs, option(rest, "--only").as_deref())
         }
-        "mutants" => Ok(command::mutants::mutants(first, number(rest, "--schedules")?.unwrap_or(40_000), jobs)),
+        "mutants" => Ok(command::mutants::mutants(first, number(rest, "--schedules")?.unwrap_or(200_000), jobs)),
         _ => Err(HELP.to_owned()),
     }
 }

@@ -8,6 +8,9 @@ use crate::{
 use std::time::Duration;
 use tanist_engine::{Diverged, Policy, SyncMode, Tags};
 
+/// Everything heals then, unless nothing goes on before.
+pub const HEAL_AT: u64 = 70 * SEC;
+
 /// The options of one schedule.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -83,7 +86,7 @@ impl Options {
             mode,
             maximum_lag: [1_500, 100_000, 1 << 20][rng.index(3)],
             loop_wait: rng.range(2 * SEC, 10 * SEC),
-            heal_at: 70 * SEC,
+            heal_at: HEAL_AT,
             end: 120 * SEC,
             start_timeout: [None, None, Some(Duration::ZERO), Some(Duration::from_secs(3))][rng.index(4)],
             whole: seed % 8 == 1,

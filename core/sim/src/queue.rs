@@ -13,7 +13,7 @@ fn slot_of(key: u128) -> usize {
 }
 
 /// The planned events.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Queue {
     keys: BinaryHeap<Reverse<u128>>,
     slots: Vec<Option<Event>>,

@@ -1,9 +1,10 @@
 //! One schedule run, and what came of it.
 
 use crate::{
+    branching::{Path, Script, Tail, WAYS},
     case::Case,
     coverage::Coverage,
-    fault::{Fault, Kind},
+    fault::Kind,
     invariant::Violation,
     mutant::Mutant,
     options::Options,
@@ -29,8 +30,12 @@ pub struct Outcome {
 pub fn run_mixed(case: Case, mutant: Option<Mutant>, trace: Trace) -> Outcome {
     let options = Options { failsafe: false, ..case.options(mutant) };
     let without = [Kind::Failsafe, Kind::Ttl, Kind::LeaderKeyTaken, Kind::LeaderKeyDeleted, Kind::Restore];
-    let faults = case.faults().into_iter().filter(|fault| !without.contains(&fault.kind)).collect();
-    let mut world = World::new(options, case.seed, faults, trace);
+    let mut script = case.script();
+    let tails = script.tails.iter_mut().flatten().map(|tail| &mut tail.faults);
+    for faults in std::iter::once(&mut script.faults).chain(tails) {
+        faults.retain(|fault| !without.contains(&fault.kind));
+    }
+    let mut world = World::new(options, case.seed, script, trace);
     world.join_patroni();
     outcome(case, world)
 }
@@ -40,18 +45,53 @@ pub fn run_for(case: Case, rule: Option<Mutant>, off: bool) -> Outcome {
     let mutant = rule.filter(|_| off);
     match rule.is_some_and(Mutant::needs_patroni) {
         true => run_mixed(case, mutant, Trace::default()),
-        false => run(case, case.faults(), mutant, Trace::default()),
+        false => run(case, case.script(), mutant, Trace::default()),
     }
 }
 
 /// Runs a schedule with these faults instead of its own.
-pub fn run(case: Case, faults: Vec<Fault>, mutant: Option<Mutant>, trace: Trace) -> Outcome {
-    outcome(case, World::new(case.options(mutant), case.seed, faults, trace))
+pub fn run(case: Case, script: Script, mutant: Option<Mutant>, trace: Trace) -> Outcome {
+    outcome(case, World::new(case.options(mutant), case.seed, script, trace))
+}
+
+/// Runs so many schedules of the family of one, from the straight one on; what they share is run once. What is broken before they part is
+/// told of the first that comes to it, and the others that would come to it are left out.
+pub fn family(case: Case, many: u64, mutant: Option<Mutant>, mut each: impl FnMut(Case, Outcome)) {
+    if mutant.is_some_and(Mutant::needs_patroni) {
+        return (0..many).for_each(|index| {
+            let case = Case { path: Path::number(index), ..case };
+            each(case, run_mixed(case, mutant, Trace::default()));
+        });
+    }
+    let script = Script { tails: Default::default(), ..case.script() };
+    let world = World::new(case.options(mutant), case.seed, script, Trace::default());
+    grow(case, world, &mut { many }, &mut each);
+}
+
+fn grow(case: Case, mut world: World, left: &mut u64, each: &mut impl FnMut(Case, Outcome)) {
+    if !world.run_on() {
+        *left -= 1;
+        return each(case, concluded(case, world));
+    }
+    let parting = world.partings.next;
+    for way in 0..WAYS[parting] {
+        if *left == 0 {
+            return;
+        }
+        let case = Case { path: case.path.turned(parting, way), ..case };
+        let mut world = world.clone();
+        world.partings.tails[parting] = Tail::of(case, parting);
+        grow(case, world, left, each);
+    }
 }
 
 fn outcome(case: Case, mut world: World) -> Outcome {
-    let violation = world.run();
+    world.run();
+    concluded(case, world)
+}
+
+fn concluded(case: Case, world: World) -> Outcome {
     let mut hash = world.trace.hash;
     hash.add(case.seed ^ case.variation << 40);
-    Outcome { violation, hash: hash.value(), coverage: world.coverage, trace: world.trace }
+    Outcome { violation: world.checks.violation, hash: hash.value(), coverage: world.coverage, trace: world.trace }
 }

@@ -26,7 +26,7 @@ impl Hash {
 }
 
 /// What happened in one schedule.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Trace {
     /// The hash.
     pub hash: Hash,

@@ -1,6 +1,8 @@
 //! A bounded hunt, the seeds that once found something, and determinism.
 
+use std::collections::BTreeSet;
 use tanist_sim::{
+    branching::FAMILY,
     case::Case,
     command::{fuzz::hunt, mutants::first_catch},
     mutant::Mutant,
@@ -131,7 +133,7 @@ const FOUND: [u64; 106] = [
 ];
 
 /// Variations that did.
-const VARIED: [&str; 52] = [
+const VARIED: [&str; 58] = [
     "250166677/1243e",
     "204115019/387e",
     "204115019/699e",
@@ -184,6 +186,12 @@ const VARIED: [&str; 52] = [
     "95001809b",
     "94009218b",
     "93002168b",
+    "11.22b",
+    "1951.03b",
+    "3700.06b",
+    "450069544b",
+    "450096248b",
+    "450132288b",
 ];
 
 /// Seeds whose story became a rule.
@@ -261,6 +269,9 @@ const VARIED: [&str; 52] = [
 /// - 640294, 640211: a crashed primary handed the lease to whoever had told its position last, and a better one lost what it had.
 /// - 99006276b: whoever had given the lease up for others was started at once, and won it back (while this was built). 99018837b: the same
 ///   server on another timeline was taken for the one that a rewound server waited for (likewise).
+/// - 11.22b: in a store restored from before the cluster was made a crashed primary handed over, again and again, to members that lead no
+///   cluster the store does not know.
+/// - 1951.03b: a rewound server was started under a leader that may never send what it lacks, and neither answered nor ended.
 /// - 2240, 6216: a permission that the guard refused (for an epoch older than its newest, for less than a fence may take) was asked for as
 ///   fast as it was refused.
 /// - 118, 274, 16930: what the store had taken and not shown yet was written as fast as it answered; a vacancy that a store gone back did
@@ -269,13 +280,13 @@ const VARIED: [&str; 52] = [
 ///   100066711, 100473285, 210215407, 210221160, 230349523, 240037723, 270014037, 270044873, 270047252, 260233864, 260251788, 270197047,
 ///   270204914, 252600929, 263556448, 263112861, 302562537, 230070032/4296e, 1017349b, 335014292b, 330018128b, 331027798b, 331024179b,
 ///   332047092b, 340066582b, 345036287b, 350128921b, 370000929b, 380008473b, 98006054b, 370060986b, 370073333b, 370079964b, 95001809b,
-///   94009218b, 93002168b: what models and checks had to learn.
+///   94009218b, 93002168b, 3700.06b, 450069544b, 450096248b, 450132288b: what models and checks had to learn.
 #[test]
 fn seeds_that_once_found_something_find_nothing() {
     // By agents as they are, and as they were when most of these were found.
     let both = |seed: &u64| [Case::from(*seed), Case { eager: true, ..Case::from(*seed) }];
     for case in FOUND.iter().flat_map(both).chain(VARIED.map(|name| name.parse().expect("a schedule"))) {
-        let outcome = schedule::run(case, case.faults(), None, Trace::default());
+        let outcome = schedule::run(case, case.script(), None, Trace::default());
         assert_eq!(outcome.violation, None, "tanist-sim run {case}");
     }
 }
@@ -304,8 +315,20 @@ fn the_same_seed_gives_the_same_trace_on_any_number_of_threads() {
     assert_eq!(hunt(77.into(), 200, 1, None).hash, hunt(77.into(), 200, 3, None).hash);
     assert_ne!(hunt(77.into(), 200, 1, None).hash, hunt(78.into(), 200, 1, None).hash);
     let case = Case::from(5);
-    let told = schedule::run(case, case.faults(), None, Trace::telling());
-    assert_eq!(told.hash, schedule::run(case, case.faults(), None, Trace::default()).hash);
+    let told = schedule::run(case, case.script(), None, Trace::telling());
+    assert_eq!(told.hash, schedule::run(case, case.script(), None, Trace::default()).hash);
+}
+
+#[test]
+fn a_schedule_runs_alone_as_among_its_family() {
+    for seed in 1..=24 {
+        let mut hashes = BTreeSet::new();
+        schedule::family(Case { brisk: true, ..seed.into() }, FAMILY, None, |case, outcome| {
+            assert_eq!(outcome.hash, schedule::run(case, case.script(), None, Trace::default()).hash, "tanist-sim run {case}");
+            hashes.insert(outcome.hash);
+        });
+        assert_eq!(hashes.len() as u64, FAMILY, "seed {seed}: two went the same way");
+    }
 }
 
 /// Rules switched off, each caught within a few schedules; `make sim-mutants` shows the others as well.

@@ -1,6 +1,7 @@
 //! Many schedules on several threads. The result does not depend on how many.
 
 use crate::{
+    branching::FAMILY,
     case::{Case, Cases},
     coverage::Coverage,
     mutant::Mutant,
@@ -92,13 +93,19 @@ pub fn hunt(cases: Cases, schedules: u64, jobs: usize, mutant: Option<Mutant>) -
             scope.spawn(|| {
                 let mut mine = Hunt::default();
                 loop {
-                    let begin = next.fetch_add(64, Relaxed);
+                    let begin = next.fetch_add(FAMILY, Relaxed);
                     if begin >= schedules {
                         break;
                     }
-                    for index in begin..(begin + 64).min(schedules) {
-                        let case = cases.at(index);
-                        mine.add(case, &schedule::run_for(case, mutant, true));
+                    let many = FAMILY.min(schedules - begin);
+                    match cases {
+                        Cases::From(_) => {
+                            schedule::family(cases.at(begin), many, mutant, |case, outcome| mine.add(case, &outcome))
+                        }
+                        Cases::Around(..) => (begin..begin + many).for_each(|index| {
+                            let case = cases.at(index);
+                            mine.add(case, &schedule::run_for(case, mutant, true));
+                        }),
                     }
                 }
                 if let Ok(mut all) = all.lock() {

@@ -1,47 +1,62 @@
 //! The smallest list of faults that still breaks the same invariant.
 
-use crate::{case::Case, fault::Fault, mutant::Mutant, schedule, trace::Trace};
+use crate::{branching::Script, case::Case, fault::Fault, mutant::Mutant, schedule, trace::Trace};
 
-/// Which invariant a list of faults breaks.
-fn breaks(case: Case, faults: &[Fault], mutant: Option<Mutant>) -> Option<&'static str> {
-    schedule::run(case, faults.to_vec(), mutant, Trace::default()).violation.map(|violation| violation.invariant)
+/// Which invariant a script breaks.
+fn breaks(case: Case, script: &Script, mutant: Option<Mutant>) -> Option<&'static str> {
+    schedule::run(case, script.clone(), mutant, Trace::default()).violation.map(|violation| violation.invariant)
+}
+
+/// Its lists of faults.
+fn lists(script: &mut Script) -> Vec<&mut Vec<Fault>> {
+    let tails = script.tails.iter_mut().flatten().map(|tail| &mut tail.faults);
+    std::iter::once(&mut script.faults).chain(tails).collect()
 }
 
 /// Takes faults away, one by one, then shortens them, as long as the same invariant breaks.
-pub fn smallest(case: Case, mutant: Option<Mutant>) -> Option<(&'static str, Vec<Fault>)> {
-    let mut faults = case.faults();
-    let wanted = breaks(case, &faults, mutant)?;
-    loop {
-        let before = faults.clone();
-        let mut index = 0;
-        while index < faults.len() {
-            let mut fewer = faults.clone();
-            fewer.remove(index);
-            if breaks(case, &fewer, mutant) == Some(wanted) { faults = fewer } else { index += 1 }
+pub fn smallest(case: Case, mutant: Option<Mutant>) -> Option<(&'static str, Script)> {
+    let mut script = case.script();
+    let wanted = breaks(case, &script, mutant)?;
+    let attempt = |script: &mut Script, change: &dyn Fn(&mut Script)| {
+        let mut changed = script.clone();
+        change(&mut changed);
+        let still = breaks(case, &changed, mutant) == Some(wanted);
+        if still {
+            *script = changed;
         }
-        for index in 0..faults.len() {
-            let mut shorter = faults.clone();
-            shorter[index].span /= 2;
-            if breaks(case, &shorter, mutant) == Some(wanted) {
-                faults = shorter;
+        still
+    };
+    loop {
+        let before = script.clone();
+        for list in 0..lists(&mut script).len() {
+            let mut index = 0;
+            while index < lists(&mut script)[list].len() {
+                let taken = attempt(&mut script, &|script| {
+                    lists(script)[list].remove(index);
+                });
+                index += usize::from(!taken);
+            }
+            for index in 0..lists(&mut script)[list].len() {
+                attempt(&mut script, &|script| lists(script)[list][index].span /= 2);
             }
         }
-        if faults == before {
-            return Some((wanted, faults));
+        if script == before {
+            return Some((wanted, script));
         }
     }
 }
 
 /// The command. `false`: the seed breaks something.
 pub fn shrink(case: Case, mutant: Option<Mutant>) -> bool {
-    let Some((invariant, faults)) = smallest(case, mutant) else {
+    let Some((invariant, mut script)) = smallest(case, mutant) else {
         println!("seed={case} violation=none");
         return true;
     };
-    let outcome = schedule::run(case, faults.clone(), mutant, Trace::telling());
+    let outcome = schedule::run(case, script.clone(), mutant, Trace::telling());
     for line in outcome.trace.story.unwrap_or_default() {
         println!("{line}");
     }
+    let faults: Vec<Fault> = lists(&mut script).into_iter().flat_map(|list| list.clone()).collect();
     for fault in &faults {
         println!("fault: {fault}");
     }

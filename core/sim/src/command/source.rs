@@ -1,6 +1,7 @@
 //! Mutants of the shipped source: one scratch copy with all of them, built once, and for each the first seed that catches it.
 
 use crate::{
+    branching::FAMILY,
     case::{Case, Cases},
     substitution::{Edit, Substitution, apply, parse, replace},
 };
@@ -17,7 +18,7 @@ const COPIED: [&str; 6] = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "c
 /// The names under which the copy takes the number of the mutant in force.
 const VARIABLE: &str = "TANIST_MUTANT";
 /// Schedules tried at once.
-const BATCH: u64 = 250;
+const BATCH: u64 = 32 * FAMILY;
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if !from.is_dir() {

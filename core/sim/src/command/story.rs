@@ -2,6 +2,7 @@
 
 use crate::{
     case::Case,
+    model::clock::MS,
     mutant::Mutant,
     schedule::{self, Outcome},
     trace::Trace,
@@ -14,12 +15,16 @@ use std::{
 
 /// The command. `false`: a violation.
 pub fn run(case: Case, mutant: Option<Mutant>, save: Option<&Path>) -> std::io::Result<bool> {
-    let faults = case.faults();
-    let mut outcome = schedule::run(case, faults.clone(), mutant, Trace::telling());
+    let script = case.script();
+    let mut outcome = schedule::run(case, script.clone(), mutant, Trace::telling());
     let options = case.options(mutant);
     println!("{options:?}");
-    for fault in &faults {
+    for fault in &script.faults {
         println!("fault: {fault}");
+    }
+    for tail in script.tails.iter().flatten() {
+        println!("or, from where the schedules of the family part, {} ms later and counted from there:", tail.pause / MS);
+        tail.faults.iter().for_each(|fault| println!("fault: {fault}"));
     }
     for line in outcome.trace.story.take().unwrap_or_default() {
         println!("{line}");

@@ -5,7 +5,7 @@
 use super::tags::may_lead;
 use crate::{
     fault::{Fault, Kind},
-    model::{clock::SEC, store::FAILOVER},
+    model::{clock::SEC, postgres::Server, store::FAILOVER},
     world::World,
 };
 use tanist_engine::{Member, MemberState, Role};
@@ -30,6 +30,10 @@ pub(crate) struct Alone {
     since: Option<u64>,
     /// The leader has ceased to be writable.
     ended: bool,
+    /// Whoever could lead then did not seem so at some time since, or was further behind than is allowed.
+    unready: bool,
+    /// It was shut down in order and had told where its history ends, and nobody had enough of that: a connection had ended meanwhile.
+    awaited: bool,
     /// Who leads when somebody is served again after that.
     next: Next,
 }
@@ -101,7 +105,8 @@ impl World {
         }
         let stays = (away && named).then(|| self.now + fault.span + self.longest_ttl());
         let next = if node == leader { self.next_after(fault, leader) } else { Next::Anybody };
-        self.checks.alone = Some(Alone { kind: fault.kind, leader, stays, since: None, ended: false, next });
+        self.checks.alone =
+            Some(Alone { kind: fault.kind, leader, stays, since: None, ended: false, unready: false, awaited: false, next });
     }
 
     /// Who leads after this fault of the leader: `primary_start_timeout` says it for a crash, the service manager for a stop.
@@ -150,6 +155,8 @@ impl World {
         let Some(mut alone) = self.checks.alone else { return };
         let writes = self.can_write(alone.leader);
         alone.ended |= !writes;
+        alone.unready |= alone.ended && !self.all_ready(alone.leader);
+        alone.awaited |= alone.ended && self.is_awaited(alone.leader);
         if alone.ended && alone.kind == Kind::Switchover && alone.next == Next::TheSame {
             let text = format!("{} is stopped for a switchover that cannot be", self.names[alone.leader]);
             return self.violate("switchover", text);
@@ -173,7 +180,7 @@ impl World {
         // In a strict cluster somebody has to stream from the new leader first.
         let soon = hands_over(alone.kind) && !self.nodes[alone.leader].agent.policy.synchronous.is_strict();
         let most = if soon { HANDED_OVER } else { ttl + ttl / 10 + TAKE_OVER };
-        if self.now > since + most {
+        if self.now > since + most && !alone.awaited {
             let text = format!("nobody acknowledges for {} ms after {:?} alone", (self.now - since) / 1_000_000, alone.kind);
             self.violate("availability", text);
         }
@@ -182,11 +189,7 @@ impl World {
     /// Somebody is served again.
     fn check_next(&mut self, alone: Alone) {
         let same = self.can_write(alone.leader);
-        // A write of a member key from before may land late, and says until it is written over that the member cannot lead.
-        let ready = |member: &Member| matches!(member.state, MemberState::Running | MemberState::Streaming);
-        let replica =
-            |node: usize| self.store.snap.member(node).is_some_and(|member| member.role == Role::Replica && ready(member));
-        if !(0..self.nodes.len()).all(|node| node == alone.leader || self.can_write(node) || replica(node)) {
+        if alone.unready {
             return;
         }
         let wrong = match alone.next {
@@ -205,6 +208,34 @@ impl World {
             );
             self.violate("availability", text);
         }
+    }
+
+    /// Every other node leads, or seems to be able to and is not far behind. A write of a member key from before may land late, and says
+    /// until it is written over that the member cannot lead.
+    fn all_ready(&self, leader: usize) -> bool {
+        let ready = |member: &Member| {
+            member.role == Role::Replica && matches!(member.state, MemberState::Running | MemberState::Streaming)
+        };
+        (0..self.nodes.len())
+            .filter(|node| *node != leader)
+            .all(|node| self.can_write(node) || self.is_near(node, leader) && self.store.snap.member(node).is_some_and(ready))
+    }
+
+    fn is_near(&self, node: usize, leader: usize) -> bool {
+        let end = self.nodes[leader].pg.wal.end();
+        end.saturating_sub(self.nodes[node].pg.wal.end()) <= self.options.maximum_lag
+    }
+
+    /// Nobody may lead before it comes back.
+    fn is_awaited(&self, leader: usize) -> bool {
+        let pg = &self.nodes[leader].pg;
+        let told = pg.server == Server::Down && pg.clean;
+        told && (0..self.nodes.len()).all(|node| node == leader || !self.is_near(node, leader))
+    }
+
+    /// `/sync` is not what it was: a write that was given up has landed late.
+    pub(crate) fn lands_late(&mut self) {
+        self.checks.alone = None;
     }
 
     /// A node is shown as the primary, can write, and acknowledges.

@@ -40,7 +40,7 @@ pub struct Violation {
 }
 
 /// A store was restored from a backup.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Restore {
     /// When.
     pub at: u64,
@@ -56,7 +56,7 @@ pub struct Restore {
 }
 
 /// What the checks remember.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Checks {
     /// The first violation.
     pub violation: Option<Violation>,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tanist_engine::Callback;
 
 /// What a node's plugin is owed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Owed {
     /// Callbacks that must be done yet, and whether they were tried.
     owed: BTreeMap<u64, (Callback, bool)>,

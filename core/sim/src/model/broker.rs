@@ -56,7 +56,7 @@ impl Outcome {
 }
 
 /// A node's plugin.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plugin {
     queue: Queue<Told>,
     policy: QueuePolicy,

@@ -116,7 +116,7 @@ impl Default for Page {
 }
 
 /// The process.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Guard {
     /// Counts its starts.
     pub life: u32,

@@ -63,7 +63,7 @@ pub struct Adopted {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Keeper {
     /// This node.
     pub me: MemberName,

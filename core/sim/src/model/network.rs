@@ -16,7 +16,7 @@ pub enum Fate {
 }
 
 /// The network.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Network {
     nodes: usize,
     /// Cuts are counted, so that overlapping faults do not heal each other. Index `nodes` is the store.

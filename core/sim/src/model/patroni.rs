@@ -36,7 +36,7 @@ pub enum Step {
 }
 
 /// The member.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Patroni {
     /// Its name.
     pub name: MemberName,

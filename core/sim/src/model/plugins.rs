@@ -18,7 +18,7 @@ pub enum Attempt {
 }
 
 /// One node's queue.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Queue {
     /// Waiting, oldest first, with their numbers.
     pub waiting: VecDeque<(u64, Emission)>,

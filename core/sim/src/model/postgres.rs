@@ -73,7 +73,7 @@ impl Walsender {
 }
 
 /// A node's PostgreSQL.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pg {
     /// The data directory.
     pub dir: Dir,

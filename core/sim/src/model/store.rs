@@ -219,7 +219,7 @@ struct Expiry {
 }
 
 /// The store.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Store {
     /// The newest snapshot.
     pub snap: Rc<Snap>,

@@ -42,7 +42,7 @@ pub struct Call {
 }
 
 /// The keys as the watch shows them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Mirror {
     /// The newest copy; nothing: never read.
     pub snap: Option<Rc<Snap>>,
@@ -75,6 +75,7 @@ pub enum Under {
 }
 
 /// An agent's process.
+#[derive(Clone)]
 pub struct Agent {
     /// Counts its starts.
     pub life: u32,

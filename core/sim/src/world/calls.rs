@@ -8,7 +8,7 @@ use super::{
 use crate::model::{
     clock::MS,
     network::Fate,
-    store::{Answer, LEASE, MEMBER0, Op, Snap, Txn},
+    store::{Answer, LEASE, MEMBER0, Op, SYNC, Snap, Txn},
 };
 use std::rc::Rc;
 
@@ -67,6 +67,9 @@ impl World {
         let waited = self.nodes[node].agent.calls.iter().any(|known| known.number == call);
         if !waited && txn.then.iter().any(|op| matches!(op, Op::Put(LEASE, _))) {
             self.slowed("a late write of the lease", 0);
+        }
+        if !waited && txn.then.iter().any(|op| matches!(op, Op::Put(SYNC, _))) {
+            self.lands_late();
         }
         let (answer, changed) = self.store.apply(txn, self.now);
         if changed {

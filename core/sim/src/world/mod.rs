@@ -16,6 +16,7 @@ mod jobs;
 mod lease;
 pub mod node;
 mod observers;
+pub(crate) mod parting;
 mod patroni;
 mod pause;
 mod postgres;
@@ -29,6 +30,7 @@ mod wake;
 mod watchdog;
 
 use crate::{
+    branching::Script,
     coverage::Coverage,
     fault::Fault,
     invariant::{Checks, Violation},
@@ -46,12 +48,14 @@ use crate::{
 use agent::Agent;
 use event::{Event, Local};
 use node::Node;
+use parting::Partings;
 use tanist_engine::MemberName;
 
 /// Whoever is being copied anew at the end, or has a limit of its own to wait for, is given so much longer.
 const GRACE: u64 = 15 * SEC;
 
 /// The world.
+#[derive(Clone)]
 pub struct World {
     /// True time, nanoseconds.
     pub now: u64,
@@ -82,6 +86,8 @@ pub struct World {
     pub trace: Trace,
     /// What goes wrong.
     pub faults: Vec<Fault>,
+    /// Where it parts from others of its family.
+    pub(crate) partings: Partings,
     /// The next agent that is about to make something writable stands still until then.
     pub trap: Option<u64>,
     /// Everything has been healed.
@@ -94,7 +100,9 @@ pub struct World {
 
 impl World {
     /// A world in which nothing has happened.
-    pub fn new(options: Options, seed: u64, faults: Vec<Fault>, trace: Trace) -> Self {
+    pub fn new(options: Options, seed: u64, script: Script, trace: Trace) -> Self {
+        let Script { faults, tails } = script;
+        let partings = Partings { tails, ..Partings::default() };
         let mut rng = Rng::new(seed).fork(1);
         let nodes = options.nodes;
         let names: Vec<MemberName> = (1..=nodes).map(|number| MemberName(format!("n{number}").into())).collect();
@@ -111,6 +119,7 @@ impl World {
             coverage: Coverage::default(),
             trace,
             faults,
+            partings,
             trap: None,
             healed: false,
             expire_at: u64::MAX,
@@ -140,11 +149,22 @@ impl World {
 
     /// Runs to the end, or to the first violation.
     pub fn run(&mut self) -> Option<Violation> {
-        while let Some((at, event)) = self.queue.pop() {
+        while self.run_on() {}
+        self.checks.violation.clone()
+    }
+
+    /// Runs to the end, to the first violation, or to the next parting. `true`: it is there.
+    pub fn run_on(&mut self) -> bool {
+        let mut held = self.partings.held.take().and_then(|(at, event)| Some((at, self.part(event)?)));
+        while let Some((at, event)) = held.take().or_else(|| self.queue.pop()) {
             if at > self.options.end && (at > self.options.end + GRACE || self.well(true).is_ok()) {
                 break;
             }
             self.now = at;
+            if self.parts_at(&event) {
+                self.partings.held = Some((at, event));
+                return true;
+            }
             self.happen(event);
             self.check();
             if self.checks.violation.is_some() || self.is_over() {
@@ -154,7 +174,7 @@ impl World {
         if self.checks.violation.is_none() {
             self.check_end();
         }
-        self.checks.violation.clone()
+        false
     }
 
     fn happen(&mut self, event: Event) {

@@ -17,7 +17,7 @@ use crate::model::{
 };
 
 /// A program that writes the data directory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Writer {
     /// Its job.
     pub job: u64,
@@ -32,6 +32,7 @@ pub struct Writer {
 }
 
 /// A node.
+#[derive(Clone)]
 pub struct Node {
     /// Its clocks.
     pub clock: NodeClock,

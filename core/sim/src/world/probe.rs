@@ -12,7 +12,7 @@ use crate::{
 };
 use std::rc::Rc;
 use tanist_engine::{
-    Epoch, MemberState, Moment, PeerAnswer, Position, Postgres, Role, ServerRole, SyncNames, Timeline, TimelineClaim,
+    Epoch, Lease, MemberState, Moment, PeerAnswer, Position, Postgres, Role, ServerRole, SyncNames, Timeline, TimelineClaim,
 };
 
 impl World {
@@ -163,7 +163,17 @@ impl World {
             }
             agent.seen.store.timelines = claims;
         }
-        news != News::Idle || changed
+        match news {
+            News::Members(told) => changed || !self.is_others(node, told),
+            news => changed || news != News::Idle,
+        }
+    }
+
+    /// None of these members is this node, or whoever leads it: while somebody else leads, nobody decides by what the others say.
+    fn is_others(&self, node: usize, told: u16) -> bool {
+        let Lease::Theirs(theirs) = &self.nodes[node].agent.seen.lease else { return false };
+        let concerns = |other: usize| other == node || self.names[other] == theirs.holder;
+        (0..self.nodes.len()).all(|other| told >> other & 1 == 0 || !concerns(other))
     }
 
     /// The rules have changed, and with them the file of a standby: it gets the reserved name as soon as the mode asks for it.

@@ -23,7 +23,7 @@ const RECOVERED: u64 = SEC;
 const AGAIN: u64 = 100 * MS;
 
 /// The storage.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Disk {
     hangs: u16,
     since: u64,

@@ -29,6 +29,8 @@ fn differs(known: Option<&Snap>, snap: &Snap, key: Key) -> bool {
 pub enum News {
     /// Positions, and what is no part of the view.
     Idle,
+    /// What members say of themselves: one bit for each.
+    Members(u16),
     /// Something else.
     Other,
     /// The claimed timelines.
@@ -113,30 +115,34 @@ fn fence(snap: &Snap, view: &mut StoreView) {
 
 /// Members in the order of their keys; those that are as before keep their place.
 fn members(known: Option<&Snap>, snap: &Snap, view: &mut StoreView) -> News {
-    let (mut place, mut news) = (0, News::Idle);
+    let (mut place, mut told, mut others) = (0, 0, false);
     for key in store::MEMBER0..store::MEMBER0 + snap.nodes() {
         let before = known.is_some_and(|known| known.get(key).is_some());
         let member = snap.member(key - store::MEMBER0);
         match (before, member) {
             (true, Some(member)) => {
                 if differs(known, snap, key) && tell(&mut view.members[place], member) {
-                    news = News::Other;
+                    told |= 1 << (key - store::MEMBER0);
                 }
                 place += 1;
             }
             (false, Some(member)) => {
                 view.members.insert(place, member.clone());
-                news = News::Other;
+                others = true;
                 place += 1;
             }
             (true, None) => {
                 view.members.remove(place);
-                news = News::Other;
+                others = true;
             }
             (false, None) => {}
         }
     }
-    news
+    match (others, told) {
+        (true, _) => News::Other,
+        (false, 0) => News::Idle,
+        (false, told) => News::Members(told),
+    }
 }
 
 /// Takes over what a member says now. `true`: more than its position has changed.
