@@ -107,7 +107,7 @@ impl World {
         let leads = self.leader() == Some(node) && self.can_write(node) && agent.mirror.watching;
         let told = self.store.snap.optime();
         let moved = self.nodes[node].pg.wal.end() > told.map_or(0, |optime| optime.0);
-        if now.since(begun) > waits && calm && leads && moved && told == self.checks.status_at_checkpoint {
+        if now.since(begun) > waits && calm && leads && moved && told == self.checks.status_at_checkpoint[node] {
             let text = format!("{} has told no position since its checkpoint began", self.names[node]);
             self.violate("status", text);
         }

@@ -19,6 +19,9 @@ const HANDED_OVER: u64 = 5 * SEC;
 /// Beside the lease that has to run out: a race, a promotion, a proof; a connection that ends late (6 s), and whoever is waited for then.
 const TAKE_OVER: u64 = 10 * SEC;
 
+/// A connection over a link that was cut, however shortly, ends within.
+const CONNECTION: u64 = 6 * SEC;
+
 /// One fault that is under way, or over, and nothing else since.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Alone {
@@ -46,6 +49,11 @@ enum Next {
     TheSame,
     /// This one.
     This(usize),
+}
+
+/// Links between nodes are cut.
+fn cuts(kind: Kind) -> bool {
+    matches!(kind, Kind::CutNodes | Kind::CutOneWay | Kind::Isolate)
 }
 
 /// The guard or the agent lives and knows at once that this node cannot lead any more.
@@ -90,7 +98,8 @@ impl World {
     pub(crate) fn begin_alone(&mut self, node: usize, fault: &Fault) {
         self.checks.alone = None;
         let Some(leader) = self.leader().filter(|_| self.patroni.is_none() && !self.checks.store_restored) else { return };
-        let others = self.faults.iter().filter(|other| other.at <= self.now && other.at + other.span + SEC >= self.now).count();
+        let over = |other: &Fault| other.at + (other.span + SEC).max(if cuts(other.kind) { CONNECTION } else { 0 });
+        let others = self.faults.iter().filter(|other| other.at <= self.now && over(other) >= self.now).count();
         let named = self.store.snap.record().is_some_and(|(record, _)| record.failsafe.is_some());
         let away = fault.kind == Kind::StoreDown || fault.kind == Kind::CutFromStore && node == leader;
         let asked = |node: usize| self.nodes[node].agent.seen.stopping || self.nodes[node].agent.seen.restart.is_some();
@@ -233,7 +242,7 @@ impl World {
         told && (0..self.nodes.len()).all(|node| node == leader || !self.is_near(node, leader))
     }
 
-    /// `/sync` is not what it was: a write that was given up has landed late.
+    /// A write of `/sync` that was given up has landed late, or somebody waits because of a question that was: what was alone is not.
     pub(crate) fn lands_late(&mut self) {
         self.checks.alone = None;
     }

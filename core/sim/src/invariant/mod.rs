@@ -106,8 +106,8 @@ pub struct Checks {
     pub(crate) handed: Option<Handoff>,
     /// Whom `/failover` asked for since somebody last took the lease.
     pub(crate) asked_for: Option<tanist_engine::MemberName>,
-    /// `/status` when the last checkpoint before a planned stop began.
-    pub(crate) status_at_checkpoint: Option<Lsn>,
+    /// `/status` when the last checkpoint of a node before a planned stop began.
+    pub(crate) status_at_checkpoint: Vec<Option<Lsn>>,
     /// Until then something is to blame for the end of a node's leadership.
     pub(crate) blamed: Vec<u64>,
     /// When each node last ceased to be writable.
@@ -152,6 +152,7 @@ impl Checks {
             robbed: vec![false; nodes],
             blamed: vec![0; nodes],
             ended: vec![0; nodes],
+            status_at_checkpoint: vec![None; nodes],
             optime: vec![None; nodes],
             shaken: vec![0; nodes],
             usurped: vec![None; nodes],

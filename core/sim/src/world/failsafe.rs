@@ -134,6 +134,9 @@ impl World {
             let asks = &self.nodes[from];
             let under_way = asks.agent.round.as_ref().is_some_and(|known| known.round.ask.round == ask.round);
             let counts = under_way && ask.nonce == asks.guard.nonce;
+            if !counts {
+                self.lands_late();
+            }
             self.checks.terms.agrees(from, counts.then_some((ask.nonce, ask.round)), node, ask.epoch, now);
         }
         let refused = answer.err().map(|why| why.to_string());

@@ -47,7 +47,7 @@ impl World {
                 self.later(node, after, Local::Work { job: number });
             }
             Job::Checkpoint => {
-                let after = self.checkpoint_takes();
+                let after = self.checkpoint_takes(node);
                 self.later(node, after, Local::Work { job: number });
             }
             Job::Follow(_) | Job::PostBootstrap => {
@@ -58,13 +58,13 @@ impl World {
     }
 
     /// How long the checkpoint before a planned stop takes: as long as there is much to write.
-    fn checkpoint_takes(&mut self) -> u64 {
+    fn checkpoint_takes(&mut self, node: usize) -> u64 {
         let took = self.rng.range(3 * MS, 120 * MS);
         if !self.options.slow_checkpoints {
             return took;
         }
         let took = took * self.rng.range(1, 250);
-        self.checks.status_at_checkpoint = self.store.snap.optime();
+        self.checks.status_at_checkpoint[node] = self.store.snap.optime();
         self.slowed("a checkpoint", took);
         took
     }
