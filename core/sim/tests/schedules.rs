@@ -133,7 +133,7 @@ const FOUND: [u64; 106] = [
 ];
 
 /// Variations that did.
-const VARIED: [&str; 61] = [
+const VARIED: [&str; 62] = [
     "250166677/1243e",
     "204115019/387e",
     "204115019/699e",
@@ -195,6 +195,7 @@ const VARIED: [&str; 61] = [
     "460013272.34b",
     "460013853.25b",
     "460016424.16b",
+    "460035130.13b",
 ];
 
 /// Seeds whose story became a rule.
@@ -275,6 +276,7 @@ const VARIED: [&str; 61] = [
 /// - 11.22b: in a store restored from before the cluster was made a crashed primary handed over, again and again, to members that lead no
 ///   cluster the store does not know.
 /// - 1951.03b: a rewound server was started under a leader that may never send what it lacks, and neither answered nor ended.
+/// - 460035130.13b: a crashed primary handed over to the standby that its own write of `/sync`, under way, had just left out.
 /// - 2240, 6216: a permission that the guard refused (for an epoch older than its newest, for less than a fence may take) was asked for as
 ///   fast as it was refused.
 /// - 118, 274, 16930: what the store had taken and not shown yet was written as fast as it answered; a vacancy that a store gone back did

@@ -49,7 +49,7 @@ pub(super) fn recover(turn: &mut Turn<'_>, held: &Held, stopped: &Stopped) -> Re
     if turn.memory.restarted.is_some() {
         return start_primary(turn, held, Reason::Restarting { step: RestartStep::Start });
     }
-    if fails_over(turn) {
+    if fails_over(turn) && !names_change(turn) {
         let since = turn.memory.down_since.map_or(turn.now, |(_, since)| since).max(turn.now.minus(turn.policy.ttl / 2));
         if let Some(until) = members::asking(turn, since) {
             return Reason::AskingSuccessors { until };
@@ -60,6 +60,12 @@ pub(super) fn recover(turn: &mut Turn<'_>, held: &Held, stopped: &Stopped) -> Re
         }
     }
     start_primary(turn, held, Reason::RestartInPlace)
+}
+
+/// A write of `/sync` is under way, which may leave nobody named but this node: the lease would be nobody's for as long as this node lets
+/// others go first.
+fn names_change(turn: &Turn<'_>) -> bool {
+    turn.by_sync() && turn.memory.sync_is_asked(&turn.seen.store)
 }
 
 /// Whether a candidate is preferred to a restart.
