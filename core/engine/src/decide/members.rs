@@ -61,14 +61,11 @@ pub(super) fn candidate(turn: &Turn<'_>) -> Option<MemberName> {
 
 /// The same among those.
 pub(super) fn candidate_among(turn: &Turn<'_>, those: impl Fn(&MemberName) -> bool) -> Option<MemberName> {
-    // A store that knows no cluster knows nothing of them: nobody with data takes over from somebody with data.
-    if turn.seen.store.initialize.is_none() {
-        return None;
-    }
     // Where several have to agree on a new leader, so many must be there.
     let electing = turn.seen.store.electors().map_or(0, quorum::electing);
     let there = others(turn).filter(|member| could_lead(member) && is_sync_standby(turn, &member.name)).count();
-    if there < electing {
+    // A store that knows no cluster knows nothing of them: nobody with data takes over from somebody with data.
+    if there < electing || turn.seen.store.initialize.is_none() {
         return None;
     }
     let may = |member: &&Member| loses_nothing(turn, member, is_sync_standby(turn, &member.name));
