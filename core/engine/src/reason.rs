@@ -98,6 +98,8 @@ pub enum Reason {
     StartingPrimary { epoch: Epoch },
     #[error("PostgreSQL crashed under this lease, fence complete: restarting it in place")]
     RestartInPlace,
+    #[error("PostgreSQL crashed under this lease, fence complete: waiting until {until} for a write of /sync that is under way")]
+    WaitSync { until: Moment },
     #[error("PostgreSQL crashed under this lease, fence complete: releasing it, {candidate} can lead")]
     FailOverAfterCrash { candidate: MemberName },
     #[error("holding the lease without a data directory that could lead: releasing it")]
@@ -241,6 +243,7 @@ impl Reason {
             Self::Arming { .. } => "arming",
             Self::StartingPrimary { .. } => "starting-primary",
             Self::RestartInPlace => "restart-in-place",
+            Self::WaitSync { .. } => "wait-sync",
             Self::FailOverAfterCrash { .. } => "fail-over-after-crash",
             Self::NoDataToLead => "no-data-to-lead",
             Self::EpochNotNewer { .. } => "epoch-not-newer",
@@ -300,7 +303,7 @@ impl Reason {
         "peer-still-primary",
         "not-in-sync", "may-not-lead", "not-named", "too-far-behind", "position-unknown", "directory-replaced", "not-of-this-history",
         "backing-off",
-        "nothing-to-lead-with", "member-has-data", "twin", "bootstrapping", "arming", "starting-primary", "restart-in-place",
+        "nothing-to-lead-with", "member-has-data", "twin", "bootstrapping", "arming", "starting-primary", "restart-in-place", "wait-sync",
         "fail-over-after-crash", "no-data-to-lead", "epoch-not-newer", "promoting", "wait-promises", "handing-over", "writing-initialize",
         "post-bootstrap", "proving", "publishing", "own-address-unknown", "leading", "leading-in-trouble", "making-way",
         "room-elsewhere", "guard-silent", "synchronising",

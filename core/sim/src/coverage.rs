@@ -38,6 +38,7 @@ const ACTIONS: [&str; 27] = [
 pub const RARE: &[(&str, &str)] = &[
     ("keeping-diverged", "in every simulated cluster diverged data are replaced; who keeps them waits for an operator"),
     ("epoch-not-newer", "a store restored from a backup between a leader's acquisition and its face, or under a running one"),
+    ("wait-sync", "a primary that crashes within the milliseconds in which its write of `/sync` is under way"),
     ("primary-on-unknown-lease", "an agent that starts beside a running primary and does not reach the store"),
 ];
 

@@ -10,10 +10,10 @@
 use super::{
     fence::fence,
     leading::{release, released},
-    members, permission, restart, storage, switchover,
+    members, permission, renew, restart, storage, switchover,
     turn::Turn,
 };
-use crate::{Action, FenceCause, Held, Job, Reason, RestartStep, StartAs, Stopped};
+use crate::{Action, FenceCause, Held, Job, Moment, Reason, RestartStep, StartAs, Stopped};
 use std::time::Duration;
 
 /// So often a primary is started in vain before its lease goes to a standby, whatever that loses.
@@ -49,7 +49,10 @@ pub(super) fn recover(turn: &mut Turn<'_>, held: &Held, stopped: &Stopped) -> Re
     if turn.memory.restarted.is_some() {
         return start_primary(turn, held, Reason::Restarting { step: RestartStep::Start });
     }
-    if fails_over(turn) && !names_change(turn) {
+    if fails_over(turn) {
+        if let Some(until) = names_change(turn) {
+            return Reason::WaitSync { until };
+        }
         let since = turn.memory.down_since.map_or(turn.now, |(_, since)| since).max(turn.now.minus(turn.policy.ttl / 2));
         if let Some(until) = members::asking(turn, since) {
             return Reason::AskingSuccessors { until };
@@ -63,9 +66,11 @@ pub(super) fn recover(turn: &mut Turn<'_>, held: &Held, stopped: &Stopped) -> Re
 }
 
 /// A write of `/sync` is under way, which may leave nobody named but this node: the lease would be nobody's for as long as this node lets
-/// others go first.
-fn names_change(turn: &Turn<'_>) -> bool {
-    turn.by_sync() && turn.memory.sync_is_asked(&turn.seen.store)
+/// others go first. Until when it is waited for; not for long, for it may be lost.
+fn names_change(turn: &mut Turn<'_>) -> Option<Moment> {
+    let asked = turn.by_sync() && turn.memory.sync_is_asked(&turn.seen.store);
+    let until = turn.memory.down_since.filter(|_| asked)?.1 + renew::ANSWER;
+    (!turn.reached(until)).then_some(until)
 }
 
 /// Whether a candidate is preferred to a restart.
