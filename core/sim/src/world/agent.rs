@@ -317,10 +317,11 @@ impl World {
             return;
         }
         let agent = &mut self.nodes[node].agent;
-        // Where the storage is in trouble the position of another one may be what is waited for, and `/status` before a release.
+        // Where the storage is in trouble, or a switchover is asked for, the position of another one may be what is waited for, and `/status`
+        // before a release.
         let down = matches!(agent.seen.postgres, Postgres::Stopped(_) | Postgres::Starting { .. });
         let releases = down && matches!(agent.seen.lease, Lease::Mine(_));
-        let calm = agent.seen.storage.state == Storage::Good && !releases;
+        let calm = agent.seen.storage.state == Storage::Good && !releases && agent.seen.store.switchover.is_none();
         let settled = Settled::after(&decision, &agent.policy, matches!(agent.seen.lease, Lease::Mine(_)), now.boot);
         agent.settled = settled.filter(|_| calm);
         let actions = std::mem::take(&mut decision.actions);
