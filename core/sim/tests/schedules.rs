@@ -278,8 +278,8 @@ const VARIED: [&str; 64] = [
 /// - 11.22b: in a store restored from before the cluster was made a crashed primary handed over, again and again, to members that lead no
 ///   cluster the store does not know.
 /// - 1951.03b: a rewound server was started under a leader that may never send what it lacks, and neither answered nor ended.
-/// - 460035130.13b: a crashed primary handed over to the standby that its own write of `/sync`, under way, had just left out. 470001840.24b:
-///   it was restarted in place instead although the write left the standby in (while this was built).
+/// - 460035130.13b: a crashed primary handed over to the standby that its own write of `/sync`, under way, had just left out.
+///   470001840.24b: it was restarted in place instead although the write left the standby in (while this was built).
 /// - 2240, 6216: a permission that the guard refused (for an epoch older than its newest, for less than a fence may take) was asked for as
 ///   fast as it was refused.
 /// - 118, 274, 16930: what the store had taken and not shown yet was written as fast as it answered; a vacancy that a store gone back did

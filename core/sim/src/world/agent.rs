@@ -317,8 +317,8 @@ impl World {
             return;
         }
         let agent = &mut self.nodes[node].agent;
-        // Where the storage is in trouble, or a switchover is asked for, the position of another one may be what is waited for, and `/status`
-        // before a release.
+        // Where the storage is in trouble, or a switchover is asked for, the position of another one may be what is waited for, and
+        // `/status` before a release.
         let down = matches!(agent.seen.postgres, Postgres::Stopped(_) | Postgres::Starting { .. });
         let releases = down && matches!(agent.seen.lease, Lease::Mine(_));
         let calm = agent.seen.storage.state == Storage::Good && !releases && agent.seen.store.switchover.is_none();
