@@ -91,9 +91,11 @@ pub struct Script {
     pub tails: [Option<Tail>; WAYS.len()],
 }
 
-impl From<Vec<Fault>> for Script {
-    fn from(faults: Vec<Fault>) -> Self {
-        Self { faults, ..Self::default() }
+impl Script {
+    /// All its lists of faults, in the order in which their turn comes.
+    pub fn lists(&mut self) -> Vec<&mut Vec<Fault>> {
+        let tails = self.tails.iter_mut().flatten().map(|tail| &mut tail.faults);
+        std::iter::once(&mut self.faults).chain(tails).collect()
     }
 }
 

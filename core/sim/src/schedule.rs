@@ -31,8 +31,7 @@ pub fn run_mixed(case: Case, mutant: Option<Mutant>, trace: Trace) -> Outcome {
     let options = Options { failsafe: false, ..case.options(mutant) };
     let without = [Kind::Failsafe, Kind::Ttl, Kind::LeaderKeyTaken, Kind::LeaderKeyDeleted, Kind::Restore];
     let mut script = case.script();
-    let tails = script.tails.iter_mut().flatten().map(|tail| &mut tail.faults);
-    for faults in std::iter::once(&mut script.faults).chain(tails) {
+    for faults in script.lists() {
         faults.retain(|fault| !without.contains(&fault.kind));
     }
     let mut world = World::new(options, case.seed, script, trace);
@@ -60,11 +59,11 @@ pub fn family(case: Case, many: u64, mutant: Option<Mutant>, mut each: impl FnMu
     if mutant.is_some_and(Mutant::needs_patroni) {
         return (0..many).for_each(|index| {
             let case = Case { path: Path::number(index), ..case };
-            each(case, run_mixed(case, mutant, Trace::default()));
+            each(case, run_for(case, mutant, true));
         });
     }
-    let script = Script { tails: Default::default(), ..case.script() };
-    let world = World::new(case.options(mutant), case.seed, script, Trace::default());
+    let case = Case { path: Path::default(), ..case };
+    let world = World::new(case.options(mutant), case.seed, case.script(), Trace::default());
     grow(case, world, &mut { many }, &mut each);
 }
 

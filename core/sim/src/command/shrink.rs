@@ -7,12 +7,6 @@ fn breaks(case: Case, script: &Script, mutant: Option<Mutant>) -> Option<&'stati
     schedule::run(case, script.clone(), mutant, Trace::default()).violation.map(|violation| violation.invariant)
 }
 
-/// Its lists of faults.
-fn lists(script: &mut Script) -> Vec<&mut Vec<Fault>> {
-    let tails = script.tails.iter_mut().flatten().map(|tail| &mut tail.faults);
-    std::iter::once(&mut script.faults).chain(tails).collect()
-}
-
 /// Takes faults away, one by one, then shortens them, as long as the same invariant breaks.
 pub fn smallest(case: Case, mutant: Option<Mutant>) -> Option<(&'static str, Script)> {
     let mut script = case.script();
@@ -28,16 +22,16 @@ pub fn smallest(case: Case, mutant: Option<Mutant>) -> Option<(&'static str, Scr
     };
     loop {
         let before = script.clone();
-        for list in 0..lists(&mut script).len() {
+        for list in 0..script.lists().len() {
             let mut index = 0;
-            while index < lists(&mut script)[list].len() {
+            while index < script.lists()[list].len() {
                 let taken = attempt(&mut script, &|script| {
-                    lists(script)[list].remove(index);
+                    script.lists()[list].remove(index);
                 });
                 index += usize::from(!taken);
             }
-            for index in 0..lists(&mut script)[list].len() {
-                attempt(&mut script, &|script| lists(script)[list][index].span /= 2);
+            for index in 0..script.lists()[list].len() {
+                attempt(&mut script, &|script| script.lists()[list][index].span /= 2);
             }
         }
         if script == before {
@@ -56,7 +50,7 @@ pub fn shrink(case: Case, mutant: Option<Mutant>) -> bool {
     for line in outcome.trace.story.unwrap_or_default() {
         println!("{line}");
     }
-    let faults: Vec<Fault> = lists(&mut script).into_iter().flat_map(|list| list.clone()).collect();
+    let faults: Vec<Fault> = script.lists().into_iter().flat_map(|list| list.clone()).collect();
     for fault in &faults {
         println!("fault: {fault}");
     }

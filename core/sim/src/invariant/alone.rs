@@ -164,8 +164,8 @@ impl World {
         let Some(mut alone) = self.checks.alone else { return };
         let writes = self.can_write(alone.leader);
         alone.ended |= !writes;
-        alone.unready |= alone.ended && !self.all_ready(alone.leader);
-        alone.awaited |= alone.ended && self.is_awaited(alone.leader);
+        alone.unready = alone.unready || alone.ended && !self.all_ready(alone.leader);
+        alone.awaited = alone.awaited || alone.ended && self.is_awaited(alone.leader);
         if alone.ended && alone.kind == Kind::Switchover && alone.next == Next::TheSame {
             let text = format!("{} is stopped for a switchover that cannot be", self.names[alone.leader]);
             return self.violate("switchover", text);

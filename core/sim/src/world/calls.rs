@@ -65,10 +65,11 @@ impl World {
             return;
         }
         let waited = self.nodes[node].agent.calls.iter().any(|known| known.number == call);
-        if !waited && txn.then.iter().any(|op| matches!(op, Op::Put(LEASE, _))) {
+        let late = |key| !waited && txn.then.iter().any(|op| matches!(op, Op::Put(put, _) if *put == key));
+        if late(LEASE) {
             self.slowed("a late write of the lease", 0);
         }
-        if !waited && txn.then.iter().any(|op| matches!(op, Op::Put(SYNC, _))) {
+        if late(SYNC) {
             self.lands_late();
         }
         let (answer, changed) = self.store.apply(txn, self.now);

@@ -148,9 +148,8 @@ impl World {
     }
 
     /// Runs to the end, or to the first violation.
-    pub fn run(&mut self) -> Option<Violation> {
+    pub fn run(&mut self) {
         while self.run_on() {}
-        self.checks.violation.clone()
     }
 
     /// Runs to the end, to the first violation, or to the next parting. `true`: it is there.
